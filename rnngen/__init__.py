@@ -1,0 +1,1 @@
+"""Generating Sequences With Recurrent Neural Networks (Graves, 2013), as a library."""

@@ -1,0 +1,22 @@
+"""Where tests find the licensed corpora, if anywhere."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _real_data() -> Path | None:
+    candidates = [os.environ.get("RNNGEN_DATA"), ROOT / "data", ROOT.parent / "shared" / "data"]
+    return next((Path(c) for c in candidates if c and (Path(c) / "penn-treebank").is_dir()), None)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with iam-ondb/, penn-treebank/, enwik8/, wikipedia-dumps/; the test skips where there is none."""
+    folder = _real_data()
+    if folder is None:
+        pytest.skip("no licensed corpora here: set RNNGEN_DATA to a folder that holds penn-treebank/, iam-ondb/, enwik8/")
+    return folder
