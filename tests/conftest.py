@@ -18,5 +18,5 @@ def real_data() -> Path:
     """The folder with iam-ondb/, penn-treebank/, enwik8/, wikipedia-dumps/; the test skips where there is none."""
     folder = _real_data()
     if folder is None:
-        pytest.skip("no licensed corpora here: set RNNGEN_DATA to a folder that holds penn-treebank/, iam-ondb/, enwik8/")
+        pytest.skip("no licensed corpora here: RNNGEN_DATA names the folder of penn-treebank/, iam-ondb/, enwik8/")
     return folder
