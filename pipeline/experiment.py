@@ -1,0 +1,107 @@
+"""From the configuration to the settings of one training: the only place where the two are merged."""
+
+import copy
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from rnngen.errors import InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+SCHEMA = ROOT / "workflow" / "config.schema.yaml"
+
+
+def merged(base: dict, over: dict) -> dict:
+    """`base` with `over` put on top of it, mapping by mapping; neither is changed."""
+    result = copy.deepcopy(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = merged(result[key], value)
+        else:
+            result[key] = copy.deepcopy(value)
+    return result
+
+
+def load_config(files: Iterable[Path]) -> dict:
+    """The configuration in `files`, later ones on top of earlier ones, checked against the schema."""
+    config: dict = {}
+    for file in files:
+        try:
+            part = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise InputError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
+        if not isinstance(part, dict):
+            raise InputError(f"{file}: a configuration is a mapping of keys, found {type(part).__name__}")
+        config = merged(config, part)
+    check_config(config)
+    return config
+
+
+def check_config(config: dict) -> None:
+    """Raise InputError that names the first key that is unknown, missing or of the wrong type."""
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    error = jsonschema.exceptions.best_match(validator.iter_errors(config))
+    if error is not None:
+        key = ".".join(str(part) for part in error.absolute_path) or "top level"
+        raise InputError(f"configuration, key {key}: {error.message}; see workflow/config.schema.yaml")
+    for name, experiment in config["experiments"].items():
+        if experiment["corpus"] not in config["corpora"]:
+            raise InputError(
+                f"configuration, key experiments.{name}.corpus: no corpus {experiment['corpus']!r}, "
+                f"there are {', '.join(config['corpora'])}"
+            )
+        chain = experiment["regularisations"]
+        for regularisation in chain:
+            seen = [regularisation]
+            while parent := chain[seen[-1]].get("from"):
+                if parent not in chain or parent in seen:
+                    raise InputError(
+                        f"configuration, key experiments.{name}.regularisations.{seen[-1]}.from: {parent!r} is not "
+                        f"an earlier one of {', '.join(chain)}"
+                    )
+                seen.append(parent)
+
+
+def training_settings(config: dict, experiment: str, regularisation: str) -> dict[str, Any]:
+    """All that decides the outcome of one training, and nothing else: a change elsewhere retrains nothing."""
+    entry = select(config["experiments"], experiment, "experiment")
+    row = dict(select(entry["regularisations"], regularisation, f"regularisation of {experiment}"))
+    row.pop("from", None)
+    return {
+        "experiment": experiment,
+        "regularisation": regularisation,
+        "kind": entry["kind"],
+        "unit": entry.get("unit"),
+        "network": entry["network"],
+        "training": merged(entry["training"], row.pop("training", {})),
+        "noise": row.pop("noise", "none"),
+        "standard_deviation": row.pop("standard_deviation", None),
+        "corpus": loader_settings(config, experiment),
+        "seed": config["seed"],
+        "device": config["device"],
+        "threads": config["threads"],
+    }
+
+
+LOADER_KEYS = {
+    "wikipedia": ("train_bytes", "validation_bytes"),
+    "treebank": ("end_of_sentence",),
+    "handwriting": ("validation", "training", "every", "step_threshold", "alphabet", "non_letter"),
+}
+
+
+def loader_settings(config: dict, experiment: str) -> dict[str, Any]:
+    """What decides how an experiment reads its corpus (as opposed to how the corpus is made)."""
+    name = config["experiments"][experiment]["corpus"]
+    settings = config["corpora"][name]
+    return {"name": name} | {key: settings[key] for key in LOADER_KEYS[name] if key in settings}
+
+
+def select(mapping: dict, name: str, what: str) -> Any:
+    if name not in mapping:
+        raise InputError(f"no {what} {name!r} in the configuration, there are {', '.join(mapping)}")
+    return mapping[name]

@@ -1,0 +1,52 @@
+"""Text, one symbol at a time: each draw is the next input (§3, Figures 5–8).
+
+Shapes: b batch (independent samples), k alphabet.
+"""
+
+import codecs
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from rnngen.errors import InputError
+
+NULL = -1
+
+
+@torch.inference_mode()
+def sample_symbols(
+    network: nn.Module,
+    count: int,
+    *,
+    seeds: Sequence[int],
+    prime: Sequence[int] = (),
+    temperature: float = 1.0,
+) -> Iterator[Tensor]:
+    """Yield `count` draws of shape (b,), int64, from a `PredictionNetwork` with symbol inputs; b = len(seeds).
+
+    Every sample starts from the null input and zero state, reads `prime`, then draws from softmax(ŷ / temperature)
+    (eq 12; the paper samples at temperature 1). A row depends on its own seed only, not on the rest of the batch.
+    """
+    if temperature <= 0:
+        raise InputError(f"temperature {temperature}: a sampling temperature is above 0 (1 samples as the paper does)")
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    rows = len(generators)
+    start_tb = torch.tensor([NULL, *prime]).unsqueeze(1).expand(-1, rows)
+    device = next(network.parameters()).device
+    y_tbk, state = network(start_tb.to(device))
+    for _ in range(count):
+        probability_bk = torch.softmax(y_tbk[-1].double().cpu() / temperature, 1)
+        symbol_b = torch.stack(
+            [torch.multinomial(row, 1, generator=g)[0] for row, g in zip(probability_bk, generators, strict=True)]
+        )
+        yield symbol_b
+        y_tbk, state = network(symbol_b.unsqueeze(0).to(device), state)
+
+
+def utf8(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Bytes to text as they come: a character split over two chunks is joined, bytes that are no UTF-8 become U+FFFD."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    for chunk in chunks:
+        yield decoder.decode(chunk)
+    yield decoder.decode(b"", final=True)
