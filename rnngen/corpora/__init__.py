@@ -1,0 +1,1 @@
+"""Corpora: from raw files to Parquet, and from Parquet to sequences."""
