@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from rnngen.bits_per_character import bits
-from rnngen.objectives import NextSymbol, errors
-from rnngen.softmax import symbol_nats
+from rnngen.objectives import NextSymbol, detached
+from rnngen.softmax import errors, surprisal
 
 
 def evaluate_dynamically(
@@ -44,16 +44,16 @@ def evaluate_dynamically(
     state = None
     for batch in batches:
         y_tbk, state = objective.predict(batch, state)
-        nats_tb = symbol_nats(y_tbk, batch.targets_tb, batch.lengths_b)
+        nats_tb = surprisal(y_tbk, batch.targets_tb)
         loss = nats_tb.sum()
         nats += loss.item()
-        wrong += errors(y_tbk.detach(), batch.targets_tb, batch.lengths_b)
+        wrong += errors(y_tbk, batch.targets_tb).sum().item()
         sequences += batch.sequences
         predictions += batch.predictions
         if on_sequence is not None:
             on_sequence(nats_tb.detach().flatten())
         loss.backward()
-        state = [tuple(tensor.detach() for tensor in layer) for layer in state]
+        state = detached(state)
         pending += 1
         if pending == interval:
             if interval > 1:

@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from rnngen.bits_per_character import bits
 from rnngen.mixture_density import MixtureDensity
-from rnngen.softmax import cross_entropy
+from rnngen.softmax import cross_entropy, errors
 
 
 def outputs(network: nn.Module, weights: Mapping[str, Tensor] | None, *arguments: Any, **options: Any) -> Any:
@@ -50,7 +50,7 @@ class NextSymbol:
         for batch in batches:
             y_tbk, state = self.predict(batch, state)
             nats += cross_entropy(y_tbk, batch.targets_tb, batch.lengths_b).double().sum().item()
-            wrong += errors(y_tbk, batch.targets_tb, batch.lengths_b)
+            wrong += errors(y_tbk, batch.targets_tb, batch.lengths_b).sum().item()
             sequences += batch.sequences
             predictions += batch.predictions
         return {
@@ -113,11 +113,3 @@ class NextPointGivenText(NextPoint):
 def detached(state: Any) -> Any:
     """A recurrent state without its history: gradients end at the start of the next chunk."""
     return [tuple(tensor.detach() for tensor in layer) for layer in state]
-
-
-def errors(y_tbk: Tensor, targets_tb: Tensor, lengths_b: Tensor | None) -> int:
-    """How many argmax predictions are wrong."""
-    wrong_tb = y_tbk.argmax(2) != targets_tb
-    if lengths_b is not None:
-        wrong_tb &= torch.arange(len(wrong_tb), device=wrong_tb.device).unsqueeze(1) < lengths_b
-    return int(wrong_tb.sum())

@@ -45,7 +45,7 @@ def sample_symbols(
 
 
 def utf8(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Bytes to text as they come: a character split over two chunks is joined, bytes that are no UTF-8 become U+FFFD."""
+    """Bytes to text as they come: a character split over two chunks is joined, what is no UTF-8 becomes U+FFFD."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for chunk in chunks:
         yield decoder.decode(chunk)

@@ -197,6 +197,6 @@ def not_finite(what: str, progress: Progress, parameters: dict[str, Tensor]) -> 
     ]
     named = f", first in {culprits[0]}" if culprits else ""
     return NotFiniteError(
-        f"{what} is not finite at epoch {progress.epoch}, update {progress.updates + 1}{named}; the last good checkpoint "
-        "is kept; try a smaller learning rate or clip_lstm"
+        f"{what} is not finite at epoch {progress.epoch}, update {progress.updates + 1}{named}; the last good "
+        "checkpoint is kept; try a smaller learning rate or clip_lstm"
     )

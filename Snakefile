@@ -1,0 +1,47 @@
+"""rnngen: the whole of Graves (2013) from raw data to tables and figures. `snakemake reproduce-all` runs it."""
+
+import sys
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+configfile: "config.yaml"
+
+
+sys.path.insert(0, workflow.basedir)
+
+from pipeline.experiment import check_config
+from rnngen.errors import InputError
+
+try:
+    check_config(config)
+except InputError as error:
+    sys.exit(f"error: {error}")
+
+RESULTS = config["results"]
+EXPERIMENTS = config["experiments"]
+TEXT = [name for name, e in EXPERIMENTS.items() if e["kind"] == "text"]
+PEN = [name for name, e in EXPERIMENTS.items() if e["kind"] != "text"]
+
+
+wildcard_constraints:
+    experiment="[a-z0-9-]+",
+    regularisation="[a-z0-9-]+",
+    evaluation="static|dynamic",
+
+
+include: "workflow/rules/corpora.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/evaluations.smk"
+include: "workflow/rules/samples.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+
+
+rule:
+    name: "reproduce-all"
+    default_target: True
+    input:
+        f"{RESULTS}/report.html",
+    message: "everything is in {input}"

@@ -1,0 +1,121 @@
+"""One of the paper's four tables: every measured number beside the printed one.
+
+    python -m pipeline.make_table --table table1 --evaluations results/evaluations --experiments '{"treebank-character": ["none"]}' \\
+        --csv results/tables/table1.csv --md results/tables/table1.md
+"""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+
+from pipeline.command import command
+from rnngen.artifacts import written_whole
+from rnngen.errors import InputError
+
+PAPER = Path(__file__).with_name("paper.toml")
+
+TITLES = {
+    "table1": "Table 1: Penn Treebank, test set",
+    "table2": "Table 2: Wikipedia",
+    "table3": "Table 3: handwriting prediction, validation set",
+    "table4": "Table 4: handwriting synthesis, validation set",
+}
+MEASURES = {
+    # column: (where in an evaluation, the paper's name for it, digits)
+    "table1": {
+        "bits per character": ("bits_per_character", "bits_per_character", 3),
+        "perplexity (2^(5.6 BPC))": ("perplexity_paper", "perplexity", 1),
+        "perplexity (exact)": ("perplexity_exact", None, 1),
+        "error %": ("error_percent", "error_percent", 1),
+    },
+    "table2": {"bits per character": ("bits_per_character", "bits_per_character", 3)},
+    "table3": {
+        "log-loss (nats/line)": ("loss", "nats_per_sequence", 1),
+        "log-loss (nats/point)": ("nats_per_point", None, 3),
+        "SSE (mixture mean)": ("sse_mean", "sse", 3),
+        "SSE (top component)": ("sse_top", "sse", 3),
+        "SSE (mixture mean, with end of stroke)": ("sse_mean_and_end_of_stroke", None, 3),
+        "SSE (top component, with end of stroke)": ("sse_top_and_end_of_stroke", None, 3),
+    },
+}
+MEASURES["table4"] = MEASURES["table3"]
+
+
+def main(
+    table: Annotated[str, typer.Option(help="table1, table2, table3 or table4.")],
+    evaluations: Annotated[Path, typer.Option(help="Folder of the evaluations.")],
+    experiments: Annotated[str, typer.Option(help="JSON: experiment → its rows.")],
+    csv: Annotated[Path, typer.Option(help="CSV to write.")],
+    md: Annotated[Path, typer.Option(help="Markdown to write.")],
+) -> None:
+    """Write the table as CSV and Markdown."""
+    if table not in TITLES:
+        raise InputError(f"--table {table}: there are {', '.join(TITLES)}")
+    paper = tomllib.loads(PAPER.read_text(encoding="utf-8"))[table]
+    rows = [
+        line(table, evaluation, paper.get(experiment, {}).get(row, {}))
+        for experiment, names in json.loads(experiments).items()
+        for row in names
+        for evaluation in read_evaluations(evaluations, experiment, row)
+    ]
+    frame = pd.DataFrame(rows)
+    with written_whole(csv) as partial:
+        frame.to_csv(partial, index=False)
+    with written_whole(md) as partial:
+        partial.write_text(f"# {TITLES[table]}\n\n{markdown(frame)}", encoding="utf-8")
+
+
+def read_evaluations(folder: Path, experiment: str, row: str) -> list[dict[str, Any]]:
+    """The static and, where there is one, the dynamic evaluation of a row."""
+    found = [folder / experiment / f"{row}.{kind}.json" for kind in ("train", "static", "dynamic")]
+    found = [path for path in found if path.exists()]
+    if not found:
+        raise InputError(f"{folder / experiment}: no evaluation of {row}; run snakemake for it first")
+    return [json.loads(path.read_text(encoding="utf-8")) for path in found]
+
+
+def line(table: str, evaluation: dict[str, Any], paper: dict[str, Any]) -> dict[str, Any]:
+    """One line of the table; None where the paper prints nothing or the measure does not exist."""
+    printed = paper.get(evaluation["evaluation"], {})
+    model = evaluation["model"]
+    cells: dict[str, Any] = {
+        "network": model["experiment"],
+        "regularisation": model["regularisation"],
+        "evaluation": evaluation["evaluation"],
+    }
+    for column, (ours, theirs, digits) in MEASURES[table].items():
+        value = evaluation["measures"].get(ours)
+        cells[column] = None if value is None else round(value, digits)
+        if theirs is not None:
+            reference = printed.get(theirs)
+            cells[f"{column}: paper"] = reference
+            cells[f"{column}: difference"] = (
+                None if value is None or reference is None else round(value - reference, digits)
+            )
+    return cells | {
+        "epochs": round(model["epochs"], 2),
+        "epochs: paper": paper.get("epochs"),
+        "weights": model["weights"],
+        "weights: paper": paper.get("weights"),
+        "stopped early": model["complete"],
+        "seed": model["seed"],
+        "training seconds": model["wall_seconds"],
+        "rule": evaluation["rule"],
+    }
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """The frame as a Markdown table, empty cells blank."""
+    header = "| " + " | ".join(frame.columns) + " |\n|" + "---|" * len(frame.columns) + "\n"
+    body = ""
+    for record in frame.astype(object).where(frame.notna(), "").to_numpy():
+        body += "| " + " | ".join(str(cell) for cell in record) + " |\n"
+    return header + body
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,188 @@
+"""Train one network of one experiment: corpus in, model directory out.
+
+    python -m pipeline.train --experiment treebank-character --regularisation none \\
+        --corpus results/corpora/treebank.parquet --output results/models/treebank-character/none
+
+The model directory holds weights.safetensors (the best on the validation set), config.json (settings, network,
+alphabet or normaliser, headline numbers, provenance) and log.parquet (a row a validation). Training state goes to
+--state after every validation, every --checkpoint-seconds and on Ctrl-C or SIGTERM; the same command goes on from it,
+on a CPU to the same weights bit for bit. --time-budget pauses cleanly after that many seconds.
+"""
+
+import json
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import pandas as pd
+import torch
+import typer
+
+from pipeline.command import command
+from pipeline.experiment import ROOT, load_config, training_settings
+from pipeline.progress import Bar
+from pipeline.setup import Setup
+from rnngen.artifacts import provenance, write_json, written_whole
+from rnngen.checkpoint import load_training_state, load_weights, save_network, save_training_state
+from rnngen.errors import InputError
+from rnngen.training import Progress, train
+
+
+def main(
+    corpus: Annotated[Path, typer.Option(help="Parquet of the corpus.")],
+    output: Annotated[Path, typer.Option(help="Model directory to write.")],
+    settings: Annotated[
+        str | None, typer.Option(help="Settings as JSON, or a file of them; else from --config.")
+    ] = None,
+    config: Annotated[list[Path] | None, typer.Option(help="Configuration files, later ones on top.")] = None,
+    experiment: Annotated[str | None, typer.Option(help="Experiment of the configuration.")] = None,
+    regularisation: Annotated[str, typer.Option(help="Row of the experiment.")] = "none",
+    initial: Annotated[Path | None, typer.Option(help="Model directory to start from.")] = None,
+    state: Annotated[Path | None, typer.Option(help="Folder of the resumable state; default OUTPUT/state.")] = None,
+    time_budget: Annotated[float | None, typer.Option(help="Pause after this many seconds of this call.")] = None,
+    checkpoint_seconds: Annotated[float, typer.Option(help="Longest time between two saved states.")] = 120.0,
+) -> None:
+    """Train one network; resume if it was interrupted."""
+    chosen = resolve_settings(settings, config, experiment, regularisation)
+    state_folder = state or output / "state"
+    setup = Setup(chosen, corpus)
+    if initial is not None:
+        load_weights(setup.network, initial / "weights.safetensors")
+    progress, carried = resume(setup, state_folder, chosen) or (Progress(), None)
+    if progress.updates:
+        print(f"resuming at epoch {progress.epoch}, update {progress.updates}", flush=True)
+
+    def save(carried: Any) -> None:
+        save_training_state(state_folder, setup.tensors(carried), {"settings": chosen, "progress": progress.as_json()})
+
+    started = last_saved = time.perf_counter()
+    events = train(
+        setup.objective,
+        setup.training_batches,
+        setup.validate,
+        setup.optimiser,
+        setup.schedule,
+        progress,
+        noise=setup.noise,
+        generator=setup.generator,
+        state=carried,
+    )
+    best = state_folder / "best.safetensors"
+    paused = False
+    with stop_requests() as stop, Bar(setup, progress) as bar:
+        for kind, value in events:
+            if kind == "update":
+                carried = value
+                bar.update()
+            elif kind == "best":
+                save_network(setup.network, best)
+            elif kind == "validation":
+                bar.validation(value)
+                write_log(progress, state_folder / "log.parquet")
+            now = time.perf_counter()
+            paused = time_budget is not None and now - started >= time_budget
+            if kind != "best" and (kind == "validation" or stop or paused or now - last_saved >= checkpoint_seconds):
+                setup.require_finite(progress)
+                save(carried)
+                last_saved = now
+            if stop or paused:
+                break
+    if stop:
+        print(f"state saved in {state_folder}; the same command goes on from it", flush=True)
+        raise KeyboardInterrupt
+    if not progress.finished and not best.exists():
+        print(f"paused before the first validation at update {progress.updates}; run again to go on", flush=True)
+        return
+    write_model(output, setup, chosen, progress, best, initial)
+    if progress.finished:
+        shutil.rmtree(state_folder)
+    else:
+        print(f"paused at epoch {progress.epoch}, update {progress.updates}; run again to go on", flush=True)
+
+
+def resolve_settings(text: str | None, config: list[Path] | None, experiment: str | None, regularisation: str) -> dict:
+    """The settings from JSON text or file, or from configuration files and the name of an experiment."""
+    if text is None:
+        if experiment is None:
+            raise InputError(
+                "neither --settings nor --experiment given: name what to train, for example --experiment wikipedia"
+            )
+        return training_settings(load_config([ROOT / "config.yaml", *(config or [])]), experiment, regularisation)
+    source = Path(text).read_text(encoding="utf-8") if not text.lstrip().startswith("{") else text
+    try:
+        return json.loads(source)
+    except json.JSONDecodeError as error:
+        raise InputError(f"--settings: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
+
+
+def resume(setup: Setup, folder: Path, chosen: dict) -> tuple[Progress, Any] | None:
+    """Progress and carried state from an interrupted run with the same settings, else None."""
+    if not (folder / "state.json").exists():
+        return None
+    tensors, values = load_training_state(folder)
+    if values["settings"] != chosen:
+        print(f"the state in {folder} is from other settings: starting anew", flush=True)
+        shutil.rmtree(folder)
+        return None
+    return Progress.from_json(values["progress"]), setup.restore(tensors)
+
+
+def write_log(progress: Progress, path: Path) -> None:
+    with written_whole(path) as partial:
+        pd.DataFrame(progress.history).to_parquet(partial, index=False)
+
+
+def write_model(output: Path, setup: Setup, chosen: dict, progress: Progress, best: Path, initial: Path | None) -> None:
+    """The artifacts of a finished or paused training."""
+    with written_whole(output / "weights.safetensors") as partial:
+        shutil.copyfile(best, partial)
+    write_log(progress, output / "log.parquet")
+    best_row = min(progress.history, key=lambda row: row["validation_loss"])
+    write_json(
+        output / "config.json",
+        {
+            "experiment": chosen["experiment"],
+            "regularisation": chosen["regularisation"],
+            "kind": chosen["kind"],
+            "weights": sum(p.numel() for p in setup.network.parameters()),
+            "complete": progress.finished,
+            "epochs": progress.history[-1]["epoch"],
+            "best_epoch": progress.best_epoch,
+            "updates": progress.updates,
+            "best": best_row,
+            "initial": None if initial is None else initial.name,
+            **setup.description(),
+            "provenance": provenance(chosen, chosen["seed"], str(setup.device), round(progress.seconds, 1)),
+        },
+    )
+
+
+@contextmanager
+def stop_requests() -> Iterator[list[int]]:
+    """A list that stays empty until Ctrl-C or SIGTERM arrives, so that an update is never cut in half.
+
+    A second Ctrl-C stops at once.
+    """
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    command(main)

@@ -1,0 +1,142 @@
+"""Raw data to Parquet: dumps and archives are fetched, supplied by the user, or generated in the same formats."""
+
+from pathlib import Path
+
+from rnngen.corpora.sources import path_of, sources
+
+DATA = config["data"]
+WIKIPEDIA = config["corpora"]["wikipedia"]
+TREEBANK = config["corpora"]["treebank"]
+HANDWRITING = config["corpora"]["handwriting"]
+FETCHED = {str(path_of(name, DATA)): name for name, s in sources().items() if s.kind != "registration"}
+
+
+rule fetch:
+    output:
+        f"{DATA}/{{file}}",
+    params:
+        name=lambda w: FETCHED.get(f"{DATA}/{w.file}", w.file),
+    wildcard_constraints:
+        file="|".join(re.escape(Path(path).name) for path in FETCHED),
+    log:
+        f"{RESULTS}/logs/fetch/{{file}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch/{{file}}.tsv"
+    message:
+        "fetch {params.name}"
+    threads: 1
+    retries: 1
+    resources:
+        mem_mb=500,
+    shell:
+        "python -m pipeline.fetch {params.name} --folder {DATA} > {log} 2>&1"
+
+
+rule parse_wikipedia:
+    input:
+        [str(path_of(dump, DATA)) for dump in WIKIPEDIA["dumps"]],
+    output:
+        corpus=f"{RESULTS}/corpora/wikipedia.parquet",
+        quality=f"{RESULTS}/corpora/wikipedia.quality.json",
+    params:
+        truncated="--allow-truncated" if WIKIPEDIA["allow_truncated"] else "",
+    log:
+        f"{RESULTS}/logs/parse_wikipedia.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/parse_wikipedia.tsv"
+    message:
+        "parse {input}"
+    threads: 2
+    resources:
+        mem_mb=1000,
+    shell:
+        "python -m pipeline.parse_wikipedia {input} --output {output.corpus} {params.truncated} > {log} 2>&1"
+
+
+if TREEBANK["folder"] is None:
+
+    rule derive_treebank:
+        input:
+            f"{RESULTS}/corpora/wikipedia.parquet",
+        output:
+            directory(f"{RESULTS}/raw/treebank"),
+        params:
+            characters=TREEBANK["characters"],
+            vocabulary=TREEBANK["vocabulary"],
+            seed=config["seed"],
+        log:
+            f"{RESULTS}/logs/derive_treebank.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/derive_treebank.tsv"
+        message:
+            "derive a treebank-style corpus from the articles"
+        threads: 1
+        resources:
+            mem_mb=1000,
+        shell:
+            "python -m pipeline.derive_treebank {input} --characters {params.characters}"
+            " --vocabulary {params.vocabulary} --output {output} > {log} 2>&1"
+
+
+rule parse_treebank:
+    input:
+        TREEBANK["folder"] or f"{RESULTS}/raw/treebank",
+    output:
+        corpus=f"{RESULTS}/corpora/treebank.parquet",
+    log:
+        f"{RESULTS}/logs/parse_treebank.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/parse_treebank.tsv"
+    message:
+        "parse {input}"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    shell:
+        "python -m pipeline.parse_treebank {input} --output {output.corpus} > {log} 2>&1"
+
+
+if HANDWRITING["folder"] is None:
+
+    rule generate_handwriting:
+        input:
+            f"{RESULTS}/raw/treebank",
+        output:
+            directory(f"{RESULTS}/raw/handwriting"),
+        params:
+            lines=HANDWRITING["lines"],
+            writers=HANDWRITING["writers"],
+            shortest=HANDWRITING["characters"][0],
+            longest=HANDWRITING["characters"][1],
+            seed=config["seed"],
+        log:
+            f"{RESULTS}/logs/generate_handwriting.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/generate_handwriting.tsv"
+        message:
+            "write {params.lines} lines by hand"
+        threads: 1
+        resources:
+            mem_mb=1000,
+        shell:
+            "python -m pipeline.generate_handwriting --text {input} --lines {params.lines} --writers {params.writers}"
+            " --shortest {params.shortest} --longest {params.longest} --seed {params.seed}"
+            " --output {output} > {log} 2>&1"
+
+
+rule parse_iamondb:
+    input:
+        HANDWRITING["folder"] or f"{RESULTS}/raw/handwriting",
+    output:
+        corpus=f"{RESULTS}/corpora/handwriting.parquet",
+    log:
+        f"{RESULTS}/logs/parse_iamondb.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/parse_iamondb.tsv"
+    message:
+        "parse {input}"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    shell:
+        "python -m pipeline.parse_iamondb {input} --output {output.corpus} > {log} 2>&1"
