@@ -1,0 +1,126 @@
+"""Pen strokes, and the offsets the handwriting networks read (section 4 of the paper).
+
+Ink is a list of strokes in pen order; a stroke is the points between pen-down and pen-up, an (n, 2) float64 array.
+x grows to the right and y **downwards**, as on the whiteboard of IAM-OnDB and in SVG.
+
+Offsets are a (T, 3) array: Δx, Δy from the point before, and the end-of-stroke bit, 1 on the last point of a stroke.
+There is one row a point: the first point of the first stroke has the offset (0, 0), so no point is lost on the way
+there and none has to be invented on the way back.
+
+Shapes: t steps (points), n points of one stroke, c coordinates (x, y).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnngen.errors import InputError
+
+Stroke = np.ndarray  # (n, 2) float64
+
+
+@dataclass(frozen=True)
+class Ink:
+    """Strokes in pen order and, where they were recorded, the time of every point in seconds."""
+
+    strokes: list[Stroke]
+    times: list[np.ndarray] | None = None  # (n,) for each stroke
+
+    def __post_init__(self) -> None:
+        if self.times is not None and [len(t) for t in self.times] != [len(s) for s in self.strokes]:
+            raise ValueError("times must have one entry for every point")
+
+
+def offsets_from_strokes(strokes: Sequence[Stroke]) -> np.ndarray:
+    """Offsets (T, 3) float64 of the T points of `strokes`; the inverse of `strokes_from_offsets`."""
+    if not strokes:
+        return np.zeros((0, 3))
+    p_tc = np.concatenate([np.asarray(stroke, float) for stroke in strokes])
+    offsets = np.zeros((len(p_tc), 3))
+    offsets[1:, :2] = np.diff(p_tc, axis=0)
+    offsets[np.cumsum([len(stroke) for stroke in strokes]) - 1, 2] = 1
+    return offsets
+
+
+def strokes_from_offsets(offsets: np.ndarray, start: tuple[float, float] = (0.0, 0.0)) -> list[Stroke]:
+    """Strokes of offsets (T, 3), the first offset counted from `start`.
+
+    A line that ends in the middle of a stroke keeps that stroke as far as it goes.
+    """
+    if len(offsets) == 0:
+        return []
+    p_tc = np.cumsum(np.asarray(offsets, float)[:, :2], axis=0) + np.asarray(start, float)
+    ends = np.flatnonzero(np.asarray(offsets)[:-1, 2] > 0.5) + 1
+    return np.split(p_tc, ends)
+
+
+def strokes_from_columns(x: Sequence[float], y: Sequence[float], stroke_len: Sequence[int]) -> list[Stroke]:
+    """Strokes of one row of a handwriting Parquet file: all x, all y, the number of points of each stroke."""
+    p_tc = np.stack([np.asarray(x, float), np.asarray(y, float)], axis=1)
+    ends = np.cumsum(stroke_len)
+    if len(ends) == 0 or ends[-1] != len(p_tc):
+        raise InputError(f"stroke_len adds up to {ends[-1] if len(ends) else 0}, but there are {len(p_tc)} points")
+    return np.split(p_tc, ends[:-1])
+
+
+def bounds(strokes: Sequence[Stroke]) -> tuple[float, float, float, float]:
+    """(x low, y low, x high, y high) of all points."""
+    p_tc = np.concatenate(list(strokes))
+    return *p_tc.min(0).tolist(), *p_tc.max(0).tolist()
+
+
+def transformed(strokes: Sequence[Stroke], scale: float = 1.0, shift: tuple[float, float] = (0.0, 0.0)) -> list[Stroke]:
+    """`strokes` times `scale`, then moved by `shift`."""
+    return [np.asarray(stroke, float) * scale + np.asarray(shift, float) for stroke in strokes]
+
+
+def smoothed(strokes: Sequence[Stroke], pieces: int) -> list[Stroke]:
+    """Every step of a stroke replaced by `pieces` steps along the Catmull-Rom spline through its points.
+
+    All recorded points stay where they are; the result is still a polyline. For ink of which only every third point
+    or so was kept. `pieces` = 1 returns the strokes as they are.
+    """
+    if pieces < 1:
+        raise ValueError(f"pieces must be at least 1, not {pieces}")
+    return [_catmull_rom(np.asarray(stroke, float), pieces) for stroke in strokes]
+
+
+def _catmull_rom(p_nc: np.ndarray, pieces: int) -> np.ndarray:
+    if pieces == 1 or len(p_nc) < 3:
+        return p_nc
+    padded = np.concatenate([2 * p_nc[:1] - p_nc[1:2], p_nc, 2 * p_nc[-1:] - p_nc[-2:-1]])
+    before, here, there, after = (padded[k : len(padded) - 3 + k, None, :] for k in range(4))
+    u = (np.arange(pieces) / pieces)[None, :, None]
+    curve = 0.5 * (
+        2 * here
+        + (there - before) * u
+        + (2 * before - 5 * here + 4 * there - after) * u**2
+        + (3 * here - before - 3 * there + after) * u**3
+    )
+    return np.concatenate([curve.reshape(-1, 2), p_nc[-1:]])
+
+
+def resampled(ink: Ink, points: int) -> list[Stroke]:
+    """`ink` with about `points` points in all, evenly spaced in time where times are known, else along the path.
+
+    Each stroke keeps its first and last point. A stroke of no extent (a dot) stays a single point.
+    """
+    lengths = [_clock(stroke, ink.times[k] if ink.times else None) for k, stroke in enumerate(ink.strokes)]
+    total = sum(clock[-1] for clock in lengths)
+    result = []
+    for stroke, clock in zip(ink.strokes, lengths, strict=True):
+        if clock[-1] <= 0:
+            result.append(np.asarray(stroke, float)[:1])
+            continue
+        n = max(2, round(points * clock[-1] / total))
+        at = np.linspace(0, clock[-1], n)
+        result.append(np.stack([np.interp(at, clock, stroke[:, k]) for k in range(2)], axis=1))
+    return result
+
+
+def _clock(stroke: Stroke, times: np.ndarray | None) -> np.ndarray:
+    """What runs evenly along a stroke: its recorded time where that rises, else the length of the path."""
+    if times is not None and len(times) > 1 and np.all(np.diff(times) >= 0) and times[-1] > times[0]:
+        return times - times[0]
+    return np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(stroke, axis=0).T))])

@@ -1,0 +1,154 @@
+"""The formats of drawings: round trip, validity, determinism, what a browser and a plotter rely on."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lxml import etree
+from PIL import Image
+
+from rnngen.drawing import DECIMALS, Pen, animated_svg, check_format, ink_json, path_data, pen_times, svg, write_drawing
+from rnngen.errors import InputError
+from rnngen.ink_files import read_ink
+from rnngen.page import Page, placed
+
+SVG = "{http://www.w3.org/2000/svg}"
+printed = st.integers(-(10**7), 10**7).map(lambda n: round(n / 10**DECIMALS, DECIMALS))
+stroke = st.lists(st.tuples(printed, printed), min_size=1, max_size=10).map(lambda p: np.array(p, float))
+
+
+def page_of(*lines):
+    return placed([[np.array(s, float) for s in line] for line in lines])
+
+
+@pytest.fixture
+def page():
+    return page_of([[(0, 0), (30, 10), (40, 0)], [(50, 5)]], [[(0, 0), (20, 20)]])
+
+
+@settings(max_examples=100)
+@given(st.lists(stroke, min_size=1, max_size=4))
+def test_svg_and_back_is_exact_to_the_printed_digits(tmp_path_factory, strokes):
+    page = Page([strokes], 100.0, 100.0)
+    path = tmp_path_factory.mktemp("svg") / "page.svg"
+    for document in (svg(page), animated_svg(page)):
+        path.write_text(document)
+        back = read_ink(path).strokes
+        assert len(back) == len(strokes)
+        assert all(np.array_equal(a, b) for a, b in zip(back, strokes, strict=True))
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(*[st.floats(-1e5, 1e5)] * 2), min_size=1, max_size=10))
+def test_rounding_is_the_only_loss(tmp_path_factory, points):
+    path = tmp_path_factory.mktemp("svg") / "page.svg"
+    path.write_text(svg(Page([[np.array(points)]], 1.0, 1.0)))
+    (back,) = read_ink(path).strokes
+    np.testing.assert_allclose(back, points, atol=0.501 * 10**-DECIMALS, rtol=0)
+
+
+def test_one_path_a_stroke_with_its_first_point_and_nothing_clipped(page):
+    root = etree.fromstring(svg(page, title="a <b> & c").encode())
+    paths = list(root.iter(SVG + "path"))
+    assert len(paths) == 3
+    assert [p.get("d") for p in paths] == [path_data(s) for s in page.strokes]
+    assert root.find(SVG + "title").text == "a <b> & c"
+    assert root.get("fill") == "none"
+    x, y, width, height = map(float, root.get("viewBox").split())
+    for points in page.strokes:
+        pen = Pen().width / 2
+        assert (points.min(0) - pen >= (x, y)).all() and (points.max(0) + pen <= (x + width, y + height)).all()
+    assert root.get("width") == f"{width:g}mm"
+
+
+def test_numbers_are_short():
+    assert path_data(np.array([[1.0, -0.00001], [2.5, 3.12345]])) == "M1 0L2.5 3.123"
+    assert path_data(np.array([[1.0, 2.0]])) == "M1 2Z"
+    assert path_data(np.array([[10.0, 200.4]]), decimals=0) == "M10 200Z"
+
+
+def test_animation_runs_in_pen_order_at_pen_speed_without_scripts(page):
+    document = animated_svg(page, Pen(points_per_second=10, seconds_between_strokes=0.5))
+    assert "<script" not in document and "href" not in document
+    root = etree.fromstring(document.encode())
+    begins = [float(e.get("begin")[:-1]) for e in root.iter(SVG + "set")]
+    assert begins == [0.0, 0.7, 1.2]
+    first = next(root.iter(SVG + "animate"))
+    assert float(first.get("dur")[:-1]) == 0.2
+    left = [float(v) for v in first.get("values").split(";")]
+    length = np.hypot(30, 10) + np.hypot(10, 10)
+    np.testing.assert_allclose(left, [1, 1 - np.hypot(30, 10) / length, 0], atol=1e-3)
+    assert first.get("keyTimes") == "0;0.5;1"
+    dot = list(root.iter(SVG + "path"))[1]
+    assert dot.get("stroke-dasharray") is None and dot.get("visibility") == "hidden"
+
+
+def test_recorded_times_drive_the_animation():
+    page = page_of([[(0, 0), (1, 0), (2, 0)]])
+    root = etree.fromstring(animated_svg(page, times=[np.array([2.0, 2.1, 3.0])]).encode())
+    animate = next(root.iter(SVG + "animate"))
+    assert (animate.get("begin"), animate.get("dur"), animate.get("keyTimes")) == ("2.000s", "1.000s", "0;0.1;1")
+
+
+def test_pen_times():
+    times = pen_times([np.zeros((3, 2)), np.zeros((1, 2))], Pen(points_per_second=2, seconds_between_strokes=1))
+    assert [t.tolist() for t in times] == [[0, 0.5, 1], [2]]
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png", ".pdf", ".gif", ".json"])
+def test_every_format_is_written_and_the_same_twice(tmp_path, page, suffix):
+    one, two = tmp_path / f"one{suffix}", tmp_path / f"two{suffix}"
+    write_drawing(one, page, title="t", about={"text": "é"})
+    write_drawing(two, page, title="t", about={"text": "é"})
+    assert one.read_bytes() == two.read_bytes()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_png_shows_the_first_point_and_the_dot(tmp_path, page):
+    write_drawing(tmp_path / "a.png", page, dpi=254)
+    picture = np.asarray(Image.open(tmp_path / "a.png").convert("L"))
+    for stroke_points in page.strokes:
+        x, y = np.rint(stroke_points[0] * 10).astype(int)
+        assert picture[y - 1 : y + 2, x - 1 : x + 2].min() < 100
+    assert picture[0].min() == picture[:, 0].min() == 255
+
+
+def test_gif_plays_from_an_empty_page_to_the_whole(tmp_path, page):
+    write_drawing(tmp_path / "a.gif", page, pen=Pen(points_per_second=10))
+    with Image.open(tmp_path / "a.gif") as picture:
+        ink = []
+        for k in range(picture.n_frames):
+            picture.seek(k)
+            ink.append(int((np.asarray(picture.convert("L")) < 128).sum()))
+    assert ink[0] == 0 and ink[-1] > 0 and ink == sorted(ink) and len(ink) > 3
+
+
+def test_json_carries_points_times_and_more(page):
+    value = json.loads(json.dumps(ink_json(page, Pen(points_per_second=4), {"seed": 3})))
+    assert value["seed"] == 3 and value["strokes_per_line"] == [2, 1]
+    assert [p[2] for p in value["strokes"][0]] == [0, 0.25, 0.5]
+
+
+def test_json_is_read_back(tmp_path, page):
+    write_drawing(tmp_path / "a.json", page)
+    back = read_ink(tmp_path / "a.json")
+    for a, b in zip(back.strokes, page.strokes, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+    assert back.times is not None
+
+
+def test_unknown_suffix_and_impossible_animation(tmp_path, page):
+    with pytest.raises(InputError, match=r"unknown picture format '\.bmp'; use one of \.svg, \.png"):
+        write_drawing(tmp_path / "a.bmp", page)
+    with pytest.raises(InputError, match=r"only \.svg and \.gif can be animated"):
+        check_format(tmp_path / "a.png", animate=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_too_large_is_refused_and_leaves_nothing(tmp_path):
+    page = Page([[np.array([[0.0, 0], [1, 1]])]], 1e5, 1e5)
+    with pytest.raises(InputError, match="million pixels"):
+        write_drawing(tmp_path / "a.png", page)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,90 @@
+"""Strokes to offsets and back, smoothing and resampling."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from rnngen.errors import InputError
+from rnngen.strokes import (
+    Ink,
+    bounds,
+    offsets_from_strokes,
+    resampled,
+    smoothed,
+    strokes_from_columns,
+    strokes_from_offsets,
+)
+
+coordinates = st.integers(-10_000, 10_000).map(float)
+stroke = st.integers(1, 12).flatmap(lambda n: arrays(float, (n, 2), elements=coordinates))
+drawings = st.lists(stroke, min_size=1, max_size=6)
+
+
+def equal(one, two):
+    return len(one) == len(two) and all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+@given(drawings)
+def test_offsets_and_back_is_exact(strokes):
+    offsets = offsets_from_strokes(strokes)
+    assert len(offsets) == sum(map(len, strokes))  # points in = points out
+    assert offsets[0, :2].tolist() == [0, 0]
+    assert offsets[:, 2].sum() == len(strokes)
+    assert equal(strokes_from_offsets(offsets, tuple(strokes[0][0])), strokes)
+
+
+def test_the_first_point_is_drawn_and_an_unfinished_stroke_kept():
+    offsets = np.array([[0, 0, 0], [3, 0, 1], [1, 1, 0], [0, 2, 0]])
+    strokes = strokes_from_offsets(offsets)
+    assert equal(strokes, [np.array([[0.0, 0], [3, 0]]), np.array([[4.0, 1], [4, 3]])])
+
+
+def test_single_points_are_strokes():
+    offsets = np.array([[0, 0, 1], [5, 5, 1.0]])
+    assert [s.tolist() for s in strokes_from_offsets(offsets)] == [[[0, 0]], [[5, 5]]]
+
+
+def test_columns():
+    strokes = strokes_from_columns([1, 2, 3], [4, 5, 6], [1, 2])
+    assert equal(strokes, [np.array([[1.0, 4]]), np.array([[2.0, 5], [3, 6]])])
+    with pytest.raises(InputError, match="adds up to 2, but there are 3 points"):
+        strokes_from_columns([1, 2, 3], [4, 5, 6], [2])
+
+
+@given(drawings, st.integers(1, 5))
+def test_smoothing_keeps_every_recorded_point(strokes, pieces):
+    for before, after in zip(strokes, smoothed(strokes, pieces), strict=True):
+        np.testing.assert_allclose(after[::pieces] if len(before) > 2 else after, before, atol=1e-9)
+
+
+def test_a_straight_line_smooths_to_itself():
+    line = np.stack([np.arange(5.0), 2 * np.arange(5.0)], axis=1)
+    (smooth,) = smoothed([line], 4)
+    np.testing.assert_allclose(smooth[:, 0], np.arange(17) / 4, atol=1e-12)
+    np.testing.assert_allclose(smooth[:, 1], 2 * smooth[:, 0], atol=1e-12)
+
+
+def test_resampling_follows_time_where_it_is_known():
+    stroke = np.array([[0.0, 0], [10, 0], [20, 0]])
+    (by_path,) = resampled(Ink([stroke]), 5)
+    np.testing.assert_allclose(by_path[:, 0], [0, 5, 10, 15, 20])
+    (by_time,) = resampled(Ink([stroke], [np.array([0.0, 3, 4])]), 5)
+    np.testing.assert_allclose(by_time[:, 0], [0, 10 / 3, 20 / 3, 10, 20])
+
+
+def test_resampling_keeps_dots_and_both_ends():
+    dot, bar = np.array([[1.0, 1], [1, 1]]), np.array([[0.0, 0], [0, 9]])
+    first, second = resampled(Ink([dot, bar]), 4)
+    assert first.tolist() == [[1, 1]]
+    assert second[0].tolist() == [0, 0] and second[-1].tolist() == [0, 9] and len(second) == 4
+
+
+def test_bounds():
+    assert bounds([np.array([[1.0, 5]]), np.array([[-2.0, 7], [0, 6]])]) == (-2, 5, 1, 7)
+
+
+def test_times_must_fit_the_points():
+    with pytest.raises(ValueError, match="one entry for every point"):
+        Ink([np.zeros((2, 2))], [np.zeros(3)])
