@@ -1,0 +1,252 @@
+"""Batches of symbols for the networks of §3: sentences with reset state, chunks with carried state.
+
+Both kinds of batches answer to the same few names, so that the training loop can enter an epoch at any position:
+
+- `batches_per_epoch`;
+- `epoch(epoch, start=0)`: the batches of an epoch from number `start` on. The order is a function of (seed, epoch)
+  alone; what has been learned is (epoch, number of batches), and nothing else is needed to resume.
+
+Shapes: t time, b batch. Inputs begin with −1, the null vector (§2): element t of the inputs is what the network has
+last seen when it predicts element t of the targets.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnngen.errors import InputError
+
+NULL = -1
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """Symbols of b sequences, time first."""
+
+    inputs_tb: Tensor
+    """int64; −1 is the null vector, and the padding."""
+    targets_tb: Tensor
+    """int64; 0 where padded."""
+    lengths_b: Tensor | None
+    """int64; None when all rows are t long."""
+    reset: bool
+    """Whether the recurrent state is zero before this batch; otherwise it is carried from the batch before."""
+    predictions: int
+    """Number of predicted symbols, padding excluded."""
+
+    @property
+    def sequences(self) -> int:
+        """Number of sequences b."""
+        return self.targets_tb.shape[1]
+
+    def to(self, device: torch.device | str) -> "TextBatch":
+        """The same batch on another device."""
+        lengths_b = None if self.lengths_b is None else self.lengths_b.to(device, non_blocking=True)
+        return replace(
+            self,
+            inputs_tb=self.inputs_tb.to(device, non_blocking=True),
+            targets_tb=self.targets_tb.to(device, non_blocking=True),
+            lengths_b=lengths_b,
+        )
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Sequences of symbols end to end: sequence i is symbols[offsets[i] : offsets[i + 1]]."""
+
+    symbols: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def of(cls, sequences: Iterable[np.ndarray]) -> "Sequences":
+        """From arrays of integers, one a sequence."""
+        sequences = list(sequences)
+        offsets = np.zeros(len(sequences) + 1, dtype=np.int64)
+        np.cumsum([len(s) for s in sequences], out=offsets[1:])
+        symbols = np.concatenate(sequences) if sequences else np.zeros(0, dtype=np.int64)
+        return cls(symbols.astype(np.int64, copy=False), offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        return self.symbols[self.offsets[i] : self.offsets[i + 1]]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Number of symbols of every sequence."""
+        return np.diff(self.offsets)
+
+
+def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Every sequence once, in batches of like lengths, in an order that (seed, epoch) determines.
+
+    Sequences are shuffled; within every run of 64 batches they are sorted by length, cut into batches, and the batches
+    shuffled again. With `batch_size` 1 the order is the plain shuffle.
+    """
+    random = np.random.default_rng((seed, epoch))
+    order = random.permutation(len(lengths))
+    if batch_size == 1:
+        return list(order[:, None])
+    pool = 64 * batch_size
+    batches = []
+    for first in range(0, len(order), pool):
+        part = order[first : first + pool]
+        part = part[np.argsort(lengths[part], kind="stable")]
+        batches += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
+    return [batches[i] for i in random.permutation(len(batches))]
+
+
+def ordered_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Every sequence once: in the order of the corpus with `batch_size` 1, otherwise longest first (least padding)."""
+    order = np.arange(len(lengths)) if batch_size == 1 else np.argsort(-lengths, kind="stable")
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+
+
+class SentenceBatches:
+    """Sentences as independent sequences: zero state before each, padded to the longest of their batch.
+
+    Every symbol of every sentence is predicted exactly once an epoch. With `shuffle` the order is that of
+    `shuffled_batches`; without, that of `ordered_batches` (for evaluation; document order at `batch_size` 1, which
+    dynamic evaluation needs).
+    """
+
+    def __init__(self, sequences: Sequences, batch_size: int, *, seed: int = 0, shuffle: bool = True) -> None:
+        if len(sequences) == 0:
+            raise InputError("the corpus has no sequences: check that its split is not empty")
+        if (sequences.lengths == 0).any():
+            empty = int(np.flatnonzero(sequences.lengths == 0)[0])
+            raise InputError(f"sequence {empty} of the corpus is empty: there is nothing to predict in it")
+        self.sequences = sequences
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Number of batches in which every sentence occurs once."""
+        return -(-len(self.sequences) // self.batch_size)
+
+    def __iter__(self) -> Iterator[TextBatch]:
+        return self.epoch(0)
+
+    def __len__(self) -> int:
+        return self.batches_per_epoch
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[TextBatch]:
+        """The batches of an epoch from number `start` on."""
+        lengths = self.sequences.lengths
+        if self.shuffle:
+            rows = shuffled_batches(lengths, self.batch_size, self.seed, epoch)
+        else:
+            rows = ordered_batches(lengths, self.batch_size)
+        for row in rows[start:]:
+            yield self.batch(row)
+
+    def batch(self, rows: np.ndarray) -> TextBatch:
+        """The sentences numbered `rows` as one batch."""
+        lengths = self.sequences.lengths[rows]
+        longest = int(lengths.max())
+        inputs = np.full((longest, len(rows)), NULL, dtype=np.int64)
+        targets = np.zeros((longest, len(rows)), dtype=np.int64)
+        for column, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+            sentence = self.sequences[row]
+            targets[:length, column] = sentence
+            inputs[1:length, column] = sentence[:-1]
+        padded = bool((lengths != longest).any())
+        return TextBatch(
+            torch.from_numpy(inputs),
+            torch.from_numpy(targets),
+            torch.from_numpy(lengths) if padded else None,
+            reset=True,
+            predictions=int(lengths.sum()),
+        )
+
+
+class ChunkBatches:
+    """A long text cut into chunks whose recurrent state is carried, in the order of the text (§3.2).
+
+    The text is a row of *blocks* of `reset_every` chunks of `chunk` symbols (100 of 100, so 10,000); the state is zero
+    at the start of a block, gradients end at the start of a chunk. `batch_size` 1 is the paper's order exactly. With
+    b > 1 the whole blocks are dealt to b streams of consecutive blocks, the first streams one block longer than the
+    rest where they do not divide evenly; row i of every batch is stream i, and the batches of that last, longer round
+    have fewer rows. What is left after the last whole block comes at the end as batches of one row, its last chunk as
+    short as it is. So every symbol is predicted exactly once an epoch, all rows of a batch start their blocks together
+    and no row is padded.
+
+    The input at a chunk's first step is the last symbol of the chunk before it; it is null only at the start of a
+    block, where nothing is remembered. `symbols` (n,) may have any integer type and may be a memory map; `table`
+    translates its values (say bytes) into the integers of the alphabet, batch by batch; a value that it gives as −1 is
+    an error.
+    """
+
+    def __init__(
+        self,
+        symbols: np.ndarray,
+        batch_size: int = 1,
+        *,
+        chunk: int = 100,
+        reset_every: int = 100,
+        table: np.ndarray | None = None,
+    ) -> None:
+        if len(symbols) == 0:
+            raise InputError("the corpus has no symbols: check that its split is not empty")
+        self.symbols = symbols
+        self.batch_size = batch_size
+        self.chunk = chunk
+        self.reset_every = reset_every
+        self.table = table
+        self.block = chunk * reset_every
+        self.whole_blocks, rest = divmod(len(symbols), self.block)
+        self.rounds, self.longer = divmod(self.whole_blocks, batch_size)
+        self.rest_chunks = -(-rest // chunk)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Number of batches in which every symbol is predicted once."""
+        return (self.rounds + (self.longer > 0)) * self.reset_every + self.rest_chunks
+
+    def __iter__(self) -> Iterator[TextBatch]:
+        return self.epoch(0)
+
+    def __len__(self) -> int:
+        return self.batches_per_epoch
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[TextBatch]:
+        """The batches of an epoch from number `start` on; every epoch has the same order."""
+        for i in range(start, self.batches_per_epoch):
+            yield self.batch(i)
+
+    def batch(self, i: int) -> TextBatch:
+        """Batch number `i` of an epoch."""
+        round_, step = divmod(i, self.reset_every)
+        if round_ < self.rounds + (self.longer > 0):
+            streams = np.arange(self.batch_size if round_ < self.rounds else self.longer)
+            blocks = streams * self.rounds + np.minimum(streams, self.longer) + round_
+        else:
+            blocks = np.array([self.whole_blocks])
+        first_b = blocks * self.block + step * self.chunk
+        length = min(self.chunk, len(self.symbols) - int(first_b[-1]))
+        reset = step == 0
+        before = 0 if reset else 1
+        rows_bt = np.stack([self.symbols[first - before : first + length] for first in first_b])
+        rows_tb = np.ascontiguousarray((rows_bt if self.table is None else self.table[rows_bt]).T.astype(np.int64))
+        if rows_tb.size and rows_tb.min() < 0:
+            step_, row = np.argwhere(rows_tb < 0)[0]
+            at = int(first_b[row]) - before + int(step_)
+            raise InputError(
+                f"symbol {at} of the text ({self.symbols[at]}) is outside the alphabet; use the alphabet of this text"
+            )
+        if reset:
+            nothing = np.full((1, len(first_b)), NULL, dtype=np.int64)
+            rows_tb = np.concatenate([nothing, rows_tb])
+        return TextBatch(
+            torch.from_numpy(rows_tb[:-1]),
+            torch.from_numpy(rows_tb[1:]),
+            None,
+            reset=reset,
+            predictions=length * len(first_b),
+        )
