@@ -1,0 +1,38 @@
+"""Make a corpus in the manner of the Penn Treebank out of other English text."""
+
+import itertools
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.command import command
+from rnngen.artifacts import written_whole
+from rnngen.corpora.prose import TREEBANK_FILES, read_paragraphs, split_sentences, treebank_sentences
+
+
+def main(
+    text: Annotated[list[Path], typer.Option(help="Parquet of Wikipedia pages, or text files; repeat for several")],
+    output: Annotated[Path, typer.Option(help="folder for the three files")],
+    train: Annotated[int, typer.Option(min=1, help="characters of the training part")] = 500_000,
+    validation: Annotated[int, typer.Option(min=1, help="characters of the validation part")] = 50_000,
+    test: Annotated[int, typer.Option(min=1, help="characters of the test part")] = 50_000,
+    vocabulary: Annotated[int, typer.Option(min=2, help="words of the vocabulary, <unk> included")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="of the order in which sentences are drawn")] = 1,
+) -> None:
+    """Make ptb.{train,valid,test}.txt of other English: lower case, numbers as N, rare words as <unk>, a sentence a line."""
+    paragraphs = itertools.chain.from_iterable(map(read_paragraphs, text))
+    found = list(treebank_sentences(paragraphs))
+    parts = split_sentences(found, {"train": train, "validation": validation, "test": test}, vocabulary, seed)
+    for part, rows in parts.items():
+        with written_whole(output / TREEBANK_FILES[part]) as partial:
+            # the published files have a blank at both ends of every line
+            partial.write_text("".join(f" {row} \n" for row in rows), encoding="ascii")
+        words = [word for row in rows for word in row.split()]
+        unknown = words.count("<unk>") / len(words)
+        characters = sum(len(row) + 1 for row in rows)
+        print(f"{part}: {len(rows)} sentences, {len(words)} words, {characters} characters, {unknown:.1%} <unk>")
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,54 @@
+"""Generate a corpus of handwriting in the files of IAM-OnDB."""
+
+import itertools
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from pipeline.command import command
+from rnngen.corpora.prose import read_paragraphs
+from rnngen.errors import InputError
+from rnngen.pen.corpus import draw_writers, write_forms
+from rnngen.pen.glyphs import LATIN, load_alphabet
+from rnngen.pen.iam_ondb_archive import write_archives
+from rnngen.pen.line_choice import choose_lines
+
+
+def main(
+    text: Annotated[list[Path], typer.Option(help="text files, or the Parquet of Wikipedia pages; repeat for several")],
+    output: Annotated[Path, typer.Option(help="folder for the archives and the lists of the sets")],
+    lines: Annotated[int, typer.Option(min=1, help="lines of handwriting")] = 5000,
+    writers: Annotated[int, typer.Option(min=1, help="hands; from ten on, no hand appears in two sets")] = 60,
+    seed: Annotated[int, typer.Option(min=0, help="of the text, the hands and the writing")] = 1,
+    shortest: Annotated[int, typer.Option(min=1, help="characters of the shortest line")] = 5,
+    longest: Annotated[int, typer.Option(min=1, help="characters of the longest line")] = 15,
+    per_form: Annotated[int, typer.Option(min=1, max=99, help="lines of a form")] = 8,
+    variety: Annotated[float, typer.Option(min=0, max=1, help="how much hands differ: 0 one neat hand, 1 all")] = 1.0,
+    joining: Annotated[
+        float | None, typer.Option(min=0, max=1, help="0 all hands print, 1 all join their letters; else drawn by hand")
+    ] = None,
+    characters: Annotated[str | None, typer.Option(help="write only these characters, not the whole alphabet")] = None,
+    held_out: Annotated[Path | None, typer.Option(help="file of words that no line may hold, for later tests")] = None,
+    alphabet: Annotated[Path, typer.Option(help="glyphs, in the format of rnngen/pen/latin.txt")] = LATIN,
+) -> None:
+    """Generate a corpus of handwriting in the files of IAM-OnDB."""
+    if shortest > longest:
+        raise InputError(f"--shortest {shortest} exceeds --longest {longest}: give a range of line lengths")
+    glyphs = load_alphabet(alphabet)
+    if characters is not None:
+        glyphs.require(characters, "--characters")
+    avoided = held_out.read_text(encoding="utf-8").split() if held_out else []
+    paragraphs = itertools.chain.from_iterable(map(read_paragraphs, text))
+    allowed = (characters or glyphs.characters).replace(" ", "")
+    chosen = choose_lines(
+        paragraphs, lines, shortest, longest, allowed, np.random.default_rng([seed, 0]), held_out=avoided
+    )
+    hands = draw_writers(glyphs, writers, seed, variety, joining)
+    write_archives(write_forms(chosen, hands, seed, per_form), output)
+    print(f"{lines} lines, {sum(map(len, chosen))} characters, {min(writers, -(-lines // per_form))} writers: {output}")
+
+
+if __name__ == "__main__":
+    command(main)

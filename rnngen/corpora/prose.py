@@ -1,0 +1,170 @@
+"""Running English text out of Wikipedia pages or plain files, and the treebank-style sentences made of it.
+
+The rule for sentences follows Mikolov's preparation of the Penn Treebank: lower case, no punctuation, numbers as N, all
+but the commonest words as <unk>, one sentence a line. It is documented step by step at `treebank_sentences`.
+"""
+
+import html
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from rnngen.errors import InputError
+
+SHORTEST_PARAGRAPH = 80  # characters; shorter lines of a page are headings, captions and lists
+SHORTEST_SENTENCE = 4  # words
+BLOCK = 20  # sentences that stay together when the parts are drawn
+UNKNOWN = "<unk>"
+
+COMMENT = re.compile(r"<!--.*?-->", re.S)
+REFERENCE = re.compile(r"<ref\b[^>]*/>|<ref\b.*?</ref\s*>", re.S | re.I)
+BLOCKS = re.compile(r"<(math|pre|code|gallery|timeline|syntaxhighlight|source|score)\b.*?</\1\s*>", re.S | re.I)
+TEMPLATE = re.compile(r"\{\{[^{}]*\}\}")
+TABLE = re.compile(r"\{\|(?:(?!\{\|).)*?\|\}", re.S)
+MEDIA_LINK = re.compile(r"\[\[\s*(?:file|image|category|media)\s*:[^\[\]]*\]\]", re.I)
+INNER_LINK = re.compile(r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]")
+OUTER_LINK = re.compile(r"\[(?:https?:|ftp:)?//[^\s\]]*\s*([^\]]*)\]")
+TAG = re.compile(r"</?[a-z][^<>]*>", re.I)
+QUOTES = re.compile(r"'{2,}")
+LEFT_OVER = re.compile(r"[{}|\[\]<>]")
+PARENTHESES_LEFT_EMPTY = re.compile(r"\(\s*[,;:\s]*\)")
+PARAGRAPH_START = re.compile(r"[A-Z\"“]")
+SENTENCE_END = re.compile(r"(?<=[.?!])[\"”')]*\s+(?=[\"“(]?[A-Z0-9])")
+ABBREVIATED = re.compile(
+    r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|St|Jr|Sr|Prof|Gen|Col|Sgt|Lt|Rev|Hon|vs|etc|cf|ca|No|Vol|pp|Fig|approx|e\.g|i\.e|U\.S)\.)$"
+)
+WORD = re.compile(r"[a-z]+(?:[-'][a-z]+)*|\d+(?:[.,]\d+)*|[$%&]")
+TYPOGRAPHIC = str.maketrans({"–": "-", "—": " ", "’": "'", "‘": "'"})
+TREEBANK_FILES = {"train": "ptb.train.txt", "validation": "ptb.valid.txt", "test": "ptb.test.txt"}
+
+
+def wiki_paragraphs(text: str) -> list[str]:
+    """The paragraphs of running text in a page's wiki source, without templates, tables, references, media and markup.
+
+    A paragraph that still holds markup after that (an unbalanced template, a broken link) is left out, not guessed at.
+    """
+    if text.lstrip()[:9].lower() == "#redirect":
+        return []
+    for pattern in (COMMENT, REFERENCE, BLOCKS):
+        text = pattern.sub("", text)
+    text = _innermost_first(TEMPLATE, text)
+    text = _innermost_first(TABLE, text)
+    # links lie inside the captions of images: first those without a link inside
+    before = None
+    while before != text:
+        before = text
+        text = INNER_LINK.sub(_link_text, MEDIA_LINK.sub("", text))
+    text = OUTER_LINK.sub(r"\1", text)
+    text = QUOTES.sub("", TAG.sub("", text))
+    text = PARENTHESES_LEFT_EMPTY.sub("", html.unescape(text))
+    lines = (" ".join(line.split()) for line in text.split("\n"))
+    return [
+        line
+        for line in lines
+        if len(line) >= SHORTEST_PARAGRAPH and PARAGRAPH_START.match(line) and not LEFT_OVER.search(line)
+    ]
+
+
+def _innermost_first(pattern: re.Pattern[str], text: str) -> str:
+    replaced = 1
+    while replaced:
+        text, replaced = pattern.subn("", text)
+    return text
+
+
+def _link_text(match: re.Match[str]) -> str:
+    return "" if re.match(r"\[\[\s*(?:file|image|category|media)\s*:", match[0], re.I) else match[1]
+
+
+def read_paragraphs(path: str | Path) -> Iterator[str]:
+    """The paragraphs of a text file (UTF-8), or of the articles in a Parquet file with a page a row (column `text`).
+
+    Raises InputError for other files and for text that is not UTF-8.
+    """
+    path = Path(path)
+    if path.suffix == ".parquet":
+        schema = pq.read_schema(path)
+        if "text" not in schema.names:
+            raise InputError(f"{path}: no column 'text'; give the Parquet of Wikipedia pages or a text file")
+        columns = [name for name in ("text", "namespace") if name in schema.names]
+        with pq.ParquetFile(path) as pages:
+            for batch in pages.iter_batches(batch_size=256, columns=columns):
+                for row in batch.to_pylist():
+                    if row["text"] and not row.get("namespace"):  # namespace 0 or unknown: articles
+                        yield from wiki_paragraphs(row["text"])
+        return
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: byte {error.start} is not UTF-8; convert the file first") from None
+    for paragraph in re.split(r"\n\s*\n", text.replace("\r\n", "\n")):
+        if paragraph.strip():
+            yield " ".join(paragraph.split())
+
+
+def sentences(paragraph: str) -> list[str]:
+    """Cut a paragraph after . ? ! where a capital or a digit follows, but not after an initial or an abbreviation."""
+    found, begin = [], 0
+    for cut in SENTENCE_END.finditer(paragraph):
+        if not ABBREVIATED.search(paragraph[begin : cut.start()]):
+            found.append(paragraph[begin : cut.end()].strip())
+            begin = cut.end()
+    return [*found, paragraph[begin:].strip()]
+
+
+def treebank_sentences(paragraphs: Iterable[str]) -> Iterator[list[str]]:
+    """The treebank's words of every sentence.
+
+    1. Cut paragraphs into sentences.
+    2. Lower case; dashes and typographic apostrophes to ASCII.
+    3. Words are runs of a to z with inner hyphens and apostrophes, $, % and &. Digits with inner points and commas are the
+       word N. Everything else separates words and is left out.
+    4. A sentence with a letter outside a to z is left out whole, as is one of fewer than SHORTEST_SENTENCE words.
+    """
+    for paragraph in paragraphs:
+        for sentence in sentences(paragraph.translate(TYPOGRAPHIC)):
+            lowered = sentence.lower()
+            if any(c.isalpha() and not "a" <= c <= "z" for c in lowered):
+                continue
+            words = ["N" if word[0].isdigit() else word for word in WORD.findall(lowered)]
+            if len(words) >= SHORTEST_SENTENCE:
+                yield words
+
+
+def split_sentences(found: list[list[str]], sizes: dict[str, int], vocabulary: int, seed: int) -> dict[str, list[str]]:
+    """Draw the parts of a corpus, each of about `sizes[part]` characters (line ends counted), and close its vocabulary.
+
+    Blocks of BLOCK neighbouring sentences are shuffled, so that the parts come from the same pages and are alike. The
+    vocabulary is the `vocabulary` - 1 commonest words that occur at least twice in the part 'train', and <unk> for all
+    others.
+    Raises InputError where the text is too small.
+    """
+    blocks = [found[k : k + BLOCK] for k in range(0, len(found), BLOCK)]
+    order = iter(np.random.default_rng(seed).permutation(len(blocks)))
+    drawn: dict[str, list[list[str]]] = {}
+    for part, size in sizes.items():
+        drawn[part], written = [], 0
+        while written < size:
+            block = next(order, None)
+            if block is None:
+                total = sum(len(" ".join(words)) + 1 for words in found)
+                raise InputError(
+                    f"the text gives {total} characters of sentences, {sum(sizes.values())} are asked for:"
+                    " give more text or ask for less"
+                )
+            for words in blocks[block]:
+                if written < size:
+                    drawn[part].append(words)
+                    written += len(" ".join(words)) + 1
+    counts = Counter(word for words in drawn["train"] for word in words)
+    # commonest first, equal counts in alphabetical order
+    ranked = sorted((word for word, count in counts.items() if count > 1), key=lambda word: (-counts[word], word))
+    known = set(ranked[: vocabulary - 1])
+    return {
+        part: [" ".join(word if word in known else UNKNOWN for word in words) for words in rows]
+        for part, rows in drawn.items()
+    }

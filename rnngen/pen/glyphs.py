@@ -1,0 +1,156 @@
+"""Letter shapes: a text file of control points becomes an alphabet of allographs. Units: x-height 10."""
+
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from rnngen.errors import InputError
+
+LATIN = Path(__file__).with_name("latin.txt")
+HANDS = ("print", "cursive", "any")
+BANDS = np.array([-10.0, -5.0, -1.0, 2.5, 6.0, 9.0, 12.0, 16.0, 21.0])  # heights between which letters must not collide
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """A row of control points (n, 2) and which of them are corners (n,)."""
+
+    points: np.ndarray
+    corners: np.ndarray
+
+
+@dataclass(frozen=True)
+class Glyph:
+    """One way to write one character.
+
+    `strokes` come in writing order; those from index `delayed` on may wait until the word is done. `lead` and `tail`,
+    where the character may be entered or left without lifting the pen, are the points (n, 2) passed on the way, else None.
+    """
+
+    character: str
+    hand: str
+    weight: float
+    strokes: tuple[Stroke, ...]
+    delayed: int
+    lead: np.ndarray | None
+    tail: np.ndarray | None
+    left: np.ndarray = field(
+        compare=False, default=None
+    )  # (bands,) leftmost x of the body in each band of heights, +inf: none
+    right: np.ndarray = field(compare=False, default=None)  # (bands,) rightmost x, -inf: none
+
+    @property
+    def ends_high(self) -> bool:
+        """Whether a joined writer leaves this letter at x-height rather than on the baseline."""
+        return (
+            self.tail is not None
+            and (self.tail if len(self.tail) else self.strokes[self.delayed - 1].points)[-1, 1] > 6
+        )
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """Allographs by character."""
+
+    glyphs: dict[str, tuple[Glyph, ...]]
+
+    @property
+    def characters(self) -> str:
+        """Every character that can be written, the space included, in order of code points."""
+        return "".join(sorted({" ", *self.glyphs}))
+
+    def require(self, text: str, where: str) -> None:
+        """Raise InputError naming every character of `text` that has no glyph."""
+        missing = sorted(set(text) - set(self.glyphs) - {" "})
+        if missing:
+            names = ", ".join(f"{c!r} (U+{ord(c):04X})" for c in missing)
+            raise InputError(
+                f"{where}: no glyph for {names}; the alphabet is {self.characters!r}: change the text or add glyphs"
+            )
+
+
+def _points(words: list[str], where: str) -> Stroke:
+    points, corners = [], []
+    for word in words:
+        x, _, y = word.removesuffix("*").partition(",")
+        try:
+            points.append((float(x), float(y)))
+        except ValueError:
+            raise InputError(f"{where}: {word!r} is not a point; write x,y or x,y*") from None
+        corners.append(word.endswith("*"))
+    values = np.array(points, float).reshape(-1, 2)
+    if not np.isfinite(values).all():
+        raise InputError(f"{where}: a coordinate is not finite; write plain numbers")
+    return Stroke(values, np.array(corners, bool))
+
+
+def _glyph(row: str, where: str) -> Glyph:
+    character, _, rest = row.partition(" ")
+    if character.startswith("U+") and len(character) > 2:
+        try:
+            character = chr(int(character[2:], 16))
+        except (ValueError, OverflowError):
+            raise InputError(f"{where}: {character!r} is not a code point; write for instance U+0023") from None
+    hand, _, rest = rest.strip().partition(" ")
+    weight, _, body = rest.strip().partition(" ")
+    if len(character) != 1 or character.isspace():
+        raise InputError(
+            f"{where}: {character!r} is not one visible character; a row is: character hand weight strokes"
+        )
+    if hand not in HANDS:
+        raise InputError(f"{where}: hand {hand!r} is none of {', '.join(HANDS)}")
+    if not weight.isdecimal() or int(weight) < 1:
+        raise InputError(f"{where}: weight {weight!r} is not a whole number from 1")
+    body = body.strip()
+    lead = tail = None
+    if body.startswith("("):
+        inside, closed, body = body[1:].partition(")")
+        if not closed:
+            raise InputError(f"{where}: the parenthesis at the start is never closed")
+        lead = _points(inside.split(), where).points
+    main, plus, later = body.partition("+")
+    if "(" in main:
+        main, _, inside = main.partition("(")
+        if not inside.rstrip().endswith(")"):
+            raise InputError(f"{where}: points in parentheses may only begin or end the strokes before the first +")
+        tail = _points(inside.rstrip()[:-1].split(), where).points
+    strokes = [_points(part.split(), where) for part in main.split("/")]
+    delayed = len(strokes)
+    strokes += [_points(part.split(), where) for part in later.split("+")] if plus else []
+    if any(len(stroke.points) < 2 for stroke in strokes):
+        raise InputError(f"{where}: a stroke has fewer than two points; a dot is a very short line")
+    return Glyph(character, hand, float(weight), tuple(strokes), delayed, lead, tail, *_profile(strokes))
+
+
+def _profile(strokes: list[Stroke]) -> tuple[np.ndarray, np.ndarray]:
+    """Leftmost and rightmost x in each band of heights, along straight lines between the control points."""
+    left, right = np.full(len(BANDS) - 1, np.inf), np.full(len(BANDS) - 1, -np.inf)
+    for stroke in strokes:
+        share = np.linspace(0, 1, 9)[:, None, None]
+        dense = (stroke.points[None, :-1] * (1 - share) + stroke.points[None, 1:] * share).reshape(-1, 2)
+        band = np.clip(np.searchsorted(BANDS, dense[:, 1]) - 1, 0, len(BANDS) - 2)
+        np.minimum.at(left, band, dense[:, 0])
+        np.maximum.at(right, band, dense[:, 0])
+    return left, right
+
+
+@cache
+def load_alphabet(path: Path = LATIN) -> Alphabet:
+    """Read an alphabet from a text file in the format that latin.txt explains.
+
+    Raises InputError naming the file and the line for anything that is not a glyph.
+    """
+    try:
+        rows = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: byte {error.start} is not UTF-8; save the alphabet as UTF-8") from None
+    glyphs: dict[str, tuple[Glyph, ...]] = {}
+    for number, row in enumerate(rows, start=1):
+        if row.strip() and not row.startswith("#"):
+            glyph = _glyph(row, f"{path}, line {number}")
+            glyphs[glyph.character] = (*glyphs.get(glyph.character, ()), glyph)
+    if not glyphs:
+        raise InputError(f"{path}: holds no glyph; a row is: character hand weight strokes")
+    return Alphabet(glyphs)

@@ -1,0 +1,101 @@
+"""Which lines a corpus of handwriting holds: short runs of words from real text, in which rare letters are not rare."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from rnngen.errors import InputError
+
+CAPITALISED = 0.3  # of the lines start with a capital, A to Z evenly
+SHORTFALL = 3  # characters a line may stay below the length drawn for it
+SIGNS = 0.12  # of the lines hold a digit or a sign, all of them evenly
+ALONE = "&+=*#/@"  # signs written between blanks
+TYPOGRAPHIC = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "−": "-", "\u00a0": " "})
+
+
+def bare(word: str) -> str:
+    """A word as it counts for holding out: lower case, without the signs around it."""
+    return re.sub(r"^\W+|\W+$", "", word).lower()
+
+
+def choose_lines(
+    paragraphs: Iterable[str],
+    count: int,
+    shortest: int,
+    longest: int,
+    characters: str,
+    rng: np.random.Generator,
+    held_out: Sequence[str] = (),
+) -> list[str]:
+    """Choose `count` different lines of `shortest` to `longest` characters out of running text.
+
+    A line starts at a word that holds a letter drawn evenly from a to z, goes on as the text does and ends with a word. It
+    never crosses a word that is held out or that needs a character outside `characters`. Digits and signs are put in
+    evenly.
+    Raises InputError where the text is too small.
+    """
+    avoided = {bare(word) for word in held_out}
+    allowed = set(characters)
+    words: list[str | None] = []  # None: a place that no line crosses
+    for paragraph in paragraphs:
+        for word in paragraph.translate(TYPOGRAPHIC).split():
+            parts = {bare(part) for part in (word, *re.split(r"[-/']", word))}
+            words.append(word if set(word) <= allowed and not parts & avoided else None)
+        words.append(None)
+    holding, starting = defaultdict(list), defaultdict(list)
+    for place, word in enumerate(words):
+        if word is not None and len(word) <= longest:
+            for letter in sorted({c for c in word.lower() if c.isalpha() and c in allowed}):
+                holding[letter].append(place)
+            if word[0].isalpha() and word[0].upper() in allowed:
+                starting[word[0].upper()].append(place)
+    letters, capitals = sorted(holding), sorted(starting)
+    signs = sorted(c for c in allowed if not c.isalpha() and c != " ")
+    if not letters:
+        raise InputError(f"the text has no word of at most {longest} characters from {characters!r}: give more text")
+    chosen: dict[str, None] = {}  # keeps the order
+    for attempt in range(100 * count + 10_000):
+        if len(chosen) == count:
+            break
+        length = int(rng.integers(shortest, longest + 1))
+        capital = bool(capitals) and rng.random() < CAPITALISED
+        sign = signs[rng.integers(len(signs))] if signs and rng.random() < SIGNS else None
+        places = starting[capitals[attempt % len(capitals)]] if capital else holding[letters[attempt % len(letters)]]
+        place = places[rng.integers(len(places))]
+        dressed = None if sign is None else _dressed(words[place], sign, rng)
+        first = words[place] if dressed is None else dressed
+        line = first[0].upper() + first[1:] if capital else first
+        while place + 1 < len(words) and words[place + 1] and len(line) + 1 + len(words[place + 1]) <= length:
+            place += 1
+            line += " " + words[place]
+        if max(shortest, length - SHORTFALL) <= len(line) <= length and set(line) <= allowed:
+            chosen.setdefault(line)
+    if len(chosen) < count:
+        raise InputError(
+            f"the text gives only {len(chosen)} of {count} different lines of {shortest} to {longest} characters:"
+            " give more text, ask for fewer lines or allow other lengths"
+        )
+    return list(chosen)
+
+
+def _dressed(word: str, sign: str, rng: np.random.Generator) -> str:
+    """The word with a digit or a sign where people put it."""
+    word = bare(word) or word
+    if sign.isdigit():
+        number = "".join(map(str, rng.integers(0, 10, rng.integers(0, 4))))
+        at = int(rng.integers(len(number) + 1))
+        number = number[:at] + sign + number[at:]
+        return f"{number} {word}" if rng.random() < 0.5 else f"{word} {number}"
+    if sign in "()":
+        return f"({word})"
+    if sign == '"':
+        return f'"{word}"'
+    if sign == "'":
+        return f"{word}'s"
+    if sign == "-":
+        return f"{word}-{word}" if len(word) < 5 else f"{word[:3]}-{word[3:]}"
+    if sign == "%":
+        return f"{rng.integers(1, 100)}%"
+    return f"{word} {sign}" if sign in ALONE else word + sign
