@@ -20,7 +20,7 @@ def main(
     vocabulary: Annotated[int, typer.Option(min=2, help="words of the vocabulary, <unk> included")] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="of the order in which sentences are drawn")] = 1,
 ) -> None:
-    """Make ptb.{train,valid,test}.txt of other English: lower case, numbers as N, rare words as <unk>, a sentence a line."""
+    """Make ptb.{train,valid,test}.txt: lower case, numbers as N, rare words as <unk>, a sentence a line."""
     paragraphs = itertools.chain.from_iterable(map(read_paragraphs, text))
     found = list(treebank_sentences(paragraphs))
     parts = split_sentences(found, {"train": train, "validation": validation, "test": test}, vocabulary, seed)

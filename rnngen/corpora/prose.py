@@ -121,8 +121,8 @@ def treebank_sentences(paragraphs: Iterable[str]) -> Iterator[list[str]]:
 
     1. Cut paragraphs into sentences.
     2. Lower case; dashes and typographic apostrophes to ASCII.
-    3. Words are runs of a to z with inner hyphens and apostrophes, $, % and &. Digits with inner points and commas are the
-       word N. Everything else separates words and is left out.
+    3. Words are runs of a to z with inner hyphens and apostrophes, $, % and &. Digits with inner points and commas are
+       the word N. Everything else separates words and is left out.
     4. A sentence with a letter outside a to z is left out whole, as is one of fewer than SHORTEST_SENTENCE words.
     """
     for paragraph in paragraphs:

@@ -1,7 +1,7 @@
 """From the shape of a line to the movement of a hand: where the pen is every hundredth of a second.
 
 A hand slows in curves: its speed falls with the cube root of curvature (the two-thirds power law of Lacquaniti,
-Terzuolo and Viviani, 1983, for speed instead of angular speed). It starts and stops smoothly and cannot turn on the spot.
+Terzuolo and Viviani, 1983, for speed, not angular speed). It starts and stops smoothly and cannot turn on the spot.
 """
 
 import numpy as np

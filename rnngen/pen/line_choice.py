@@ -31,13 +31,13 @@ def choose_lines(
 ) -> list[str]:
     """Choose `count` different lines of `shortest` to `longest` characters out of running text.
 
-    A line starts at a word that holds a letter drawn evenly from a to z, goes on as the text does and ends with a word. It
-    never crosses a word that is held out or that needs a character outside `characters`. Digits and signs are put in
+    A line starts at a word that holds a letter drawn evenly from a to z, goes on as the text does and ends with a word.
+    It never crosses a word that is held out or that needs a character outside `characters`. Digits and signs are put in
     evenly.
     Raises InputError where the text is too small.
     """
     avoided = {bare(word) for word in held_out}
-    allowed = set(characters)
+    allowed = {*characters, " "}
     words: list[str | None] = []  # None: a place that no line crosses
     for paragraph in paragraphs:
         for word in paragraph.translate(TYPOGRAPHIC).split():
