@@ -130,6 +130,11 @@ class SentenceBatches:
         """Number of batches in which every sentence occurs once."""
         return -(-len(self.sequences) // self.batch_size)
 
+    @property
+    def sequences_per_epoch(self) -> int:
+        """Number of sentences."""
+        return len(self.sequences)
+
     def __iter__(self) -> Iterator[TextBatch]:
         return self.epoch(0)
 
@@ -208,6 +213,11 @@ class ChunkBatches:
     def batches_per_epoch(self) -> int:
         """Number of batches in which every symbol is predicted once."""
         return (self.rounds + (self.longer > 0)) * self.reset_every + self.rest_chunks
+
+    @property
+    def sequences_per_epoch(self) -> int:
+        """Number of chunks."""
+        return self.whole_blocks * self.reset_every + self.rest_chunks
 
     def __iter__(self) -> Iterator[TextBatch]:
         return self.epoch(0)
