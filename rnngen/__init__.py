@@ -1,1 +1,25 @@
 """Generating Sequences With Recurrent Neural Networks (Graves, 2013), as a library."""
+
+from importlib import import_module
+from typing import Any
+
+_WHERE = {
+    "AdaptiveWeightNoise": "adaptive_weight_noise",
+    "GravesRMSProp": "rmsprop",
+    "MixtureDensity": "mixture_density",
+    "PeepholeLSTM": "peephole_lstm",
+    "PredictionNetwork": "prediction_network",
+    "SynthesisNetwork": "synthesis_network",
+    "WeightNoise": "weight_noise",
+    "load_network": "checkpoint",
+    "save_network": "checkpoint",
+}
+
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    # on first use, so that programs that only parse or draw do not wait for torch
+    if name not in _WHERE:
+        raise AttributeError(f"module 'rnngen' has no attribute {name!r}")
+    return getattr(import_module(f"rnngen.{_WHERE[name]}"), name)
