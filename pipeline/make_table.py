@@ -1,7 +1,7 @@
 """One of the paper's four tables: every measured number beside the printed one.
 
-    python -m pipeline.make_table --table table1 --evaluations results/evaluations --experiments '{"treebank-character": ["none"]}' \\
-        --csv results/tables/table1.csv --md results/tables/table1.md
+    python -m pipeline.make_table --table table1 --experiments '{"treebank-character": ["none"]}' \\
+        --evaluations results/evaluations --csv results/tables/table1.csv --md results/tables/table1.md
 """
 
 import json

@@ -22,13 +22,13 @@ from typing import Annotated, Any
 import pandas as pd
 import torch
 import typer
+from rnngen.checkpoint import load_training_state, load_weights, save_network, save_training_state
 
+from pipeline.assembly import Assembly
 from pipeline.command import command
 from pipeline.experiment import ROOT, load_config, training_settings
 from pipeline.progress import Bar
-from pipeline.setup import Setup
 from rnngen.artifacts import provenance, write_json, written_whole
-from rnngen.checkpoint import load_training_state, load_weights, save_network, save_training_state
 from rnngen.errors import InputError
 from rnngen.training import Progress, train
 
@@ -50,44 +50,46 @@ def main(
     """Train one network; resume if it was interrupted."""
     chosen = resolve_settings(settings, config, experiment, regularisation)
     state_folder = state or output / "state"
-    setup = Setup(chosen, corpus)
+    assembly = Assembly(chosen, corpus)
     if initial is not None:
-        load_weights(setup.network, initial / "weights.safetensors")
-    progress, carried = resume(setup, state_folder, chosen) or (Progress(), None)
+        load_weights(assembly.network, initial / "weights.safetensors")
+    progress, carried = resume(assembly, state_folder, chosen) or (Progress(), None)
     if progress.updates:
         print(f"resuming at epoch {progress.epoch}, update {progress.updates}", flush=True)
 
     def save(carried: Any) -> None:
-        save_training_state(state_folder, setup.tensors(carried), {"settings": chosen, "progress": progress.as_json()})
+        save_training_state(
+            state_folder, assembly.tensors(carried), {"settings": chosen, "progress": progress.as_json()}
+        )
 
     started = last_saved = time.perf_counter()
     events = train(
-        setup.objective,
-        setup.training_batches,
-        setup.validate,
-        setup.optimiser,
-        setup.schedule,
+        assembly.objective,
+        assembly.training_batches,
+        assembly.validate,
+        assembly.optimiser,
+        assembly.schedule,
         progress,
-        noise=setup.noise,
-        generator=setup.generator,
+        noise=assembly.noise,
+        generator=assembly.generator,
         state=carried,
     )
     best = state_folder / "best.safetensors"
     paused = False
-    with stop_requests() as stop, Bar(setup, progress) as bar:
+    with stop_requests() as stop, Bar(assembly, progress) as bar:
         for kind, value in events:
             if kind == "update":
                 carried = value
                 bar.update()
             elif kind == "best":
-                save_network(setup.network, best)
+                save_network(assembly.network, best)
             elif kind == "validation":
                 bar.validation(value)
                 write_log(progress, state_folder / "log.parquet")
             now = time.perf_counter()
             paused = time_budget is not None and now - started >= time_budget
             if kind != "best" and (kind == "validation" or stop or paused or now - last_saved >= checkpoint_seconds):
-                setup.require_finite(progress)
+                assembly.require_finite(progress)
                 save(carried)
                 last_saved = now
             if stop or paused:
@@ -98,7 +100,7 @@ def main(
     if not progress.finished and not best.exists():
         print(f"paused before the first validation at update {progress.updates}; run again to go on", flush=True)
         return
-    write_model(output, setup, chosen, progress, best, initial)
+    write_model(output, assembly, chosen, progress, best, initial)
     if progress.finished:
         shutil.rmtree(state_folder)
     else:
@@ -120,7 +122,7 @@ def resolve_settings(text: str | None, config: list[Path] | None, experiment: st
         raise InputError(f"--settings: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
 
 
-def resume(setup: Setup, folder: Path, chosen: dict) -> tuple[Progress, Any] | None:
+def resume(assembly: Assembly, folder: Path, chosen: dict) -> tuple[Progress, Any] | None:
     """Progress and carried state from an interrupted run with the same settings, else None."""
     if not (folder / "state.json").exists():
         return None
@@ -129,7 +131,7 @@ def resume(setup: Setup, folder: Path, chosen: dict) -> tuple[Progress, Any] | N
         print(f"the state in {folder} is from other settings: starting anew", flush=True)
         shutil.rmtree(folder)
         return None
-    return Progress.from_json(values["progress"]), setup.restore(tensors)
+    return Progress.from_json(values["progress"]), assembly.restore(tensors)
 
 
 def write_log(progress: Progress, path: Path) -> None:
@@ -137,7 +139,9 @@ def write_log(progress: Progress, path: Path) -> None:
         pd.DataFrame(progress.history).to_parquet(partial, index=False)
 
 
-def write_model(output: Path, setup: Setup, chosen: dict, progress: Progress, best: Path, initial: Path | None) -> None:
+def write_model(
+    output: Path, assembly: Assembly, chosen: dict, progress: Progress, best: Path, initial: Path | None
+) -> None:
     """The artifacts of a finished or paused training."""
     with written_whole(output / "weights.safetensors") as partial:
         shutil.copyfile(best, partial)
@@ -149,15 +153,15 @@ def write_model(output: Path, setup: Setup, chosen: dict, progress: Progress, be
             "experiment": chosen["experiment"],
             "regularisation": chosen["regularisation"],
             "kind": chosen["kind"],
-            "weights": sum(p.numel() for p in setup.network.parameters()),
+            "weights": sum(p.numel() for p in assembly.network.parameters()),
             "complete": progress.finished,
             "epochs": progress.history[-1]["epoch"],
             "best_epoch": progress.best_epoch,
             "updates": progress.updates,
             "best": best_row,
             "initial": None if initial is None else initial.name,
-            **setup.description(),
-            "provenance": provenance(chosen, chosen["seed"], str(setup.device), round(progress.seconds, 1)),
+            **assembly.description(),
+            "provenance": provenance(chosen, chosen["seed"], str(assembly.device), round(progress.seconds, 1)),
         },
     )
 

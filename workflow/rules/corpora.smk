@@ -61,7 +61,9 @@ if TREEBANK["folder"] is None:
         output:
             directory(f"{RESULTS}/raw/treebank"),
         params:
-            characters=TREEBANK["characters"],
+            train=TREEBANK["train_characters"],
+            validation=TREEBANK["validation_characters"],
+            test=TREEBANK["test_characters"],
             vocabulary=TREEBANK["vocabulary"],
             seed=config["seed"],
         log:
@@ -74,8 +76,9 @@ if TREEBANK["folder"] is None:
         resources:
             mem_mb=1000,
         shell:
-            "python -m pipeline.derive_treebank {input} --characters {params.characters}"
-            " --vocabulary {params.vocabulary} --output {output} > {log} 2>&1"
+            "python -m pipeline.derive_treebank --text {input} --train {params.train}"
+            " --validation {params.validation} --test {params.test} --vocabulary {params.vocabulary}"
+            " --seed {params.seed} --output {output} > {log} 2>&1"
 
 
 rule parse_treebank:
@@ -83,6 +86,7 @@ rule parse_treebank:
         TREEBANK["folder"] or f"{RESULTS}/raw/treebank",
     output:
         corpus=f"{RESULTS}/corpora/treebank.parquet",
+        quality=f"{RESULTS}/corpora/treebank.quality.json",
     log:
         f"{RESULTS}/logs/parse_treebank.log",
     benchmark:
@@ -100,7 +104,7 @@ if HANDWRITING["folder"] is None:
 
     rule generate_handwriting:
         input:
-            f"{RESULTS}/raw/treebank",
+            f"{RESULTS}/corpora/wikipedia.parquet",
         output:
             directory(f"{RESULTS}/raw/handwriting"),
         params:
@@ -129,6 +133,7 @@ rule parse_iamondb:
         HANDWRITING["folder"] or f"{RESULTS}/raw/handwriting",
     output:
         corpus=f"{RESULTS}/corpora/handwriting.parquet",
+        quality=f"{RESULTS}/corpora/handwriting.quality.json",
     log:
         f"{RESULTS}/logs/parse_iamondb.log",
     benchmark:

@@ -1,0 +1,243 @@
+"""From settings and a corpus to the objects of a training or an evaluation."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rnngen.adaptive_weight_noise import AdaptiveWeightNoise
+from rnngen.corpora.wikipedia import load_wikipedia
+from rnngen.weight_noise import WeightNoise
+from torch import Tensor, nn
+
+from rnngen.bits_per_character import (
+    bits_per_character_from_words,
+    perplexity_from_characters,
+    perplexity_of_words,
+)
+from rnngen.corpora.text import ChunkBatches, SentenceBatches
+from rnngen.corpora.treebank import END, load_treebank
+from rnngen.errors import InputError
+from rnngen.objectives import NextSymbol
+from rnngen.prediction_network import PredictionNetwork
+from rnngen.rmsprop import GravesRMSProp
+from rnngen.text_sampling import utf8
+from rnngen.training import Schedule
+
+EVALUATION_BATCH = 32
+
+
+class TextData:
+    """A text corpus as a network sees it: batches of its splits, its alphabet, and what its numbers mean."""
+
+    def __init__(self, settings: dict[str, Any], corpus: Path) -> None:
+        self.unit = settings["unit"]
+        self.seed = settings["seed"]
+        self.training = settings["training"]
+        options = {key: value for key, value in settings["corpus"].items() if key != "name"}
+        if self.unit == "byte":
+            self.source = load_wikipedia(corpus, **options)
+            self.reported = "validation"
+            self.rule = f"bytes of the dump, {len(self.source.alphabet)} distinct; state reset every "
+            self.rule += f"{self.training['reset_every']} chunks of {self.training['chunk']}"
+        else:
+            self.source = load_treebank(corpus, self.unit, **options)
+            self.reported = "test"
+            self.rule = self.source.rule
+        self.alphabet = self.source.alphabet
+        self.symbols = len(self.alphabet)
+
+    def batches(self, split: str, batch_size: int, shuffle: bool = False) -> Any:
+        """Batches of `train`, `validation` or (treebank) `test`; document order when `batch_size` is 1."""
+        if self.unit == "byte":
+            chunk, reset_every = self.training["chunk"], self.training["reset_every"]
+            symbols, table = self.source.split(split), self.source.table
+            return ChunkBatches(symbols, batch_size, chunk=chunk, reset_every=reset_every, table=table)
+        return SentenceBatches(self.source.sequences[split], batch_size, seed=self.seed, shuffle=shuffle)
+
+    def names(self, codes: Tensor) -> list[str]:
+        """The symbols (n,) as they are shown one by one."""
+        return self.alphabet.decode(codes.tolist())
+
+    def encode(self, text: str) -> list[int]:
+        """Symbols of a text that a network is to read first."""
+        return self.source.encode(text).tolist()
+
+    def text(self, codes: Iterable[int]) -> Iterator[str]:
+        """Symbols as text, piece by piece as they come."""
+        if self.unit == "byte":
+            yield from utf8(bytes([self.source.bytes[code]]) for code in codes)
+        else:
+            space = " " if self.unit == "word" else ""
+            for code in codes:
+                symbol = self.alphabet.symbols[code]
+                yield symbol if symbol == END else symbol + space
+
+    def codes(self, split: str) -> np.ndarray:
+        """All symbols of a split, (n,)."""
+        return self.source.split(split) if self.unit == "byte" else self.source.sequences[split].symbols
+
+    def characters(self, split: str) -> int:
+        """Characters of a split as in the file: what bits per character are shared out over."""
+        return len(self.codes(split)) if self.unit == "byte" else self.source.characters[split]
+
+    def as_bytes(self, split: str) -> bytes:
+        """A split as a compressor reads it."""
+        if self.unit == "byte":
+            return self.source.split(split).tobytes()
+        return "".join(self.text(self.codes(split))).encode()
+
+    def measures(self, found: dict[str, float], split: str) -> dict[str, float]:
+        """Bits per symbol and error rate as the paper reports them.
+
+        Per character: total bits over the characters of the split as they are in the file, whatever the symbols.
+        """
+        per_symbol = found["bits_per_symbol"]
+        symbols = len(self.codes(split))
+        result = {
+            "bits_per_symbol": per_symbol,
+            "error_percent": 100 * found["error_rate"],
+            "nats_per_sequence": found["loss"],
+        }
+        if self.unit == "byte":
+            return result | {"bits_per_character": per_symbol}
+        words, characters = self.source.words[split], self.source.characters[split]
+        total = per_symbol * symbols
+        if self.unit == "character":
+            per_character = total / characters
+            paper = perplexity_from_characters(per_character)
+        else:
+            per_character = bits_per_character_from_words(total / words)
+            paper = perplexity_of_words(total / words)
+        return result | {
+            "bits_per_character": per_character,
+            "bits_per_character_exact": total / characters,
+            "perplexity_paper": paper,
+            "perplexity_exact": perplexity_of_words(total / words),
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """What a model directory has to remember of the corpus."""
+        return {"alphabet": self.alphabet.as_json(), "rule": self.rule}
+
+
+def leading(batches: Any, symbols: int) -> Any:
+    """The first batches, until they hold `symbols` symbols."""
+    seen = 0
+    for batch in batches.epoch(0):
+        if seen >= symbols:
+            return
+        yield batch
+        seen += batch.predictions
+
+
+def device_of(name: str) -> torch.device:
+    """The device a setting names; `auto` is CUDA where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device: cuda is asked for and torch finds no CUDA device; set device: auto or cpu")
+    return torch.device(name)
+
+
+class Assembly:
+    """Everything one training needs, made from its settings."""
+
+    def __init__(self, settings: dict[str, Any], corpus: Path) -> None:
+        self.settings = settings
+        torch.set_num_threads(settings["threads"])
+        training, network = settings["training"], settings["network"]
+        self.device = device_of(settings["device"])
+        self.generator = torch.Generator().manual_seed(settings["seed"])
+        torch.manual_seed(settings["seed"])
+        common: dict[str, Any] = {
+            "cells": network["cells"],
+            "layers": network["layers"],
+            "clip": training["clip_lstm"],
+            "init_range": network.get("initial_range", 0.1),
+            "backend": training.get("backend", "auto"),
+            "precision": training.get("precision", "float32"),
+        }
+        if settings["kind"] == "text":
+            self.data = TextData(settings, corpus)
+            symbols = self.data.symbols
+            self.network: nn.Module = PredictionNetwork(symbols, output_size=symbols, symbols=True, **common)
+            self.objective: Any = NextSymbol(self.network)
+            self.unit = self.data.unit
+        else:
+            raise InputError(f"kind {settings['kind']}: handwriting is wired in its own module")
+        self.network.to(self.device)
+        batch = training["batch_size"]
+        self.training_batches: Any = OnDevice(self.data.batches("train", batch, shuffle=True), self.device)
+        self.validation_batches = OnDevice(self.data.batches("validation", EVALUATION_BATCH), self.device)
+        self.optimiser = make_optimiser(training["optimiser"], self.network.parameters(), batch)
+        self.schedule = Schedule(
+            maximum_epochs=training["maximum_epochs"],
+            patience=training["patience"],
+            maximum_updates=training.get("maximum_updates"),
+            validate_every=training.get("validate_every"),
+            decay=training["schedule"],
+        )
+        self.noise = self.make_noise()
+
+    def make_noise(self) -> Any:
+        named = dict(self.network.named_parameters())
+        deviation = self.settings["standard_deviation"]
+        match self.settings["noise"]:
+            case "none":
+                return None
+            case "fixed":
+                return WeightNoise(named, deviation)
+            case "adaptive":
+                sequences = self.training_batches.sequences_per_epoch
+                options = self.settings["training"]["optimiser"]
+                batch = self.settings["training"]["batch_size"]
+                return AdaptiveWeightNoise(
+                    named, deviation, sequences=sequences, optimiser=lambda p: make_optimiser(options, p, batch)
+                )
+
+    def validate(self) -> dict[str, float]:
+        """Measures on the validation set under the stored (mean) weights."""
+        return self.objective.evaluate(self.validation_batches.epoch(0))
+
+
+class OnDevice:
+    """Batches moved to the device of the network."""
+
+    def __init__(self, batches: Any, device: torch.device) -> None:
+        self.batches = batches
+        self.device = device
+
+    @property
+    def batches_per_epoch(self) -> int:
+        return self.batches.batches_per_epoch
+
+    @property
+    def sequences_per_epoch(self) -> int:
+        return self.batches.sequences_per_epoch
+
+    def epoch(self, epoch: int, start: int = 0) -> Any:
+        for batch in self.batches.epoch(epoch, start):
+            yield batch.to(self.device)
+
+
+def make_optimiser(options: dict[str, Any], parameters: Any, batch_size: int) -> torch.optim.Optimizer:
+    """The optimiser that the settings name.
+
+    With `per_sequence`, learning rate and momentum are those of the paper's update after every single sequence, and an
+    update with B sequences goes as far as B single ones would: SGD takes momentum m^B and learning rate
+    lr · B · (1 − m^B) / (1 − m), so that the same share of every gradient is applied over the same stretch of data;
+    RMSProp, whose steps are in units of the gradient's deviation, takes lr · √B.
+    """
+    rate, per_sequence = options["learning_rate"], options.get("per_sequence", False)
+    if options["name"] == "sgd":
+        momentum = options.get("momentum", 0.0)
+        if per_sequence:
+            rate *= batch_size * (1 - momentum**batch_size) / (1 - momentum)
+            momentum **= batch_size
+        return torch.optim.SGD(parameters, lr=rate, momentum=momentum, foreach=True)
+    if per_sequence:
+        rate *= batch_size**0.5
+    constants = {key: options[key] for key in ("decay", "momentum", "damping") if key in options}
+    return GravesRMSProp(parameters, lr=rate, **constants)

@@ -1,0 +1,129 @@
+"""Evaluate a trained network on held-out data: static, or dynamic (the weights go on learning, §3.1).
+
+    python -m pipeline.evaluate --model results/models/treebank-character/none \\
+        --corpus results/corpora/treebank.parquet --output static.json
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import torch
+import typer
+from rnngen.checkpoint import load_network
+
+from pipeline.assembly import EVALUATION_BATCH, PenData, TextData, device_of, leading, pen_objective
+from pipeline.command import command
+from rnngen.artifacts import provenance, write_json, written_whole
+from rnngen.bits_per_character import (
+    bits,
+)
+from rnngen.dynamic_evaluation import evaluate_dynamically
+from rnngen.errors import InputError
+from rnngen.objectives import NextSymbol
+from rnngen.softmax import surprisal
+
+
+def main(
+    model: Annotated[Path, typer.Option(help="Model directory.")],
+    corpus: Annotated[Path, typer.Option(help="Parquet of the corpus.")],
+    output: Annotated[Path, typer.Option(help="JSON to write.")],
+    dynamic: Annotated[str, typer.Option(help="JSON of learning_rate, momentum, interval; null: static.")] = "null",
+    split: Annotated[str | None, typer.Option(help="Split; default test of a treebank, validation elsewhere.")] = None,
+    extract: Annotated[int, typer.Option(help="First symbols whose surprisal is kept, OUTPUT.surprisal.parquet.")] = 0,
+) -> None:
+    """Write the measures as JSON, with the rule they follow."""
+    started = time.perf_counter()
+    description = read_description(model)
+    settings = description["provenance"]["settings"]
+    device = device_of(settings["device"])
+    torch.set_num_threads(settings["threads"])
+    network = load_network(model / "weights.safetensors").to(device)
+    adaptation = json.loads(dynamic)
+    if settings["kind"] == "text":
+        data: Any = TextData(settings, corpus)
+        require_same(data.describe(), description, corpus)
+        chosen = split or data.reported
+        measures, scored = text_measures(network, data, chosen, adaptation, extract, device)
+    else:
+        if adaptation is not None:
+            raise InputError("--dynamic: the paper evaluates handwriting networks statically; leave it out")
+        data = PenData(settings, corpus)
+        require_same(data.describe(), description, corpus)
+        chosen, scored = split or "validation", []
+        batches = data.batches(chosen, EVALUATION_BATCH)
+        measures = pen_objective(network, settings).evaluate(batch.to(device) for batch in batches.epoch(0))
+    seconds = round(time.perf_counter() - started, 1)
+    write_json(
+        output,
+        {
+            "evaluation": "static" if adaptation is None else "dynamic",
+            "split": chosen,
+            "rule": data.rule,
+            "measures": measures,
+            "model": {
+                key: description[key]
+                for key in ("experiment", "regularisation", "kind", "weights", "complete", "epochs", "best_epoch")
+            }
+            | {"seed": settings["seed"], "wall_seconds": description["provenance"]["wall_seconds"]},
+            "provenance": provenance({"dynamic": adaptation, "split": chosen}, settings["seed"], str(device), seconds),
+        },
+    )
+    if scored:
+        with written_whole(output.with_suffix(".surprisal.parquet")) as partial:
+            pd.DataFrame(scored).to_parquet(partial, index=False)
+
+
+def text_measures(
+    network: Any, data: TextData, split: str, adaptation: dict[str, Any] | None, extract: int, device: torch.device
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Bits per character, perplexities, error rate, and the surprisal of the first symbols."""
+    scored: list[dict[str, Any]] = []
+
+    def keep(symbols: list[str], nats: torch.Tensor) -> None:
+        for symbol, value in zip(symbols[: extract - len(scored)], nats.tolist(), strict=False):
+            scored.append({"symbol": symbol, "bits": bits(value)})
+
+    one_by_one = [batch.to(device) for batch in leading(data.batches(split, 1), extract)]
+    if adaptation is None:
+        measures = NextSymbol(network).evaluate(
+            batch.to(device) for batch in data.batches(split, EVALUATION_BATCH).epoch(0)
+        )
+        objective, state = NextSymbol(network), None
+        with torch.inference_mode():
+            for batch in one_by_one:
+                y_tbk, state = objective.predict(batch, state)
+                keep(data.names(batch.targets_tb[:, 0]), surprisal(y_tbk, batch.targets_tb)[:, 0])
+    else:
+        names = iter([data.names(batch.targets_tb[:, 0]) for batch in one_by_one])
+        measures = evaluate_dynamically(
+            network,
+            (batch.to(device) for batch in data.batches(split, 1).epoch(0)),
+            **adaptation,
+            on_sequence=lambda nats: keep(next(names, []), nats),
+        )
+    return data.measures(measures, split), scored
+
+
+def read_description(model: Path) -> dict[str, Any]:
+    """config.json of a model directory."""
+    path = model / "config.json"
+    if not path.exists():
+        raise InputError(f"{model}: no config.json, so no model directory; train one with pipeline.train")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def require_same(found: dict[str, Any], description: dict[str, Any], corpus: Path) -> None:
+    """The corpus must have the alphabet (or normalisation) the network was trained with."""
+    for key, value in found.items():
+        if description[key] != value:
+            raise InputError(
+                f"{corpus}: its {key} differs from that of the network, which was trained on another corpus; "
+                "evaluate on the corpus it was trained on, or train again"
+            )
+
+
+if __name__ == "__main__":
+    command(main)

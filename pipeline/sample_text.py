@@ -1,0 +1,61 @@
+"""Let a text network write (Figures 5–8 in kind), and put an extract of the real text beside it (Figures 3–4).
+
+    python -m pipeline.sample_text --model results/models/wikipedia/none --corpus results/corpora/wikipedia.parquet \\
+        --symbols 2000 --output sample.txt --extract real.txt
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rnngen.checkpoint import load_network
+from tqdm import tqdm
+
+from pipeline.assembly import TextData, leading
+from pipeline.command import command
+from pipeline.evaluate import read_description, require_same
+from rnngen.artifacts import written_whole
+from rnngen.errors import InputError
+from rnngen.text_sampling import sample_symbols
+
+
+def main(
+    model: Annotated[Path, typer.Option(help="Model directory.")],
+    corpus: Annotated[Path, typer.Option(help="Parquet of the corpus.")],
+    output: Annotated[Path, typer.Option(help="Text file to write; its bytes are UTF-8 whatever the network says.")],
+    symbols: Annotated[int, typer.Option(help="Symbols to draw.")] = 2000,
+    temperature: Annotated[float, typer.Option(help="1: the network's own distribution.")] = 1.0,
+    prime: Annotated[str, typer.Option(help="Text the network reads first.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 1,
+    extract: Annotated[Path | None, typer.Option(help="Also write as much of the real text here.")] = None,
+) -> None:
+    """Write one sample; long ones stream to the file as they are drawn."""
+    description = read_description(model)
+    settings = description["provenance"]["settings"]
+    if settings["kind"] != "text":
+        raise InputError(f"{model}: a {settings['kind']} network writes with pipeline.sample_handwriting")
+    torch.set_num_threads(settings["threads"])
+    data = TextData(settings, corpus)
+    require_same(data.describe(), description, corpus)
+    network = load_network(model / "weights.safetensors")
+    draws = sample_symbols(network, symbols, seeds=[seed], prime=data.encode(prime), temperature=temperature)
+    codes = (
+        int(symbol_b[0]) for symbol_b in tqdm(draws, total=symbols, unit="symbol", disable=not sys.stderr.isatty())
+    )
+    with written_whole(output) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        file.write(prime)
+        for piece in data.text(codes):
+            file.write(piece)
+    if extract is not None:
+        real = (
+            c for batch in leading(data.batches(data.reported, 1), symbols) for c in batch.targets_tb[:, 0].tolist()
+        )
+        with written_whole(extract) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+            for piece in data.text(real):
+                file.write(piece)
+
+
+if __name__ == "__main__":
+    command(main)

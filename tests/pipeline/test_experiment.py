@@ -1,0 +1,106 @@
+import copy
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.experiment import ROOT, check_config, load_config, merged, training_settings
+from rnngen.errors import InputError
+
+PRESETS = sorted((ROOT / "workflow" / "presets").glob("*.yaml"))
+
+
+@pytest.fixture
+def config():
+    return load_config([ROOT / "config.yaml"])
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_every_preset_on_top_of_the_default_is_valid(preset):
+    assert load_config([ROOT / "config.yaml", preset])["preset"] == preset.stem
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "named"),
+    [
+        (("sede",), 1, "sede"),
+        (("seed",), "one", "seed"),
+        (("device",), "gpu", "device"),
+        (("corpora", "wikipedia", "train_bytes"), -3, "corpora.wikipedia.train_bytes"),
+        (("experiments", "wikipedia", "network", "cell"), 3, "cell"),
+        (("experiments", "wikipedia", "training", "clip_lstm"), "1", "experiments.wikipedia.training.clip_lstm"),
+        (("experiments", "wikipedia", "corpus"), "wiki", "experiments.wikipedia.corpus"),
+        (("experiments", "treebank-word", "regularisations", "none", "from"), "noise", "none.from"),
+        (("experiments", "treebank-word", "regularisations", "none", "from"), "continued", "continued.from"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_in_one_line(config, path, value, named):
+    place = config
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(InputError) as error:
+        check_config(config)
+    assert named in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_settings_of_a_training_ignore_what_does_not_train(config):
+    before = training_settings(config, "treebank-character", "none")
+    changed = copy.deepcopy(config)
+    changed["figures"]["width"] += 1
+    changed["samples"]["text"]["symbols"] += 1
+    changed["experiments"]["treebank-character"]["dynamic"]["learning_rate"] *= 2
+    changed["experiments"]["treebank-word"]["network"]["cells"] += 1
+    changed["corpora"]["handwriting"]["lines"] += 1
+    assert training_settings(changed, "treebank-character", "none") == before
+    changed["experiments"]["treebank-character"]["network"]["cells"] += 1
+    assert training_settings(changed, "treebank-character", "none") != before
+
+
+def test_a_row_can_change_the_training_of_its_experiment(config):
+    rows = config["experiments"]["treebank-character"]["regularisations"]
+    rows["continued"]["training"] = {"maximum_epochs": 77}
+    assert training_settings(config, "treebank-character", "continued")["training"]["maximum_epochs"] == 77
+    assert training_settings(config, "treebank-character", "none")["training"]["maximum_epochs"] != 77
+
+
+def test_an_unknown_experiment_or_row_is_named_with_what_there_is(config):
+    with pytest.raises(InputError, match="no experiment 'treebank'.*treebank-character"):
+        training_settings(config, "treebank", "none")
+    with pytest.raises(InputError, match="no regularisation of wikipedia 'noise'.*none"):
+        training_settings(config, "wikipedia", "noise")
+
+
+def test_no_yaml_is_named_with_its_file(tmp_path):
+    file = tmp_path / "broken.yaml"
+    file.write_text("a: [1,")
+    with pytest.raises(InputError, match=r"broken\.yaml: not YAML"):
+        load_config([file])
+
+
+nested = st.recursive(
+    st.integers(), lambda children: st.dictionaries(st.sampled_from("abcd"), children, max_size=3), max_leaves=8
+)
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), nested), st.dictionaries(st.sampled_from("abcd"), nested))
+def test_merging_keeps_what_is_not_overridden_and_changes_neither(base, over):
+    base_before, over_before = copy.deepcopy(base), copy.deepcopy(over)
+    result = merged(base, over)
+    assert (base, over) == (base_before, over_before)
+    assert merged(result, over) == result
+    assert set(result) == set(base) | set(over)
+    for key, value in result.items():
+        if key not in over:
+            assert value == base[key]
+        elif not (isinstance(over[key], dict) and isinstance(base.get(key), dict)):
+            assert value == over[key]
+
+
+def test_the_schema_is_a_schema():
+    import jsonschema
+
+    schema = yaml.safe_load((ROOT / "workflow" / "config.schema.yaml").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)

@@ -1,0 +1,67 @@
+"""Tables and the page that shows everything."""
+
+TABLES = {
+    "table1": [name for name in ("treebank-character", "treebank-word") if name in EXPERIMENTS],
+    "table2": [name for name in ("wikipedia",) if name in EXPERIMENTS],
+    "table3": [name for name in PEN if EXPERIMENTS[name]["kind"] == "prediction"],
+    "table4": [name for name in PEN if EXPERIMENTS[name]["kind"] == "synthesis"],
+}
+
+
+def rows_of(experiments):
+    """Experiment → its rows, as JSON."""
+    return json.dumps({name: rows(name) for name in experiments})
+
+
+rule make_table:
+    input:
+        evaluations=lambda w: [path for name in TABLES[w.table] for path in evaluations(name)],
+    output:
+        csv=report(
+            f"{RESULTS}/tables/{{table}}.csv",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
+        md=f"{RESULTS}/tables/{{table}}.md",
+    params:
+        experiments=lambda w: rows_of(TABLES[w.table]),
+    wildcard_constraints:
+        table="table[1-4]",
+    log:
+        f"{RESULTS}/logs/make_table/{{table}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/make_table/{{table}}.tsv"
+    message:
+        "{wildcards.table}: ours beside the paper's"
+    threads: 1
+    resources:
+        mem_mb=500,
+    shell:
+        "python -m pipeline.make_table --table {wildcards.table} --evaluations {RESULTS}/evaluations"
+        " --experiments {params.experiments:q} --csv {output.csv} --md {output.md} > {log} 2>&1"
+
+
+rule make_report:
+    input:
+        tables=[f"{RESULTS}/tables/{table}.csv" for table, names in TABLES.items() if names],
+        curves=[f"{RESULTS}/figures/curves.{name}.svg" for name in EXPERIMENTS],
+        samples=[f"{RESULTS}/samples/{name}/{rows(name)[-1]}.txt" for name in TEXT],
+        baselines=[f"{RESULTS}/evaluations/{name}/compressors.json" for name in TEXT],
+    output:
+        report(f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"),
+    params:
+        experiments=rows_of(EXPERIMENTS),
+        preset=config["preset"],
+    log:
+        f"{RESULTS}/logs/make_report.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/make_report.tsv"
+    message:
+        "the report"
+    threads: 1
+    resources:
+        mem_mb=500,
+    shell:
+        "python -m pipeline.make_report --results {RESULTS} --experiments {params.experiments:q}"
+        " --preset {params.preset} --output {output} > {log} 2>&1"
