@@ -128,7 +128,7 @@ def train(
             if rows > 1:
                 torch._foreach_div_(gradients, rows)
             if noise is not None:
-                noise.step(factor)
+                noise.step(factor, batch_size=rows)
             optimiser.step()
             progress.batch += 1
             progress.updates += 1
@@ -183,7 +183,7 @@ def _validated(
         "train_nats_per_prediction": progress.nats / progress.predictions,
     }
     row |= {f"validation_{name}": value for name, value in metrics.items()}
-    row |= {} if noise is None else noise.log()
+    row |= {} if noise is None else noise.log(row["train_nats_per_sequence"])
     progress.history.append(row)
     progress.nats, progress.predictions, progress.sequences = 0.0, 0, 0
     return row, best
