@@ -1,0 +1,60 @@
+"""Parse MediaWiki XML dumps into one Parquet file whose rows, joined, are the dumps byte for byte."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.command import command
+from rnngen.corpora.mediawiki_dump import TEXT_LIMIT, Options
+from rnngen.corpora.sources import path_of
+from rnngen.corpora.wikipedia_parquet import write_wikipedia
+
+
+def main(
+    dumps: Annotated[
+        list[str],
+        typer.Argument(
+            help="Dump files in order (plain, bzip2, gzip, xz, zstd, 7z, zip), or names in rnngen/corpora/sources.toml."
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="Parquet file; the report goes beside it (.quality.json, .quality.md).")],
+    folder: Annotated[Path, typer.Option(help="Folder of downloads, for names.")] = Path("data/raw"),
+    allow_truncated: Annotated[
+        bool, typer.Option("--allow-truncated", help="Accept a dump that ends early, such as enwik8.")
+    ] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Skip what cannot be read and record it in the report.")
+    ] = False,
+    sha1_mismatches: Annotated[int, typer.Option(min=0, help="Texts that may differ from the SHA-1 beside them.")] = 0,
+    parser: Annotated[
+        str, typer.Option(help="columnar: fast, with lxml where it must; lxml: the reference.")
+    ] = "columnar",
+    workers: Annotated[int, typer.Option(min=1, help="Processes that decompress a multistream bzip2 file.")] = 1,
+    text_limit: Annotated[int, typer.Option(min=1, help="Bytes of the longest revision.")] = TEXT_LIMIT,
+) -> None:
+    """Parse dumps of pages (export schema 0.3 to 0.11, current or full history) into Parquet."""
+    if parser not in ("columnar", "lxml"):
+        raise typer.BadParameter("columnar or lxml", param_hint="--parser")
+    options = Options(
+        allow_truncated=allow_truncated,
+        keep_going=keep_going,
+        sha1_mismatches=sha1_mismatches,
+        columnar=parser == "columnar",
+        workers=workers,
+        text_limit=text_limit,
+    )
+    report = write_wikipedia([path_of(dump, folder) for dump in dumps], output, options)
+    rows = report["rows"]["revision"]
+    print(
+        f"{output}: {report['pages']:,} pages, {rows:,} revisions, {report['raw_bytes']:,} bytes, "
+        f"all accounted for; SHA-1 of {report['sha1_equal']:,} texts equal, of {report['sha1_different']:,} "
+        f"different, of {report['sha1_not_checked']:,} not given"
+    )
+    if report["skipped"]:
+        print(f"skipped {len(report['skipped']):,} items, see {output.with_suffix('.quality.md')}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    command(main)

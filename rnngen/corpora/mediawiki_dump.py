@@ -1,0 +1,396 @@
+"""MediaWiki XML dumps as Arrow record batches: one row a revision, between a header row and a tail row.
+
+The `raw` column joined over all rows is the decompressed dump, byte for byte. Two parsers fill the other columns:
+lxml, the reference, and a columnar one (`mediawiki_columns`) that leaves every page it cannot read exactly to lxml.
+Memory is constant in the size of the dump.
+"""
+
+import codecs
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rnngen.corpora.decompression import CompressedFile
+from rnngen.corpora.mediawiki_xml import (
+    KNOWN_SCHEMAS,
+    PROLOG_LIMIT,
+    Malformed,
+    PageReader,
+    Piece,
+    Row,
+    SiteInfo,
+    Splitter,
+    encoding_of,
+    find_root,
+    read_siteinfo,
+    rows_of,
+    what_follows,
+)
+from rnngen.errors import InputError
+
+TEXT_LIMIT = 100_000_000  # bytes of a revision in the dump; MediaWiki itself allows 2 MiB
+BATCH_BYTES = 8 << 20
+BATCH_ROWS = 8192
+
+# Texts are `string`: XML admits nothing but valid Unicode, so readers need no decoding. `raw` is `binary`: it may be
+# UTF-16, or end in the middle of a character.
+SCHEMA = pa.schema(
+    [
+        pa.field("kind", pa.string(), nullable=False),  # header | revision | skipped | truncated | tail
+        pa.field("part", pa.int32(), nullable=False),  # index of the input file
+        ("page_id", pa.int64()),
+        ("ns", pa.int32()),
+        ("title", pa.string()),
+        ("redirect", pa.string()),  # target; empty where the schema names none (0.4, 0.5); null: no redirect
+        ("restrictions", pa.string()),
+        ("rev_id", pa.int64()),
+        ("parent_id", pa.int64()),
+        ("timestamp", pa.timestamp("s", tz="UTC")),
+        ("contributor", pa.string()),
+        ("contributor_id", pa.int64()),
+        ("contributor_ip", pa.string()),
+        ("contributor_deleted", pa.bool_()),
+        ("minor", pa.bool_()),
+        ("comment", pa.string()),
+        ("comment_deleted", pa.bool_()),
+        ("origin", pa.int64()),
+        ("model", pa.string()),
+        ("format", pa.string()),
+        ("text", pa.string()),  # null: deleted, or a stub; empty: the page is empty
+        ("text_deleted", pa.bool_()),
+        ("other_slots", pa.int32()),  # slots besides the main one (schema 0.11), which are in `raw` only
+        ("sha1", pa.string()),
+        ("sha1_ok", pa.bool_()),  # null: nothing to compare
+        pa.field("raw", pa.binary(), nullable=False),
+    ]
+)
+_POSITION = [Row._fields.index(name) for name in SCHEMA.names]
+
+
+@dataclass
+class Options:
+    """How strictly dumps are read.
+
+    allow_truncated   a dump may end early: what is left after the last whole revision becomes a row `truncated`
+    keep_going        a page that cannot be read becomes a row `skipped`, recorded with its reason
+    sha1_mismatches   so many texts may differ from the checksum beside them (`sha1_ok` is false); one more is an error
+    columnar          use the columnar parser where it can read a page exactly
+    workers           processes that decompress a multistream bzip2 file
+    text_limit        bytes; a longer revision is refused
+    """
+
+    allow_truncated: bool = False
+    keep_going: bool = False
+    sha1_mismatches: int = 0
+    columnar: bool = True
+    workers: int = 1
+    text_limit: int = TEXT_LIMIT
+
+
+@dataclass
+class PartReport:
+    """What was found in one input file."""
+
+    file: str
+    format: str = "plain"
+    streams: int = 0
+    compressed_bytes: int = 0
+    bytes: int = 0
+    sha256: str = ""
+    encoding: str = "utf-8"
+    schema: str | None = None
+    language: str | None = None
+    site: str | None = None
+    database: str | None = None
+    generator: str | None = None
+    truncated: str | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Findings:
+    """What was found in all of them, beyond what the columns say."""
+
+    parts: list[PartReport] = field(default_factory=list)
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+    mismatches: list[dict[str, Any]] = field(default_factory=list)
+    tags_without_column: Counter[str] = field(default_factory=Counter)
+    pages: int = 0
+    pages_read_by_lxml: int = 0
+    sha1_with_carriage_returns: int = 0
+
+
+class SeenIds:
+    """A set of page ids that grows by one bit an id."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[int, np.ndarray] = {}
+
+    def add(self, ids: np.ndarray) -> np.ndarray:
+        """Add `ids` (int64); return which of them were there before, or earlier among themselves (bool)."""
+        seen = np.zeros(len(ids), bool)
+        first = np.zeros(len(ids), bool)
+        first[np.unique(ids, return_index=True)[1]] = True
+        for key in np.unique(ids >> 19).tolist():
+            block = self.blocks.setdefault(key, np.zeros(1 << 16, np.uint8))
+            here = np.flatnonzero(ids >> 19 == key)
+            byte, bit = (ids[here] & 0x7FFFF) >> 3, np.left_shift(1, ids[here] & 7).astype(np.uint8)
+            seen[here] = block[byte] & bit != 0
+            np.bitwise_or.at(block, byte, bit)
+        return seen | ~first
+
+
+def read_dumps(dumps: Sequence[str | Path], options: Options, findings: Findings) -> Iterator[pa.RecordBatch]:
+    """The rows of several dump files, one after the other, as one corpus.
+
+    `findings` is filled on the way. Raises InputError, with file and byte offset, at the first thing that cannot be
+    read, unless the options let it pass.
+    """
+    seen: dict[str, SeenIds] = {}
+    for part, dump in enumerate(dumps):
+        reader = DumpReader(Path(dump), part, options, findings, seen)
+        yield from reader.batches()
+    if not findings.pages:
+        raise InputError(f"{', '.join(map(str, dumps))}: no page with a revision in it; is it a dump of pages?")
+
+
+class DumpReader:
+    """Reads one dump file."""
+
+    def __init__(self, path: Path, part: int, options: Options, findings: Findings, seen: dict[str, SeenIds]):
+        self.path = path
+        self.part = part
+        self.options = options
+        self.findings = findings
+        self.seen_by_wiki = seen
+        self.file = CompressedFile(path, allow_truncated=options.allow_truncated, workers=options.workers)
+        self.report = PartReport(path.name)
+        self.rows: list[Row] = []
+        self.rows_bytes = 0
+        self.lxml: PageReader | None = None
+        self.skipping = False  # to the end of a page whose beginning could not be read
+
+    # ------------------------------------------------------------------------------------------------ bytes to batches
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Header, revisions and tail of the file. Fills the findings."""
+        self.findings.parts.append(self.report)
+        read, written = hashlib.sha256(), hashlib.sha256()
+        for batch in self._batches(self._utf8_blocks(read)):
+            written.update(values_of(batch.column("raw")))
+            yield batch
+        self.report.sha256 = read.hexdigest()
+        if written.digest() != read.digest():
+            raise InputError(
+                f"{self.path}: the rows do not give the file back byte for byte (its encoding {self.report.encoding} "
+                f"writes the same text in more than one way); convert it to UTF-8 first"
+            )
+
+    def _utf8_blocks(self, digest: Any) -> Iterator[bytes]:
+        """Blocks of the dump in UTF-8, whatever it is encoded in; `digest` takes the bytes as they are in the file."""
+        beginning = b""
+        blocks = self.file.blocks()
+        for block in blocks:
+            beginning += block
+            if len(beginning) >= 1024:
+                break
+        digest.update(beginning)
+        self.report.bytes += len(beginning)
+        encoding = encoding_of(beginning, str(self.path))
+        self.report.encoding = encoding or "utf-8"
+        decoder = None if encoding is None else codecs.getincrementaldecoder(encoding)("strict")
+        try:
+            yield beginning if decoder is None else decoder.decode(beginning).encode()
+            for block in blocks:
+                digest.update(block)
+                self.report.bytes += len(block)
+                yield block if decoder is None else decoder.decode(block).encode()
+            if decoder is not None:
+                yield decoder.decode(b"", final=self.file.truncated is None).encode()
+        except UnicodeError as error:
+            raise InputError(f"{self.path}: not valid {encoding} before byte {self.report.bytes:,}: {error}") from error
+        finally:
+            self.report.format, self.report.streams = self.file.format, self.file.streams
+            self.report.compressed_bytes = self.file.position
+
+    def _batches(self, blocks: Iterator[bytes]) -> Iterator[pa.RecordBatch]:
+        beginning = b""
+        root = None
+        for block in blocks:
+            beginning += block
+            if (root := find_root(beginning, str(self.path), complete=False)) is not None:
+                break
+            if len(beginning) > PROLOG_LIMIT:
+                break
+        root = root or find_root(beginning, str(self.path), complete=True)
+        if root is None:
+            raise InputError(f"{self.path}: no root element within its first {PROLOG_LIMIT:,} bytes; no MediaWiki dump")
+        self.root = root
+        self.site = SiteInfo()
+        self.report.schema, self.report.language = root.version, root.language
+        if root.version not in KNOWN_SCHEMAS:
+            self.report.warnings.append(f"export schema {root.version}; known are 0.3 to 0.11")
+        columnar = self.options.columnar and self.report.encoding == "utf-8" and not root.prefix
+        splitter = Splitter(root, whole_pages=columnar, row_limit=self.options.text_limit)
+        try:
+            for block in chain([beginning], blocks):
+                yield from self._read(splitter.feed(block))
+                self._check_after(splitter)
+            yield from self._read(splitter.pieces(last=True))
+            self._end(splitter)
+        except Malformed as error:
+            raise InputError(f"{self.path}: {error}; download the file again and compare its checksum") from error
+        yield from self._flush()
+
+    def _read(self, pieces: Iterator[Piece]) -> Iterator[pa.RecordBatch]:
+        for piece in pieces:
+            if piece.kind == "header":
+                self._header(piece)
+            elif piece.kind == "pages":
+                yield from self._pages(piece)
+            else:
+                self._row(piece)
+            if self.rows_bytes >= BATCH_BYTES or len(self.rows) >= BATCH_ROWS:
+                yield from self._flush()
+
+    def _flush(self) -> Iterator[pa.RecordBatch]:
+        if self.rows:
+            columns = list(zip(*self.rows, strict=True))
+            arrays = [pa.array(columns[i], field.type) for i, field in zip(_POSITION, SCHEMA, strict=True)]
+            self.rows, self.rows_bytes = [], 0
+            yield pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+
+    def _add(self, kind: str, data: bytes, **values: Any) -> None:
+        raw = data if self.report.encoding == "utf-8" else data.decode().encode(self.report.encoding)
+        self.rows.append(Row(kind, self.part, raw, **values))
+        self.rows_bytes += len(raw)
+
+    # ---------------------------------------------------------------------------------------------------------- pieces
+
+    def _header(self, piece: Piece) -> None:
+        self.site = read_siteinfo(piece.data, self.root)
+        self.report.site, self.report.database = self.site.name, self.site.database
+        self.report.generator = self.site.generator
+        if self.site.namespaces is None:
+            self.report.warnings.append("no list of namespaces: ns is null where <ns> is absent")
+        wiki = self.site.database or self.site.base or self.site.name or ""
+        self.seen = self.seen_by_wiki.setdefault(wiki, SeenIds())
+        self._add("header", piece.data)
+
+    def _pages(self, piece: Piece) -> Iterator[pa.RecordBatch]:
+        """A stretch of whole pages: columns at once, and the pages that the columnar parser leaves out by lxml."""
+        for row in rows_of(piece.data, self.root, piece.offset):
+            self._row(row)
+            if self.rows_bytes >= BATCH_BYTES or len(self.rows) >= BATCH_ROWS:
+                yield from self._flush()
+
+    def _row(self, piece: Piece) -> None:
+        """One row by lxml."""
+        if piece.begins_page:
+            self.skipping = False
+        if self.skipping:
+            self._skip(piece, "the rest of a page that could not be read")
+        elif piece.problem is not None:
+            self._skip(piece, piece.problem)
+        else:
+            if self.lxml is None:
+                self.lxml = PageReader(self.root, self.site, self.findings.tags_without_column)
+            try:
+                values = self.lxml.read(piece.data, piece.ends_page)
+                if piece.begins_page:
+                    self._check_id(values)
+                self.findings.sha1_with_carriage_returns += self.lxml.texts_with_carriage_returns
+                self.lxml.texts_with_carriage_returns = 0
+                self._check_sha1(piece, values)
+            except Malformed as error:
+                self._skip(piece, str(error))
+            else:
+                self.findings.pages += piece.begins_page
+                self.findings.pages_read_by_lxml += piece.begins_page
+                self._add("revision", piece.data, **values)
+        if piece.ends_page:
+            self.skipping = False
+
+    def _check_id(self, values: dict) -> None:
+        identity = values["page_id"]
+        if identity is not None and self.seen.add(np.array([identity])).any():
+            raise Malformed(f"page id {identity} ({values['title']!r}) for the second time")
+
+    def _check_sha1(self, piece: Piece, values: dict) -> None:
+        if values["sha1_ok"] is False:
+            where = self._where(piece) | {"page_id": values["page_id"], "title": values["title"]}
+            if len(self.findings.mismatches) >= self.options.sha1_mismatches:
+                allowed = self.options.sha1_mismatches
+                raise Malformed(
+                    f"the text of page {values['page_id']} ({values['title']!r}) differs from the SHA-1 beside it: the "
+                    f"dump was damaged or edited; --sha1-mismatches lets more than {allowed} such texts pass"
+                )
+            self.findings.mismatches.append(where)
+
+    def _where(self, piece: Piece) -> dict[str, Any]:
+        return {"file": self.path.name, "offset": piece.offset, "bytes": len(piece.data)}
+
+    def _skip(self, piece: Piece, reason: str) -> None:
+        """Record a row that cannot be read, or stop."""
+        if not self.options.keep_going:
+            unit = "byte" if self.report.encoding == "utf-8" else "byte (of its UTF-8 form)"
+            raise InputError(
+                f"{self.path}: {reason}, in the revision that begins at {unit} {piece.offset:,} of the decompressed "
+                f"dump; --keep-going skips and records it"
+            )
+        self.lxml = None
+        self.skipping = True
+        self.findings.skipped.append(self._where(piece) | {"reason": reason})
+        self._add("skipped", piece.data)
+
+    # ------------------------------------------------------------------------------------------------------------- end
+
+    def _check_after(self, splitter: Splitter) -> None:
+        if splitter.state == "after" and (problem := what_follows(bytes(splitter.buffer[splitter.root_end :]))):
+            at = splitter.offset + splitter.root_end
+            raise InputError(f"{self.path}: {problem} (at byte {at:,} of the decompressed dump)")
+
+    def _end(self, splitter: Splitter) -> None:
+        """What is left at the end of the file: the tail, or the beginning of what was cut off."""
+        rest = bytes(splitter.buffer)
+        self.report.warnings += self.file.warnings
+        if splitter.state == "after":
+            self._check_after(splitter)
+            lxml = self.lxml or PageReader(self.root, self.site, self.findings.tags_without_column)
+            if not self.root.closed:
+                lxml.close(rest)
+            self._add("tail", rest)
+            return
+        end = splitter.offset + len(rest)
+        where = {
+            "header": "in its header",
+            "between": "between two pages, without </mediawiki>",
+            "page": "inside a page",
+            "revision": "inside a page",
+        }[splitter.state]
+        what = f"the dump ends at byte {end:,} {where}"
+        if not self.options.allow_truncated:
+            raise InputError(
+                f"{self.path}: {what}: it is cut off, download it again; for a deliberate prefix such as enwik8 give "
+                f"--allow-truncated"
+            )
+        if splitter.state == "header":
+            raise InputError(f"{self.path}: {what}: there is no page in it")
+        self.report.truncated = self.file.truncated or what
+        self._add("truncated", rest)
+
+
+def values_of(column: pa.Array) -> memoryview:
+    """The bytes of a binary or string column, all values one after the other, without a copy."""
+    if len(column) == 0:
+        return memoryview(b"")
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
+    data = column.buffers()[2]
+    return memoryview(data)[offsets[0] : offsets[-1]] if data is not None else memoryview(b"")
