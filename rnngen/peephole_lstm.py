@@ -25,6 +25,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rnngen.errors import InputError
+from rnngen.fused_bptt import compiled, fused
+
 State = tuple[Tensor, Tensor]
 """(h_bh, c_bh): what the layer carries from one step to the next."""
 
@@ -106,17 +109,22 @@ def reference(
     return torch.stack(outputs), (h, c)
 
 
+def triton(*_arguments) -> tuple[Tensor, State]:
+    """The seam for a back end of CUDA kernels."""
+    raise InputError("back end 'triton': not there yet; on a GPU use 'fused', or 'auto'")
+
+
 Backend = Callable[..., tuple[Tensor, State]]
-BACKENDS: dict[str, Backend] = {"reference": reference}
-"""Name → function with the signature of `reference`. `auto` is the fastest that the device and the machine have."""
+BACKENDS: dict[str, Backend] = {"reference": reference, "fused": fused, "compiled": compiled, "triton": triton}
+"""Name → function with the signature of `reference`."""
 
 
 def backend_named(name: str, device: torch.device) -> Backend:
-    """The back end `name`; ValueError if there is none of that name."""
+    """The back end `name`; "auto" is the fastest one for `device`. InputError if there is none of that name."""
     if name == "auto":
-        name = "reference"
+        name = "compiled" if device.type == "cpu" else "fused"
     if name not in BACKENDS:
-        raise ValueError(f"unknown back end {name!r}: expected one of auto, {', '.join(BACKENDS)}")
+        raise InputError(f"unknown back end {name!r}: expected auto, {', '.join(BACKENDS)}")
     return BACKENDS[name]
 
 
@@ -148,11 +156,11 @@ class PeepholeLSTM(nn.Module):
     ):
         super().__init__()
         if not dense_inputs and symbols is None:
-            raise ValueError("a layer needs an input: expected dense_inputs or symbols, got neither")
+            raise InputError("a layer needs an input: expected dense_inputs or symbols, got neither")
         if precision not in ("float32", "bfloat16"):
-            raise ValueError(f"unknown precision {precision!r}: expected 'float32' or 'bfloat16'")
+            raise InputError(f"unknown precision {precision!r}: expected 'float32' or 'bfloat16'")
         if clip is not None and not 0 < clip < math.inf:
-            raise ValueError(f"clip must be a positive number or None, got {clip}")
+            raise InputError(f"clip must be a positive number or None, got {clip}")
         backend_named(backend, torch.device("cpu"))
         self.cells, self.dense_inputs, self.symbols = cells, tuple(dense_inputs), symbols
         self.clip, self.backend, self.precision = clip, backend, precision
@@ -190,7 +198,7 @@ class PeepholeLSTM(nn.Module):
             h_tbh (0 past a sequence's length) and (h, c) after each sequence's last step.
 
         Raises:
-            ValueError: a shape, length or symbol that does not fit.
+            InputError: a shape, length or symbol that does not fit.
         """
         steps, batch = self._checked(symbols_tb, dense, state, lengths_b)
         longest = steps
@@ -212,40 +220,40 @@ class PeepholeLSTM(nn.Module):
         """T and B of inputs that fit together."""
         if (symbols_tb is None) != (self.symbols is None):
             expected = "no symbols" if self.symbols is None else f"symbols (T, B) below {self.symbols}"
-            raise ValueError(f"expected {expected}, got {'none' if symbols_tb is None else tuple(symbols_tb.shape)}")
+            raise InputError(f"expected {expected}, got {'none' if symbols_tb is None else tuple(symbols_tb.shape)}")
         if len(dense) != len(self.dense_inputs):
-            raise ValueError(f"expected {len(self.dense_inputs)} dense inputs, got {len(dense)}")
+            raise InputError(f"expected {len(self.dense_inputs)} dense inputs, got {len(dense)}")
         first = dense[0] if symbols_tb is None else symbols_tb
         if first.dim() < 2 or 0 in first.shape[:2]:
-            raise ValueError(
+            raise InputError(
                 f"expected inputs of at least one step and one sequence, (T, B, ...), got {tuple(first.shape)}"
             )
         steps, batch = first.shape[:2]
         if symbols_tb is not None and (symbols_tb.dim() != 2 or symbols_tb.dtype != torch.int64):
-            raise ValueError(f"expected symbols int64 (T, B), got {symbols_tb.dtype} {tuple(symbols_tb.shape)}")
+            raise InputError(f"expected symbols int64 (T, B), got {symbols_tb.dtype} {tuple(symbols_tb.shape)}")
         for number, (x, size) in enumerate(zip(dense, self.dense_inputs, strict=True)):
             if tuple(x.shape) != (steps, batch, size) or x.dtype != self.bias.dtype:
-                raise ValueError(
+                raise InputError(
                     f"dense input {number}: expected {self.bias.dtype} {(steps, batch, size)}, "
                     f"got {x.dtype} {tuple(x.shape)}"
                 )
         for name, part in zip(("h", "c"), state or (), strict=False):
             if tuple(part.shape) != (batch, self.cells) or part.dtype != self.bias.dtype:
-                raise ValueError(
+                raise InputError(
                     f"state {name}: expected {self.bias.dtype} {(batch, self.cells)}, "
                     f"got {part.dtype} {tuple(part.shape)}"
                 )
         if lengths_b is not None:
             if tuple(lengths_b.shape) != (batch,) or lengths_b.dtype != torch.int64:
-                raise ValueError(f"expected lengths int64 {(batch,)}, got {lengths_b.dtype} {tuple(lengths_b.shape)}")
+                raise InputError(f"expected lengths int64 {(batch,)}, got {lengths_b.dtype} {tuple(lengths_b.shape)}")
             low, high = int(lengths_b.min()), int(lengths_b.max())
             if low < 1 or high > steps:
-                raise ValueError(f"expected lengths from 1 to {steps} (T), got {low} to {high}")
+                raise InputError(f"expected lengths from 1 to {steps} (T), got {low} to {high}")
         if symbols_tb is not None and symbols_tb.device.type == "cpu":
             read = symbols_tb
             if lengths_b is not None:
                 read = symbols_tb[torch.arange(steps)[:, None] < lengths_b]
             low, high = int(read.min()), int(read.max())
             if low < -1 or high >= self.symbols:
-                raise ValueError(f"expected symbols from -1 (null) to {self.symbols - 1}, got {low} to {high}")
+                raise InputError(f"expected symbols from -1 (null) to {self.symbols - 1}, got {low} to {high}")
         return steps, batch

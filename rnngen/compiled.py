@@ -1,0 +1,63 @@
+"""C files of this library, compiled on first use by the machine's own compiler and kept in the user's cache folder."""
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+# No -ffast-math: linked in, it makes the whole process flush denormals, and it lets a clamp swallow a NaN.
+FLAGS = (
+    *("-O3", "-march=native", "-std=gnu11", "-shared", "-fPIC"),
+    *("-fno-math-errno", "-fno-trapping-math", "-fassociative-math", "-fno-signed-zeros", "-ffp-contract=fast"),
+)
+WIDE = "-mprefer-vector-width=512"
+
+
+@functools.cache
+def library(source: Path) -> ctypes.CDLL | None:
+    """The C file `source` as a loaded library, or None, with one line in the log, where it cannot be compiled.
+
+    The result is kept under $XDG_CACHE_HOME/rnngen (~/.cache/rnngen), named by source, compiler, flags and processor,
+    and moved into place whole, so two processes may compile at once. $CC names another compiler.
+    """
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if compiler is None:
+        log.warning("%s: no C compiler found; the slower path is used (CC names one)", source.name)
+        return None
+    flags = (*FLAGS, *([WIDE] if platform.machine() in ("x86_64", "AMD64") else []))
+    try:
+        version = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
+        key = hashlib.sha256(b"\0".join([source.read_bytes(), version, *map(str.encode, flags), _processor()]))
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnngen"
+        shared = folder / f"{source.stem}-{key.hexdigest()[:20]}.so"
+        if not shared.exists():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+                built = Path(unfinished) / shared.name
+                command = [compiler, *flags, str(source), "-o", str(built), "-lm"]
+                subprocess.run(command, capture_output=True, check=True)
+                built.replace(shared)
+        return ctypes.CDLL(str(shared))
+    except subprocess.CalledProcessError as error:
+        reason = error.stderr.decode(errors="replace").strip().partition("\n")[0] or str(error)
+    except OSError as error:
+        reason = str(error)
+    log.warning("%s could not be compiled; the slower path is used: %s", source.name, reason)
+    return None
+
+
+def _processor() -> bytes:
+    """What -march=native depends on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_bytes().splitlines()
+        return b"\n".join(sorted({line for line in lines if line.startswith((b"model name", b"flags", b"Features"))}))
+    return f"{platform.machine()} {platform.processor()}".encode()

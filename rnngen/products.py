@@ -1,0 +1,111 @@
+"""Matrix products the way this machine does them fastest, without changing what they compute.
+
+Shapes: n rows, i inputs, o outputs.
+"""
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+
+@functools.cache
+def onednn_float32_is_exact() -> bool:
+    """Whether oneDNN may take torch's float32 products here without rounding their operands.
+
+    Without AMX, torch's switch `mkldnn.matmul.fp32_precision = "bf16"` only exchanges MKL's kernel for oneDNN's, still
+    in float32 and twice as fast on AMD processors with AVX-512. With AMX it really rounds to bfloat16. A small product
+    decides in the end: its error is near 0.1 where operands are rounded, near 1e-5 where they are not.
+    """
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.backends.mkldnn, "matmul"):
+        return False
+    if not torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
+        return False
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(64, 256, generator=generator), torch.randn(256, 64, generator=generator)
+    with _onednn_float32():
+        error = (torch.mm(a, b).double() - torch.mm(a.double(), b.double())).abs().max()
+    return bool(error < 1e-4)
+
+
+@contextmanager
+def _onednn_float32() -> Iterator[None]:
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.matmul.fp32_precision = before
+
+
+@contextmanager
+def fastest_float32() -> Iterator[None]:
+    """Inside, float32 products on the CPU go to the faster of MKL and oneDNN; both are true float32."""
+    if onednn_float32_is_exact():
+        with _onednn_float32():
+            yield
+    else:
+        yield
+
+
+def repeated(weight_oi: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
+    """x → x Wᵀ for a weight used at every time step, laid out once for that; x is (n, I) with n up to `rows`.
+
+    The result may share memory with that of the call before.
+    """
+    if weight_oi.dtype == torch.bfloat16 and weight_oi.device.type == "cpu":
+        packed = _packed(weight_oi, rows)
+        if packed is not None:
+            return lambda x_ni: torch.ops.mkldnn._linear_pointwise(x_ni, packed, None, "none", [], "")
+    weight_io = weight_oi.t().contiguous()
+    out_no = weight_oi.new_empty(rows, len(weight_oi))
+    return lambda x_ni: torch.mm(x_ni, weight_io, out=out_no[: len(x_ni)])
+
+
+def _packed(weight_oi: Tensor, rows: int) -> Tensor | None:
+    """The weight in the order of oneDNN's kernel, through operators torch does not promise to keep; None without."""
+    if not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return None
+    try:
+        return torch.ops.mkldnn._reorder_linear_weight(weight_oi.contiguous(), rows)
+    except (AttributeError, NotImplementedError, RuntimeError):
+        return None
+
+
+class Workspaces:
+    """Large buffers kept between calls: the kernel zeroes a fresh one page by page, which costs as much as a product.
+
+    At most as many are kept as were ever in use at once. Other devices have an allocator that keeps memory already.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[Tensor] = []
+        self._lock = threading.Lock()
+
+    def take(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """An uninitialised tensor."""
+        if device.type != "cpu":
+            return torch.empty(shape, dtype=dtype, device=device)
+        size = dtype.itemsize
+        for length in shape:
+            size *= length
+        with self._lock:
+            fitting = [block for block in self._free if block.numel() >= size]
+            # with none large enough, a smaller one makes room for the new one
+            block = min(fitting or self._free, key=len, default=None)
+            if block is not None:
+                self._free = [other for other in self._free if other is not block]
+        if block is None or len(block) < size:
+            block = torch.empty(size, dtype=torch.uint8)
+        return block[:size].view(dtype).view(shape)
+
+    def give_back(self, *buffers: Tensor | None) -> None:
+        """Return what `take` gave; the caller must hold no other reference to it."""
+        with self._lock:
+            for buffer in buffers:
+                if buffer is not None and buffer.device.type == "cpu":
+                    storage = buffer.untyped_storage()
+                    self._free.append(torch.empty(0, dtype=torch.uint8).set_(storage))
