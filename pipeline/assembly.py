@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from rnngen.adaptive_weight_noise import AdaptiveWeightNoise
-from rnngen.corpora.wikipedia import load_wikipedia
-from rnngen.weight_noise import WeightNoise
 from torch import Tensor, nn
 
+from rnngen.adaptive_weight_noise import AdaptiveWeightNoise
 from rnngen.bits_per_character import (
     bits_per_character_from_words,
     perplexity_from_characters,
@@ -23,7 +21,8 @@ from rnngen.objectives import NextSymbol
 from rnngen.prediction_network import PredictionNetwork
 from rnngen.rmsprop import GravesRMSProp
 from rnngen.text_sampling import utf8
-from rnngen.training import Schedule
+from rnngen.training import Progress, Schedule, not_finite
+from rnngen.weight_noise import WeightNoise
 
 EVALUATION_BATCH = 32
 
@@ -37,6 +36,8 @@ class TextData:
         self.training = settings["training"]
         options = {key: value for key, value in settings["corpus"].items() if key != "name"}
         if self.unit == "byte":
+            from rnngen.corpora.wikipedia import load_wikipedia
+
             self.source = load_wikipedia(corpus, **options)
             self.reported = "validation"
             self.rule = f"bytes of the dump, {len(self.source.alphabet)} distinct; state reset every "
@@ -150,7 +151,6 @@ class Assembly:
         training, network = settings["training"], settings["network"]
         self.device = device_of(settings["device"])
         self.generator = torch.Generator().manual_seed(settings["seed"])
-        torch.manual_seed(settings["seed"])
         common: dict[str, Any] = {
             "cells": network["cells"],
             "layers": network["layers"],
@@ -158,6 +158,7 @@ class Assembly:
             "init_range": network.get("initial_range", 0.1),
             "backend": training.get("backend", "auto"),
             "precision": training.get("precision", "float32"),
+            "generator": torch.Generator().manual_seed(settings["seed"]),
         }
         if settings["kind"] == "text":
             self.data = TextData(settings, corpus)
@@ -200,6 +201,37 @@ class Assembly:
     def validate(self) -> dict[str, float]:
         """Measures on the validation set under the stored (mean) weights."""
         return self.objective.evaluate(self.validation_batches.epoch(0))
+
+    def tensors(self, carried: Any) -> dict[str, Any]:
+        """All tensors that a resumed training needs; `carried` is the recurrent state between two chunks."""
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "noise": {} if self.noise is None else self.noise.state_dict(),
+            "generator": self.generator.get_state(),
+            "carried": carried,
+        }
+
+    def restore(self, tensors: dict[str, Any]) -> Any:
+        """Put back what `tensors` gave; returns the carried state."""
+        self.network.load_state_dict(tensors["network"])
+        self.optimiser.load_state_dict(tensors["optimiser"])
+        if self.noise is not None:
+            self.noise.load_state_dict(tensors["noise"])
+        self.generator.set_state(tensors["generator"])
+        if tensors["carried"] is None:
+            return None
+        return [tuple(tensor.to(self.device) for tensor in layer) for layer in tensors["carried"]]
+
+    def require_finite(self, progress: Progress) -> None:
+        """NotFiniteError if a weight is NaN or infinite: such a state must not replace a good one."""
+        parameters = dict(self.network.named_parameters())
+        if not all(torch.isfinite(p).all() for p in parameters.values()):
+            raise not_finite("a weight", progress, parameters)
+
+    def description(self) -> dict[str, Any]:
+        """What a model directory says about its network and corpus."""
+        return {"network": type(self.network).__name__, "arguments": self.network.arguments} | self.data.describe()
 
 
 class OnDevice:
