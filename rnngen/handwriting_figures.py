@@ -1,0 +1,237 @@
+"""The paper's handwriting figures: lines under one another (9, 11, 15–21), predictive densities (10, 14), window (13).
+
+Every function returns a matplotlib figure that `save` writes as SVG and PNG, the same bytes for the same input.
+
+Shapes: s steps, c coordinates, u characters, m mixture components, o = 6M + 1 outputs. y grows downwards.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+
+from rnngen.artifacts import written_whole
+from rnngen.mixture_density import Mixture
+from rnngen.page import line_height, placed
+from rnngen.strokes import Stroke, bounds, transformed
+
+INK, REAL_INK, QUIET = "#16213e", "#9a3b1b", "#6b7280"  # samples, lines of the corpus, words beside them
+PEN_POINTS = 0.9
+HEAT = "magma"
+GREATEST_PITCH = 0.75  # inches; short lines are not blown up beyond it
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a figure; `real` sets a line of the corpus off from the samples."""
+
+    strokes: list[Stroke]
+    label: str = ""
+    real: bool = False
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows that belong together, under a caption."""
+
+    rows: list[Row]
+    caption: str = ""
+
+
+def lines_figure(blocks: Sequence[Block], width: float = 7.0) -> Figure:
+    """Blocks of lines under one another, all at one scale, `width` inches wide; labels stand at the left."""
+    rows = [row for block in blocks for row in block.rows]
+    edge, label_width, caption_height, gap = 0.1, 0.0, 0.24, 0.18
+    if any(row.label for row in rows):
+        label_width = 0.12 + 0.075 * max(len(row.label) for row in rows)
+    extent = max(np.ptp(np.concatenate(row.strokes)[:, 0]) for row in rows)
+    pitch = 1.6 * line_height([row.strokes for row in rows]) or 1.0
+    inches = min((width - label_width - 2 * edge) / max(extent, 1e-9), GREATEST_PITCH / pitch)
+    figure = Figure()
+    axes = figure.add_axes((0, 0, 1, 1))
+    y = edge
+    for block in blocks:
+        page = placed([row.strokes for row in block.rows], pitch=pitch * inches, margin=0, scale=inches)
+        if block.caption:
+            axes.text(edge, y + 0.1, block.caption, fontsize=7.5, color=QUIET, va="center", style="italic")
+            y += caption_height
+        for row, strokes in zip(block.rows, page.lines, strict=True):
+            moved = transformed(strokes, shift=(edge + label_width, y))
+            _draw(axes, moved, REAL_INK if row.real else INK)
+            if row.label:
+                middle = np.percentile(np.concatenate(moved)[:, 1], (5, 95)).mean()
+                axes.text(edge + label_width - 0.1, middle, row.label, fontsize=8, color=QUIET, ha="right", va="center")
+        y += page.height + gap
+    height = y - gap + edge
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.axis("off")
+    figure.set_size_inches(width, height)
+    return figure
+
+
+def _draw(axes: Axes, strokes: Sequence[Stroke], colour: str) -> None:
+    # a stroke of one point is a line of no length, which round caps make visible
+    segments = [stroke if len(stroke) > 1 else stroke + np.array([[0, 0], [1e-3, 0]]) for stroke in strokes]
+    axes.add_collection(
+        LineCollection(
+            segments, colors=colour, linewidths=PEN_POINTS, capstyle="round", joinstyle="round", clip_on=False
+        ),
+        autolim=False,
+    )
+
+
+def density_map(
+    outputs_so: np.ndarray,
+    base_sc: np.ndarray,
+    mean_c: np.ndarray,
+    deviation_c: np.ndarray,
+    edges_x: np.ndarray,
+    edges_y: np.ndarray,
+) -> np.ndarray:
+    """Probability that each step gives each cell of a grid, summed over the steps; (rows, columns).
+
+    Step s predicts an offset, in the network's units, from the point base_sc[s]; mean and deviation turn it into the
+    units of the ink. The cells of an unbounded grid would add up to the number of steps.
+    """
+    total = np.zeros((len(edges_y) - 1, len(edges_x) - 1))
+    for y_o, base_c in zip(torch.from_numpy(np.asarray(outputs_so, np.float64)), base_sc, strict=True):
+        mixture = Mixture(y_o)
+        x = torch.from_numpy((edges_x - base_c[0] - mean_c[0]) / deviation_c[0])
+        y = torch.from_numpy((edges_y - base_c[1] - mean_c[1]) / deviation_c[1])
+        columns, rows = (
+            _near(edges, mean, deviation)
+            for edges, mean, deviation in zip((x, y), (mixture.mean1, mixture.mean2), mixture.deviations, strict=True)
+        )
+        if columns.stop - columns.start < 2 or rows.stop - rows.start < 2:
+            continue  # this step's whole density lies off the grid
+        x, y = x[columns], y[rows]
+        cells = mixture.heat_map(x, y) * y.diff()[:, None] * x.diff()
+        total[rows.start : rows.stop - 1, columns.start : columns.stop - 1] += cells.numpy()
+    return total
+
+
+def _near(edges: torch.Tensor, mean_m: torch.Tensor, deviation_m: torch.Tensor) -> slice:
+    """The part of ascending `edges` within nine deviations of some component; outside lies less than 1e-18."""
+    low, high = (mean_m - 9 * deviation_m).min(), (mean_m + 9 * deviation_m).max()
+    start = max(int(torch.searchsorted(edges, low)) - 1, 0)
+    return slice(start, min(int(torch.searchsorted(edges, high)) + 1, len(edges)))
+
+
+def density_figure(
+    strokes: Sequence[Stroke],
+    outputs_so: np.ndarray,
+    mean_c: np.ndarray,
+    deviation_c: np.ndarray,
+    *,
+    caption: str = "",
+    width: float = 7.0,
+    columns: int = 700,
+) -> Figure:
+    """Figures 10 and 14: where the network expects each next point of `strokes`, summed; below, which components act.
+
+    outputs_so[s] predicts point s of the strokes from those before it; the first is counted from itself.
+    """
+    points = np.concatenate(list(strokes))
+    base_sc = np.concatenate([points[:1], points[:-1]])
+    left, top, right, bottom = bounds(strokes)
+    margin = 0.25 * max(bottom - top, 0.1 * (right - left))
+    left, top, right, bottom = left - margin, top - margin, right + margin, bottom + margin
+    cell = (right - left) / columns
+    edges_x = left + cell * np.arange(columns + 1)
+    edges_y = top + cell * np.arange(int(np.ceil((bottom - top) / cell)) + 1)
+    heat = density_map(outputs_so, base_sc, mean_c, deviation_c, edges_x, edges_y)
+    weights_sm = Mixture(torch.from_numpy(np.asarray(outputs_so, np.float64))).weights.numpy()
+
+    edge, label, gap, weights_height = 0.08, 0.32, 0.34, 1.15
+    inner = width - label - edge
+    map_height = inner * len(heat) / columns
+    height = edge + map_height + gap + weights_height + 0.42
+    figure = Figure(figsize=(width, height))
+    axes = _axes(figure, label, edge, inner, map_height)
+    axes.imshow(
+        heat, extent=(left, edges_x[-1], edges_y[-1], top), cmap=HEAT, norm=PowerNorm(0.35, 0), interpolation="bilinear"
+    )
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(caption, fontsize=7.5, color=QUIET, style="italic", pad=3)
+    below = _axes(figure, label, edge + map_height + gap, inner, weights_height)
+    below.imshow(
+        weights_sm.T,
+        aspect="auto",
+        cmap=HEAT,
+        vmin=0,
+        interpolation="nearest",
+        extent=(0, len(weights_sm), weights_sm.shape[1] + 0.5, 0.5),
+    )
+    ends = np.cumsum([len(stroke) for stroke in strokes])[:-1]
+    below.set_xlabel("step of the pen; ▾ first point of a stroke", fontsize=7, color=QUIET, labelpad=2)
+    below.plot(ends + 0.5, np.full(len(ends), 0.3), marker="v", color=QUIET, linestyle="", markersize=3, clip_on=False)
+    below.set_ylim(weights_sm.shape[1] + 0.5, 0.5)
+    below.set_ylabel("component", fontsize=7, color=QUIET, labelpad=2)
+    below.tick_params(labelsize=6, color=QUIET, labelcolor=QUIET, length=2)
+    return figure
+
+
+def window_figure(
+    phi_su: np.ndarray, text: str, strokes: Sequence[Stroke], *, caption: str = "", width: float = 7.0
+) -> Figure:
+    """Figure 13: how strongly the window lies on each character, from the first (below) to the last, step by step.
+
+    phi_su (S, U or U + 1): a column past the text, which serves the stop rule, is left out. The ink stands below.
+    """
+    characters = len(text)
+    edge, label, gap = 0.08, 0.3, 0.28
+    inner = width - label - edge
+    map_height = min(max(0.125 * characters, 1.2), 6.0)
+    left, top, right, bottom = bounds(strokes)
+    inches = min(inner / max(right - left, 1e-9), GREATEST_PITCH / max(bottom - top, 1e-9))
+    ink_height = (bottom - top) * inches + 0.1
+    height = edge + 0.15 + map_height + gap + ink_height + edge
+    figure = Figure(figsize=(width, height))
+    axes = _axes(figure, label, edge + 0.15, inner, map_height)
+    axes.imshow(
+        phi_su[:, :characters].T,
+        origin="lower",
+        aspect="auto",
+        cmap=HEAT,
+        vmin=0,
+        interpolation="nearest",
+        extent=(0, len(phi_su), 0.5, characters + 0.5),
+    )
+    axes.set_yticks(range(1, characters + 1), [c.replace(" ", "␣") for c in text], fontsize=6.5)
+    axes.set_xlabel("step of the pen", fontsize=7, color=QUIET, labelpad=1)
+    axes.tick_params(axis="y", length=0, pad=3, labelcolor=INK)
+    axes.tick_params(axis="x", labelsize=6, length=2, color=QUIET, labelcolor=QUIET)
+    axes.set_title(caption, fontsize=7.5, color=QUIET, style="italic", pad=3)
+    below = _axes(figure, label, edge + 0.15 + map_height + gap, inner, ink_height)
+    _draw(below, transformed(strokes, inches, (-left * inches, -top * inches + 0.05)), INK)
+    below.set(xlim=(0, inner), ylim=(ink_height, 0))
+    below.axis("off")
+    return figure
+
+
+def _axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes whose upper left corner lies `left`, `top` inches from the figure's."""
+    across, down = figure.get_size_inches()
+    axes = figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
+    for spine in axes.spines.values():
+        spine.set(linewidth=0.5, color=QUIET)
+    return axes
+
+
+def save(figure: Figure, svg: str | Path | None = None, png: str | Path | None = None, dpi: float = 160) -> None:
+    """Write `figure` to the paths that are given. Equal figures give equal bytes: no date, no random identifiers."""
+    FigureCanvasAgg(figure)
+    with rc_context({"svg.hashsalt": "rnngen", "svg.fonttype": "none"}):
+        for path, metadata in ((svg, {"Date": None}), (png, {"Software": None})):
+            if path is not None:
+                with written_whole(path) as partial:
+                    kind = "svg" if path is svg else "png"
+                    figure.savefig(partial, format=kind, dpi=dpi, metadata=metadata, facecolor="white")

@@ -1,0 +1,415 @@
+"""Handwriting drawn from a network: unconditional, from text, biased, primed (sections 4.2, 5.3 to 5.5).
+
+A prediction network gives unconditional samples, a synthesis network writes a text. Each line has its own text, bias
+(eq 61–62), prime, seed and end, whatever else is in the batch: its random numbers are a function of its seed and the
+step (`rnngen.philox`), and on the compiled back end it is the same bit for bit alone and in company.
+
+Priming (section 5.5): the text is the prime's followed by the new one, and for the prime's steps the inputs are the
+prime's points. The end (section 5.3): at the first step after the prime at which φ(t, U+1) > φ(t, u) for all u ≤ U,
+the input x_t is the last point. A line that has not ended after `maximum_steps` new points is cut there, and says so.
+
+Shapes: t steps, b lines, u characters of the whole text, k window components, o = 6M + 1 outputs.
+"""
+
+import ctypes
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rnngen.compiled import library as compiled_library
+from rnngen.errors import InputError
+from rnngen.mixture_density import Mixture, components
+from rnngen.philox import uniforms
+from rnngen.prediction_network import PredictionNetwork
+from rnngen.soft_window import phi
+from rnngen.synthesis_network import SynthesisNetwork
+
+Network = PredictionNetwork | SynthesisNetwork
+
+
+@dataclass(frozen=True)
+class LineRequest:
+    """One line to be written. Offsets are in the network's units."""
+
+    symbols_u: np.ndarray | None = None  # int64, the prime's text and the new one; None for a prediction network
+    bias: float = 0.0
+    seed: int = 0
+    prime_t3: np.ndarray | None = None  # offsets and end-of-stroke bits that the first inputs are clamped to
+    maximum_steps: int = 1000  # new points after which the line is cut
+
+    @property
+    def prime_steps(self) -> int:
+        """Points of the prime."""
+        return 0 if self.prime_t3 is None else len(self.prime_t3)
+
+    @property
+    def limit(self) -> int:
+        """The greatest number of points, the prime's included."""
+        return self.prime_steps + self.maximum_steps
+
+
+@dataclass(frozen=True)
+class SampledLine:
+    """What came of a request. The network ran one step for each point, and one more where the rule ended the line."""
+
+    offsets_t3: np.ndarray  # float32, the prime's included
+    prime_steps: int
+    stopped: str  # "rule": the stop rule; "cap": maximum_steps
+    fired: int | None  # step (0-based) at which the stop rule fired
+    phi_su: np.ndarray | None  # window weights φ(s, 1 … U + 1)
+    kappa_sk: np.ndarray | None
+    outputs_so: np.ndarray | None  # ŷ, where asked for
+
+    @property
+    def new_t3(self) -> np.ndarray:
+        """The offsets drawn by the network."""
+        return self.offsets_t3[self.prime_steps :]
+
+
+def stops(phi_u: np.ndarray) -> bool:
+    """Section 5.3: whether φ(t, U+1) > φ(t, u) for all 1 ≤ u ≤ U, given φ(t, 1 … U+1)."""
+    return bool(phi_u[-1] > phi_u[:-1].max(initial=0.0))
+
+
+def sample(
+    network: Network,
+    requests: Sequence[LineRequest],
+    *,
+    finish_stroke: int = 0,
+    keep_outputs: bool = False,
+    backend: str = "auto",
+    threads: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> list[SampledLine]:
+    """Write the lines of `requests`, in their order.
+
+    finish_stroke  0 is the paper's rule. The window runs a little ahead of the pen, so the rule may cut the last
+                   stroke; with n > 0 a stroke in hand when the rule fires is finished, if that takes at most n points.
+    backend        "compiled" (C, float32, CPU), "torch" (any dtype and device), or "auto": compiled where possible.
+    threads        of the compiled back end; lines are shared out among them.
+    progress       is called with the number of lines finished since the last call.
+
+    Raises InputError for requests that do not fit the network and for a network whose outputs are not numbers.
+    """
+    _check(network, requests)
+    if backend not in ("auto", "compiled", "torch"):
+        raise InputError(f"unknown back end {backend!r}: expected auto, compiled or torch")
+    library = None if backend == "torch" else _library(network, required=backend == "compiled")
+    progress = progress or (lambda lines: None)
+    if library is None:
+        return _sample_torch(network, requests, finish_stroke, keep_outputs, progress)
+    return _sample_compiled(library, network, requests, finish_stroke, keep_outputs, threads, progress)
+
+
+def _check(network: Network, requests: Sequence[LineRequest]) -> None:
+    text = isinstance(network, SynthesisNetwork)
+    if not text and (network.arguments["symbols"] or network.arguments["input_size"] != 3):
+        raise InputError("the network reads symbols, not pen offsets: give one trained on handwriting")
+    for k, request in enumerate(requests):
+        where = f"line {k + 1}"
+        if text != (request.symbols_u is not None):
+            raise InputError(f"{where}: {'a synthesis network needs a text' if text else 'this network takes no text'}")
+        if text:
+            size = network.arguments["alphabet_size"]
+            symbols = np.asarray(request.symbols_u)
+            if symbols.ndim != 1 or len(symbols) == 0 or symbols.min() < 0 or symbols.max() >= size:
+                raise InputError(f"{where}: expected at least one symbol between 0 and {size - 1}")
+        if not (np.isfinite(request.bias) and request.bias >= 0):
+            raise InputError(f"{where}: bias {request.bias}, expected a number of at least 0")
+        if request.maximum_steps < 1:
+            raise InputError(f"{where}: maximum_steps {request.maximum_steps}, expected at least 1")
+        if not 0 <= request.seed < 2**64:
+            raise InputError(f"{where}: seed {request.seed}, expected an integer between 0 and 2^64 − 1")
+        if request.prime_t3 is not None:
+            prime = np.asarray(request.prime_t3)
+            if prime.ndim != 2 or prime.shape[1] != 3 or not np.isfinite(prime).all():
+                raise InputError(f"{where}: the prime must be offsets (T, 3) that are numbers, not {prime.shape}")
+
+
+def _require_finite(k: int, offsets_t3: np.ndarray) -> None:
+    if not np.isfinite(offsets_t3).all():
+        step = int(np.argmin(np.isfinite(offsets_t3).all(1)))
+        raise InputError(
+            f"line {k + 1}: the network's output is not a number at step {step + 1}; its training has diverged or the "
+            "prime is far outside what it was trained on"
+        )
+
+
+# --- torch -----------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def _sample_torch(
+    network: Network,
+    requests: Sequence[LineRequest],
+    finish_stroke: int,
+    keep_outputs: bool,
+    progress: Callable[[int], None],
+) -> list[SampledLine]:
+    """All lines side by side, step by step; rows that have ended run along until the last has."""
+    parameter = next(network.parameters())
+    dtype, device = parameter.dtype, parameter.device
+    lines, steps = len(requests), max((request.limit for request in requests), default=0)
+    text = isinstance(network, SynthesisNetwork)
+    bias_b = torch.tensor([request.bias for request in requests], dtype=dtype, device=device)
+    noise_tb4 = torch.from_numpy(np.stack([uniforms(request.seed, steps) for request in requests], 1)).to(device, dtype)
+    if text:
+        lengths_b = torch.tensor([len(request.symbols_u) for request in requests])
+        text_bu = torch.zeros(lines, int(lengths_b.max()), dtype=torch.int64)
+        for b, request in enumerate(requests):
+            text_bu[b, : len(request.symbols_u)] = torch.from_numpy(np.asarray(request.symbols_u))
+        text_bu, lengths_b = text_bu.to(device), lengths_b.to(device)
+
+    x_b3 = torch.zeros(lines, 3, dtype=dtype, device=device)
+    state = None
+    points: list[list[np.ndarray]] = [[] for _ in requests]
+    phis: list[list[np.ndarray]] = [[] for _ in requests]
+    kappas: list[list[np.ndarray]] = [[] for _ in requests]
+    outputs: list[list[np.ndarray]] = [[] for _ in requests]
+    fired: list[int | None] = [None] * lines
+    stopped: list[str | None] = [None if request.limit else "cap" for request in requests]
+    for t in range(steps):
+        if text:
+            y_tbo, state, window = network(x_b3[None], text_bu, lengths_b, state)
+            phi_bu = phi(*(values_tbk[0] for values_tbk in window), text_bu.shape[1] + 1)
+            kappa_bk = window.kappa_tbk[0]
+        else:
+            y_tbo, state = network(x_b3[None], state)
+        x_b3 = Mixture(y_tbo[0], bias_b).place(noise_tb4[t])
+        for b, request in enumerate(requests):
+            if stopped[b] is not None:
+                continue
+            if keep_outputs:
+                outputs[b].append(y_tbo[0, b].cpu().numpy())
+            if text:
+                phis[b].append(phi_bu[b, : len(request.symbols_u) + 1].cpu().numpy())
+                kappas[b].append(kappa_bk[b].cpu().numpy())
+                if t >= request.prime_steps:
+                    if fired[b] is None and stops(phis[b][-1]):
+                        fired[b] = t
+                    pen_up = t > 0 and points[b][-1][2] > 0.5
+                    if fired[b] is not None and (pen_up or t - fired[b] >= finish_stroke):
+                        stopped[b] = "rule"
+                        progress(1)
+                        continue
+            if t < request.prime_steps:
+                x_b3[b] = torch.from_numpy(np.asarray(request.prime_t3[t])).to(x_b3)
+            points[b].append(x_b3[b].cpu().numpy().astype(np.float32))
+            if len(points[b]) == request.limit:
+                stopped[b] = "cap"
+                progress(1)
+        if None not in stopped:
+            break
+    result = []
+    for b, request in enumerate(requests):
+        offsets_t3 = np.array(points[b], np.float32).reshape(-1, 3)
+        _require_finite(b, offsets_t3)
+        result.append(
+            SampledLine(
+                offsets_t3,
+                request.prime_steps,
+                str(stopped[b]),
+                fired[b],
+                np.array(phis[b]) if text else None,
+                np.array(kappas[b]) if text else None,
+                np.array(outputs[b]) if keep_outputs else None,
+            )
+        )
+    return result
+
+
+# --- compiled --------------------------------------------------------------------------------------------------------
+
+LANES, OUTS, OUTS1, MAX_LAYERS, MAX_MIXTURES = 16, 4, 8, 16, 256  # as in handwriting_sampling.c
+LINES_A_CALL = 16  # a call cannot be interrupted or report progress; it takes a second or so
+_pointer = ctypes.c_void_p
+
+
+class _Network(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int32) for name in ("layers", "cells", "symbols", "components", "mixtures")),
+        *((name, _pointer * MAX_LAYERS) for name in ("weights", "bias", "peepholes")),
+        *((name, _pointer) for name in ("window_weights", "window_bias", "output_weights", "output_bias")),
+    )
+
+
+class _Line(ctypes.Structure):
+    _fields_ = (
+        *((name, _pointer) for name in ("text", "prime", "noise", "offsets", "outputs", "phi", "kappa", "work")),
+        *((name, ctypes.c_int32) for name in ("characters", "prime_steps", "limit", "finish")),
+        *((name, ctypes.c_int32) for name in ("steps", "evaluated", "fired")),
+        ("bias", ctypes.c_float),
+    )
+
+
+def _library(network: Network, required: bool) -> ctypes.CDLL | None:
+    """The compiled back end; None where it cannot run this network, or an InputError if it is `required`."""
+    arguments = network.arguments
+    outputs = len(network.bias_output)
+    reason = None
+    if any(p.dtype != torch.float32 or p.device.type != "cpu" for p in network.parameters()):
+        reason = "it needs float32 weights on the CPU"
+    elif arguments["layers"] > MAX_LAYERS or components(outputs) > MAX_MIXTURES:
+        reason = f"it takes at most {MAX_LAYERS} layers and {MAX_MIXTURES} mixture components"
+    else:
+        library = compiled_library(Path(__file__).with_name("handwriting_sampling.c"))
+        if library is None:
+            reason = "there is no C compiler here"
+    if reason is None:
+        library.work_floats.argtypes = [_pointer, ctypes.c_int32]
+        library.work_floats.restype = ctypes.c_int64
+        library.sample.argtypes = [_pointer, _pointer, ctypes.c_int32]
+        library.sample.restype = None
+        return library
+    if required:
+        raise InputError(f"the compiled back end cannot run this network: {reason}; use the torch back end")
+    return None
+
+
+def _aligned(*shape: int) -> np.ndarray:
+    """A float32 array of zeros that begins on a 64-byte border."""
+    size = int(np.prod(shape))
+    buffer = np.zeros(size + LANES, np.float32)
+    start = -(buffer.ctypes.data // 4) % LANES
+    return buffer[start : start + size].reshape(shape)
+
+
+def _rounded(n: int, multiple: int) -> int:
+    return -(-n // multiple) * multiple
+
+
+def _matrix(blocks: Sequence[torch.Tensor]) -> np.ndarray:
+    """[block | block | …] padded and packed as the C code reads it."""
+    rows, columns = len(blocks[0]), sum(block.shape[1] for block in blocks)
+    matrix = np.zeros((_rounded(rows, OUTS1), _rounded(columns, LANES)), np.float32)
+    matrix[:rows, :columns] = torch.cat(list(blocks), 1).numpy()
+    packed = _aligned(len(matrix) // OUTS, matrix.shape[1] // LANES, OUTS, LANES)
+    packed[:] = matrix.reshape(-1, OUTS, matrix.shape[1] // LANES, LANES).swapaxes(1, 2)
+    return packed
+
+
+def _vector(values: torch.Tensor) -> np.ndarray:
+    vector = _aligned(_rounded(values.numel(), OUTS1))
+    vector[: values.numel()] = values.reshape(-1).numpy()
+    return vector
+
+
+@torch.no_grad()
+def _packed(network: Network) -> tuple[_Network, list[np.ndarray]]:
+    """The network as the C code reads it, and the arrays that must outlive it."""
+    kept: list[np.ndarray] = []
+
+    def address(array: np.ndarray) -> int:
+        kept.append(array)
+        return array.ctypes.data
+
+    text = isinstance(network, SynthesisNetwork)
+    packed = _Network(
+        layers=network.arguments["layers"],
+        cells=network.arguments["cells"],
+        symbols=network.arguments["alphabet_size"] if text else 0,
+        components=network.arguments["window_components"] if text else 0,
+        mixtures=components(len(network.bias_output)),
+    )
+    for n, layer in enumerate(network.layers):
+        packed.weights[n] = address(_matrix([*layer.weight_dense, layer.weight_recurrent]))
+        packed.bias[n] = address(_vector(layer.bias))
+        packed.peepholes[n] = address(_vector(layer.peepholes))
+    if text:
+        packed.window_weights = address(_matrix([network.weight_window]))
+        packed.window_bias = address(_vector(network.bias_window))
+    packed.output_weights = address(_matrix(list(network.weight_output)))
+    packed.output_bias = address(_vector(network.bias_output))
+    return packed, kept
+
+
+def _normals(noise_t4: np.ndarray) -> np.ndarray:
+    """`Mixture.place` before the network is asked: component, two normals by Box–Muller, end of stroke."""
+    choice, radius, angle, end = noise_t4.astype(np.float64).T
+    radius, angle = np.sqrt(-2 * np.log1p(-radius)), 2 * np.pi * angle
+    return np.stack([choice, radius * np.cos(angle), radius * np.sin(angle), end], 1).astype(np.float32)
+
+
+def _sample_compiled(
+    library: ctypes.CDLL,
+    network: Network,
+    requests: Sequence[LineRequest],
+    finish_stroke: int,
+    keep_outputs: bool,
+    threads: int,
+    progress: Callable[[int], None],
+) -> list[SampledLine]:
+    packed, kept = _packed(network)
+    # lines of like length run together, so that none of the places of a call stands empty for long
+    order = sorted(range(len(requests)), key=lambda k: -_expected_length(requests[k]))
+    result: list[SampledLine | None] = [None] * len(requests)
+
+    def run(part: list[int]) -> int:
+        lines = _run(library, packed, [requests[k] for k in part], finish_stroke, keep_outputs)
+        for k, line in zip(part, lines, strict=True):
+            _require_finite(k, line.offsets_t3)
+            result[k] = line
+        return len(part)
+
+    size = max(1, min(LINES_A_CALL, -(-len(order) // threads)))
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(run, order[k : k + size]) for k in range(0, len(order), size)]
+        try:
+            for future in as_completed(futures):
+                progress(future.result())
+        finally:
+            pool.shutdown(cancel_futures=True)
+    del kept
+    return [line for line in result if line is not None]
+
+
+def _expected_length(request: LineRequest) -> int:
+    return request.limit if request.symbols_u is None else len(request.symbols_u)
+
+
+def _run(
+    library: ctypes.CDLL, packed: _Network, requests: Sequence[LineRequest], finish_stroke: int, keep_outputs: bool
+) -> list[SampledLine]:
+    """One call of the C code."""
+    lines = (_Line * len(requests))()
+    arrays: list[dict[str, np.ndarray]] = []
+    for line, request in zip(lines, requests, strict=True):
+        limit, text = request.limit, packed.components > 0
+        characters = len(request.symbols_u) if text else 0
+        a = {
+            "text": np.ascontiguousarray(request.symbols_u if text else [], np.int32),
+            "prime": np.ascontiguousarray(request.prime_t3 if request.prime_steps else [], np.float32),
+            "noise": _normals(uniforms(request.seed, limit)),
+            "offsets": np.zeros((limit, 3), np.float32),
+            "work": _aligned(library.work_floats(ctypes.byref(packed), characters)),
+        }
+        if keep_outputs:
+            a["outputs"] = np.zeros((limit, 1 + 6 * packed.mixtures), np.float32)
+        if text:
+            a["phi"] = np.zeros((limit, characters + 1), np.float32)
+            a["kappa"] = np.zeros((limit, packed.components), np.float32)
+        for name, array in a.items():
+            setattr(line, name, array.ctypes.data)
+        line.characters, line.prime_steps, line.limit = characters, request.prime_steps, limit
+        line.finish, line.fired, line.bias = finish_stroke, -1, request.bias
+        arrays.append(a)
+    library.sample(ctypes.byref(packed), lines, len(requests))
+    result = []
+    for line, request, a in zip(lines, requests, arrays, strict=True):
+        kept = {name: a[name][: line.evaluated].copy() if name in a else None for name in ("phi", "kappa", "outputs")}
+        result.append(
+            SampledLine(
+                a["offsets"][: line.steps].copy(),
+                request.prime_steps,
+                "rule" if line.evaluated > line.steps else "cap",
+                line.fired if line.fired >= 0 else None,
+                kept["phi"],
+                kept["kappa"],
+                kept["outputs"],
+            )
+        )
+    return result
