@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rnngen.errors import InputError
 from rnngen.rmsprop import GravesRMSProp
 from rnngen.weight_noise import standard_normal
 
@@ -64,9 +65,9 @@ class AdaptiveWeightNoise:
         optimiser: Callable[[list[Tensor]], torch.optim.Optimizer] = GravesRMSProp,
     ) -> None:
         if not sigma > 0:
-            raise ValueError(f"sigma = {sigma}: expected an initial standard deviation above 0")
+            raise InputError(f"sigma = {sigma}: expected an initial standard deviation above 0")
         if sequences < 1:
-            raise ValueError(f"sequences = {sequences}: expected the number of training sequences, at least 1")
+            raise InputError(f"sequences = {sequences}: expected the number of training sequences, at least 1")
         self.means = dict(parameters)
         self.sigmas = {name: torch.full_like(mu, sigma, requires_grad=True) for name, mu in self.means.items()}
         self.sequences = sequences
@@ -169,9 +170,9 @@ class AdaptiveWeightNoise:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state_dict`; KeyError or ValueError if it is of another network."""
+        """The inverse of `state_dict`; KeyError or InputError if it is of another network."""
         if state["sigmas"].keys() != self.sigmas.keys():
-            raise ValueError(
+            raise InputError(
                 f"standard deviations of {', '.join(state['sigmas'])}: expected those of {', '.join(self.sigmas)}"
             )
         for name, sigma in self.sigmas.items():

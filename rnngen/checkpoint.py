@@ -47,7 +47,7 @@ def load_network(
     try:
         with torch.device("meta"):  # the weights come from the file: draw and allocate none
             network = NETWORKS[about["network"]](**about["arguments"], backend=backend, precision=precision)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (InputError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: {about['network']} cannot be built from its arguments: {error}") from error
     _require_tensors(path, network, tensors)
     network.load_state_dict(tensors, assign=True)

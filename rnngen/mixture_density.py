@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from rnngen.errors import InputError
 from rnngen.softmax import within
 
 
@@ -45,7 +46,7 @@ class MixtureDensity:
         clip is trained by backpropagating the plain sum and dividing the gradients of the weights by B.
         """
         if y_tbo.ndim != 3 or target_tb3.shape != (*y_tbo.shape[:2], 3):
-            raise ValueError(
+            raise InputError(
                 f"outputs of shape {tuple(y_tbo.shape)} and targets of shape {tuple(target_tb3.shape)} do not fit: "
                 "expected (T, B, 6M + 1) and (T, B, 3)"
             )
@@ -201,10 +202,10 @@ class Mixture:
 
 
 def components(outputs: int) -> int:
-    """M, the number of mixture components that 6M + 1 outputs stand for; ValueError where there is none."""
+    """M, the number of mixture components that 6M + 1 outputs stand for; InputError where there is none."""
     m, rest = divmod(outputs - 1, 6)
     if rest or m < 1:
-        raise ValueError(f"{outputs} outputs are no mixture: expected 6M + 1, for example 121 for M = 20 (eq 16)")
+        raise InputError(f"{outputs} outputs are no mixture: expected 6M + 1, for example 121 for M = 20 (eq 16)")
     return m
 
 

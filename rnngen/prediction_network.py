@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rnngen.errors import InputError
 from rnngen.initialisation import initialise
 from rnngen.peephole_lstm import PeepholeLSTM, State
 
@@ -79,7 +80,7 @@ class PredictionNetwork(nn.Module):
         as long as the loss leaves those steps out.
         """
         if state is not None and len(state) != len(self.layers):
-            raise ValueError(f"a state of {len(state)} layers for a network of {len(self.layers)}")
+            raise InputError(f"a state of {len(state)} layers for a network of {len(self.layers)}")
         symbols_tb, dense = (x, []) if self.arguments["symbols"] else (None, [x])
         h_tbh, hidden, after = None, [], []
         for n, layer in enumerate(self.layers):
@@ -100,7 +101,7 @@ def output_layer(hidden: list[Tensor], weights: nn.ParameterList, bias_o: Tensor
 
 
 def require_sizes(**sizes: int) -> None:
-    """ValueError naming the first size that is not a positive integer."""
+    """InputError naming the first size that is not a positive integer."""
     for name, size in sizes.items():
         if not isinstance(size, int) or size < 1:
-            raise ValueError(f"{name} = {size!r}: expected an integer of at least 1")
+            raise InputError(f"{name} = {size!r}: expected an integer of at least 1")

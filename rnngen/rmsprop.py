@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from rnngen.errors import InputError
+
 
 class GravesRMSProp(torch.optim.Optimizer):
     """RMSProp as §4.2 states it: centred second moment, the constant inside the root, momentum on the step.
@@ -34,7 +36,7 @@ class GravesRMSProp(torch.optim.Optimizer):
         damping: float = 1e-4,
     ) -> None:
         if lr < 0 or damping < 0 or not 0 <= decay < 1 or not 0 <= momentum < 1:
-            raise ValueError(
+            raise InputError(
                 "GravesRMSProp wants lr ≥ 0, damping ≥ 0, 0 ≤ decay < 1 and 0 ≤ momentum < 1, got "
                 f"lr={lr}, damping={damping}, decay={decay}, momentum={momentum}"
             )

@@ -7,11 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rnngen.errors import InputError
+
 
 def surprisal(y_tbk: Tensor, target_tb: Tensor) -> Tensor:
     """−log Pr(x_{t+1} | y_t) of every symbol, in nats, (T, B); the network's outputs ŷ are logits (eq 12)."""
     if target_tb.shape != y_tbk.shape[:-1]:
-        raise ValueError(
+        raise InputError(
             f"targets of shape {tuple(target_tb.shape)} do not fit outputs of shape {tuple(y_tbk.shape)}: "
             f"expected {tuple(y_tbk.shape[:-1])}"
         )

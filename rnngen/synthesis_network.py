@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rnngen.errors import InputError
 from rnngen.initialisation import initialise
 from rnngen.peephole_lstm import PeepholeLSTM, Weights
 from rnngen.prediction_network import output_layer, require_sizes
@@ -127,6 +128,8 @@ class SynthesisNetwork(nn.Module):
         first, *others = self.layers
         if state is None:
             state = self.zero_state(x_tbi)
+        if len(state.layers) != len(self.layers):
+            raise InputError(f"a state of {len(state.layers)} layers for a network of {len(self.layers)}")
         run = WINDOW_LAYERS.get(first.backend, window_layer)
         h_tbh, window_tbv, last, trace = run(
             Weights(None, tuple(first.weight_dense), first.weight_recurrent, first.peepholes, first.bias),
@@ -161,33 +164,33 @@ class SynthesisNetwork(nn.Module):
     def _require_input(self, x_tbi: Tensor, text_bu: Tensor, text_lengths_b: Tensor, lengths_b: Tensor | None) -> None:
         size, alphabet_size = self.arguments["input_size"], self.arguments["alphabet_size"]
         if x_tbi.ndim != 3 or x_tbi.shape[-1] != size or not x_tbi.is_floating_point():
-            raise ValueError(
+            raise InputError(
                 f"input of shape {tuple(x_tbi.shape)} and type {x_tbi.dtype}: "
                 f"expected floating point of shape (T, B, {size})"
             )
         batch = x_tbi.shape[1]
         if text_bu.ndim != 2 or len(text_bu) != batch or text_bu.dtype != torch.int64:
-            raise ValueError(
+            raise InputError(
                 f"text of shape {tuple(text_bu.shape)} and type {text_bu.dtype}: expected int64 of shape ({batch}, U)"
             )
         if text_lengths_b.shape != (batch,):
-            raise ValueError(f"text lengths of shape {tuple(text_lengths_b.shape)}: expected ({batch},)")
+            raise InputError(f"text lengths of shape {tuple(text_lengths_b.shape)}: expected ({batch},)")
         if lengths_b is not None and lengths_b.shape != (batch,):
-            raise ValueError(f"lengths of shape {tuple(lengths_b.shape)}: expected ({batch},)")
+            raise InputError(f"lengths of shape {tuple(lengths_b.shape)}: expected ({batch},)")
         if text_bu.device.type != "cpu":
             return  # looking at the values would wait for the device at every call
         if lengths_b is not None and not 1 <= int(lengths_b.min()) <= int(lengths_b.max()) <= len(x_tbi):
-            raise ValueError(
+            raise InputError(
                 f"lengths from {int(lengths_b.min())} to {int(lengths_b.max())}: expected 1 to T = {len(x_tbi)}"
             )
         if not 1 <= int(text_lengths_b.min()) <= int(text_lengths_b.max()) <= text_bu.shape[1]:
-            raise ValueError(
+            raise InputError(
                 f"text lengths from {int(text_lengths_b.min())} to {int(text_lengths_b.max())}: "
                 f"expected 1 to U = {text_bu.shape[1]}"
             )
         characters = text_bu[within(text_lengths_b, text_bu.shape[1]).t()]
         if not 0 <= int(characters.min()) <= int(characters.max()) < alphabet_size:
-            raise ValueError(
+            raise InputError(
                 f"characters from {int(characters.min())} to {int(characters.max())}: "
                 f"expected 0 to {alphabet_size - 1}, the network's alphabet has {alphabet_size}"
             )

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rnngen.errors import InputError
+
 
 class WeightNoise:
     """Draws of all weights, biases and peepholes included, from N(w, sigma²) (§3.1: sigma = 0.075).
@@ -25,7 +27,7 @@ class WeightNoise:
 
     def __init__(self, parameters: Mapping[str, Tensor], sigma: float = 0.075) -> None:
         if not sigma >= 0:
-            raise ValueError(f"sigma = {sigma}: expected a standard deviation of at least 0")
+            raise InputError(f"sigma = {sigma}: expected a standard deviation of at least 0")
         self.parameters = dict(parameters)
         self.sigma = sigma
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from rnngen.adaptive_weight_noise import AdaptiveWeightNoise
+from rnngen.errors import InputError
 from rnngen.rmsprop import GravesRMSProp
 
 SHAPES = {"a": (2, 3), "b": (4,)}
@@ -196,7 +197,7 @@ def test_nan_in_a_gradient_reaches_its_deviation():
 
 @pytest.mark.parametrize("wrong", [{"sigma": 0.0, "sequences": 3}, {"sigma": 0.1, "sequences": 0}])
 def test_wrong_constants_are_named(wrong):
-    with pytest.raises(ValueError, match="expected"):
+    with pytest.raises(InputError, match="expected"):
         AdaptiveWeightNoise(means(), **wrong)
 
 
@@ -204,5 +205,5 @@ def test_state_of_another_network_is_refused():
     noise = AdaptiveWeightNoise(means(), sequences=3)
     state = noise.state_dict()
     state["sigmas"]["c"] = state["sigmas"].pop("a")
-    with pytest.raises(ValueError, match="expected those of a, b"):
+    with pytest.raises(InputError, match="expected those of a, b"):
         noise.load_state_dict(state)

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rnngen.errors import InputError
 from rnngen.mixture_density import Mixture, MixtureDensity
 
 M = 3
@@ -388,10 +389,10 @@ def test_heat_map_of_a_component_beside_the_grid_is_empty():
 
 @pytest.mark.parametrize("size", [0, 1, 6, 120, 122])
 def test_a_size_that_is_no_mixture_is_named(size):
-    with pytest.raises(ValueError, match=rf"{size} outputs.*6M \+ 1"):
+    with pytest.raises(InputError, match=rf"{size} outputs.*6M \+ 1"):
         Mixture(torch.zeros(2, size))
 
 
 def test_shapes_that_do_not_fit_are_named():
-    with pytest.raises(ValueError, match=r"\(4, 2, 19\).*\(3, 2, 3\)"):
+    with pytest.raises(InputError, match=r"\(4, 2, 19\).*\(3, 2, 3\)"):
         MixtureDensity().loss(outputs(4, 2), targets(3, 2))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from rnngen.errors import InputError
 from rnngen.rmsprop import GravesRMSProp
 
 
@@ -122,5 +123,5 @@ def test_closure_gives_the_loss():
 
 @pytest.mark.parametrize("wrong", [{"momentum": 9000}, {"decay": 1.0}, {"lr": -1.0}, {"damping": -1e-4}])
 def test_constants_out_of_range_are_refused(wrong):
-    with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
+    with pytest.raises(InputError, match=str(next(iter(wrong.values())))):
         GravesRMSProp([parameter(0.0)], **wrong)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from rnngen.errors import InputError
 from rnngen.softmax import cross_entropy, errors, surprisal, within
 
 T, B, K = 6, 3, 5
@@ -73,5 +74,5 @@ def test_within():
 
 
 def test_shapes_that_do_not_fit_are_named(y_tbk):
-    with pytest.raises(ValueError, match=r"\(5, 3\).*\(6, 3, 5\)"):
+    with pytest.raises(InputError, match=r"\(5, 3\).*\(6, 3, 5\)"):
         cross_entropy(y_tbk, torch.zeros(5, 3, dtype=torch.int64))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.func import functional_call
 
+from rnngen.errors import InputError
 from rnngen.weight_noise import WeightNoise
 
 
@@ -58,5 +59,5 @@ def test_the_gradient_at_the_drawn_weights_arrives_at_the_clean_ones(network):
 
 @pytest.mark.parametrize("sigma", [-0.1, float("nan")])
 def test_a_deviation_that_is_none_is_refused(network, sigma):
-    with pytest.raises(ValueError, match="standard deviation of at least 0"):
+    with pytest.raises(InputError, match="standard deviation of at least 0"):
         noise(network, sigma)
