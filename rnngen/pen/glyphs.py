@@ -25,8 +25,8 @@ class Stroke:
 class Glyph:
     """One way to write one character.
 
-    `strokes` come in writing order; those from index `delayed` on may wait until the word is done. `lead` and `tail` are
-    the points (n, 2) passed where the character is entered or left without lifting the pen, None where it never is.
+    `strokes` come in writing order; those from index `delayed` on may wait until the word is done. `lead` and `tail`
+    are the points (n, 2) passed where the character is entered or left without a lift, None where it never is.
     """
 
     character: str

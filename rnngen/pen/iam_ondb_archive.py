@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from rnngen.artifacts import written_whole
+from rnngen.errors import InputError
 from rnngen.pen.composition import WrittenLine
 
 SPLITS = ("trainset", "testset_v", "testset_t", "testset_f")
@@ -79,7 +80,16 @@ def stroke_xml(line: WrittenLine, left: int, top: int, start: int) -> bytes:
 
 
 def transcript(form: Form) -> bytes:
-    """The form's file of ascii: its text as set (OCR) and as written, line by line (CSR)."""
+    """The form's file of ascii: its text as set (OCR) and as written, line by line (CSR).
+
+    Raises InputError for a line that the format would change: %% stands for a line break, blanks are single.
+    """
+    for number, line in enumerate(form.lines, start=1):
+        if "%%" in line.text or line.text != " ".join(line.text.split()):
+            raise InputError(
+                f"{form.id}-{number:02d}: {line.text!r} cannot be a line of a transcript:"
+                " write no %% and single blanks between words only"
+            )
     text = "\n".join(line.text for line in form.lines)
     return f"OCR:\n\n{text}\n\nCSR:\n\n{text}\n".encode()
 

@@ -1,0 +1,34 @@
+"""Draw a specimen sheet of the generated handwriting."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.command import command
+from rnngen.errors import InputError
+from rnngen.pen.glyphs import LATIN, load_alphabet
+from rnngen.pen.specimen import draw_specimen
+
+SENTENCES = ("The quick brown fox jumps over the lazy dog.", "Generating sequences, 1234567890: joined or printed?")
+
+
+def main(
+    output: Annotated[Path, typer.Option(help="the sheet; .png or .svg")],
+    text: Annotated[list[str] | None, typer.Option(help="a sentence to write; repeat for several")] = None,
+    writers: Annotated[int, typer.Option(min=1, help="hands that write the sentences")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="of the hands and the writing")] = 1,
+    alphabet: Annotated[Path, typer.Option(help="glyphs, in the format of rnngen/pen/latin.txt")] = LATIN,
+) -> None:
+    """Draw every form of every character, and sentences in several hands."""
+    if output.suffix.lower() not in (".png", ".svg"):
+        raise InputError(f"--output {output}: give a file that ends in .png or .svg")
+    glyphs = load_alphabet(alphabet)
+    sentences = text or list(SENTENCES)
+    for sentence in sentences:
+        glyphs.require(sentence, f"--text {sentence!r}")
+    draw_specimen(output, glyphs, sentences, writers, seed)
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,30 @@
+import pytest
+from lxml import etree
+
+from pipeline.draw_specimen import main
+from rnngen.errors import InputError
+from rnngen.pen.glyphs import load_alphabet
+
+
+def test_the_sheet_shows_every_form_and_is_the_same_each_time(tmp_path):
+    for name in ("one.svg", "two.svg"):
+        main(tmp_path / name, text=["two words"], writers=3)
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+    root = etree.parse(tmp_path / "one.svg").getroot()
+    drawn = [group for group in root.iter("{*}g") if group.get("id", "").startswith("LineCollection")]
+    assert len(drawn) == sum(map(len, load_alphabet().glyphs.values())) + 3
+
+
+def test_png(tmp_path):
+    main(tmp_path / "sheet.png", writers=1)
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [("sheet.gif", None, "ends in .png or .svg"), ("sheet.png", ["ß"], r"no glyph for 'ß' \(U\+00DF\)")],
+)
+def test_bad_input_is_refused_and_leaves_nothing(tmp_path, name, text, complaint):
+    with pytest.raises(InputError, match=complaint):
+        main(tmp_path / name, text=text)
+    assert list(tmp_path.iterdir()) == []
