@@ -29,6 +29,7 @@ class WrittenLine:
     line: str  # its name; for a real line, that of the corpus
     kind: str
     strokes: list[Stroke]
+    block: int = 0  # lines of one block stand together in a figure
     text: str | None = None
     bias: float | None = None
     seed: int | None = None
@@ -47,6 +48,7 @@ SCHEMA = pa.schema(
     [
         ("line", pa.string()),
         ("kind", pa.string()),
+        ("block", pa.int32()),
         ("text", pa.string()),
         ("bias", pa.float64()),
         ("seed", pa.uint64()),

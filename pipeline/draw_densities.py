@@ -1,0 +1,41 @@
+"""Draw where a network expects each next point of a line, and which components act: Figures 10 and 14.
+
+python -m pipeline.draw_densities results/samples/trace.parquet --svg fig10.svg --png fig10.png
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from pipeline.command import command
+from pipeline.draw_window import chosen_line
+from rnngen.handwriting_figures import density_figure, save
+
+
+def main(
+    traces: Annotated[Path, typer.Argument(help="Parquet of pipeline.trace_handwriting.")],
+    svg: Annotated[Path | None, typer.Option(help="Vector file to write.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Pixel file to write.")] = None,
+    line: Annotated[str | None, typer.Option(help="Line of the file; else its first.")] = None,
+    width: Annotated[float, typer.Option(min=2, max=30, help="Width in inches.")] = 7.0,
+    columns: Annotated[int, typer.Option(min=10, max=5000, help="Cells of the map from left to right.")] = 700,
+) -> None:
+    """The map adds up the predictions of all steps; each step's integrates to one."""
+    chosen, about = chosen_line(traces, line, "outputs_so")
+    points = sum(map(len, chosen.strokes))
+    figure = density_figure(
+        chosen.strokes,
+        chosen.outputs_so[:points],
+        np.array(about["mean"]),
+        np.array(about["deviation"]),
+        caption=f"“{chosen.text}”",
+        width=width,
+        columns=columns,
+    )
+    save(figure, svg, png)
+
+
+if __name__ == "__main__":
+    command(main)

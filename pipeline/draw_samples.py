@@ -1,0 +1,56 @@
+"""Draw lines of handwriting under one another: Figures 11 and 15 to 21.
+
+python -m pipeline.draw_samples results/samples/figure-16.parquet --labels bias --svg fig16.svg --png fig16.png
+"""
+
+from enum import StrEnum
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.command import command
+from rnngen.errors import InputError
+from rnngen.handwriting_figures import Block, Row, lines_figure, save
+from rnngen.written_lines import WrittenLine, read_lines
+
+
+class Labels(StrEnum):
+    """What stands at the left of a line."""
+
+    NONE = "none"
+    BIAS = "bias"
+
+
+def main(
+    lines: Annotated[Path, typer.Argument(help="Parquet of pipeline.sample_handwriting.")],
+    svg: Annotated[Path | None, typer.Option(help="Vector file to write.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Pixel file to write.")] = None,
+    labels: Annotated[Labels, typer.Option(help="What stands at the left of a line.")] = Labels.NONE,
+    captions: Annotated[bool, typer.Option(help="Write the text of a prime above its block.")] = False,
+    width: Annotated[float, typer.Option(min=2, max=30, help="Width in inches.")] = 7.0,
+) -> None:
+    """Real lines, and those that primed the samples below them, are drawn in another colour than samples."""
+    found, _ = read_lines(lines)
+    drawn = [line for line in found if line.strokes]
+    if not drawn:
+        raise InputError(f"{lines}: no line with a stroke; sample with another seed or more steps")
+    blocks = [
+        block_of(list(members), labels is Labels.BIAS, captions) for _, members in groupby(drawn, lambda x: x.block)
+    ]
+    save(lines_figure(blocks, width), svg, png)
+
+
+def block_of(lines: list[WrittenLine], bias: bool, captions: bool) -> Block:
+    """One block of the figure."""
+    rows = [
+        Row(line.strokes, f"{line.bias:g}" if bias and line.bias is not None else "", line.kind == "real")
+        for line in lines
+    ]
+    primes = [line.prime_text for line in lines if line.prime_text]
+    return Block(rows, f"primed with “{primes[0]}”" if captions and primes else "")
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,42 @@
+"""Draw how the window moves along the text while a line is written: Figure 13.
+
+python -m pipeline.draw_window results/samples/trace.parquet --svg fig13.svg --png fig13.png
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.command import command
+from rnngen.errors import InputError
+from rnngen.handwriting_figures import save, window_figure
+from rnngen.written_lines import WrittenLine, read_lines
+
+
+def main(
+    lines: Annotated[
+        Path, typer.Argument(help="Parquet of pipeline.trace_handwriting or pipeline.sample_handwriting.")
+    ],
+    svg: Annotated[Path | None, typer.Option(help="Vector file to write.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Pixel file to write.")] = None,
+    line: Annotated[str | None, typer.Option(help="Line of the file; else its first with window weights.")] = None,
+    width: Annotated[float, typer.Option(min=2, max=30, help="Width in inches.")] = 7.0,
+) -> None:
+    """Characters upwards, steps of the pen to the right; the writing stands below."""
+    chosen, _ = chosen_line(lines, line, "phi_su")
+    save(window_figure(chosen.phi_su, chosen.window_text, chosen.strokes, width=width), svg, png)
+
+
+def chosen_line(path: Path, name: str | None, needed: str) -> tuple[WrittenLine, dict[str, Any]]:
+    """The line `name` of a file, or its first, that has `needed` (outputs_so or phi_su); and what the file says."""
+    lines, about = read_lines(path)
+    fit = [line for line in lines if getattr(line, needed) is not None and line.strokes and name in (None, line.line)]
+    if not fit:
+        what = {"outputs_so": "the network's outputs", "phi_su": "window weights"}[needed]
+        raise InputError(f"{path}: no line {name or ''} with {what}; write it with pipeline.trace_handwriting")
+    return fit[0], about
+
+
+if __name__ == "__main__":
+    command(main)
