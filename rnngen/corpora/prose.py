@@ -90,11 +90,11 @@ def read_paragraphs(path: str | Path) -> Iterator[str]:
         schema = pq.read_schema(path)
         if "text" not in schema.names:
             raise InputError(f"{path}: no column 'text'; give the Parquet of Wikipedia pages or a text file")
-        columns = [name for name in ("text", "namespace") if name in schema.names]
+        columns = [name for name in ("text", "ns") if name in schema.names]
         with pq.ParquetFile(path) as pages:
             for batch in pages.iter_batches(batch_size=256, columns=columns):
                 for row in batch.to_pylist():
-                    if row["text"] and not row.get("namespace"):  # namespace 0 or unknown: articles
+                    if row["text"] and not row.get("ns"):  # namespace 0, or not known: articles
                         yield from wiki_paragraphs(row["text"])
         return
     try:

@@ -6,7 +6,7 @@ import pytest
 
 from rnngen.errors import InputError
 
-TEXT = """A wizard's job is to vex chumps quickly in fog. The five boxing wizards jump quickly, said the judge of my vow.
+TEXT = """A wizard's job is to vex chumps quickly in fog. The five boxing wizards jump quickly, said the judge.
 
 Sphinx of black quartz, judge my vow: pack my box with five dozen liquor jugs! How vexingly quick daft zebras jump."""
 

@@ -118,7 +118,7 @@ def test_text_files_and_parquet_are_read(tmp_path):
     text.write_text("First line\nstill first.\n\n\nSecond.\r\n\r\nThird.\n", encoding="utf-8")
     assert list(read_paragraphs(text)) == ["First line still first.", "Second.", "Third."]
     pages = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"text": [LONG, None, f"Talk. {LONG}"], "namespace": [0, None, 1]}), pages)
+    pq.write_table(pa.table({"text": [LONG, None, f"Talk. {LONG}"], "ns": [0, None, 1]}), pages)
     assert list(read_paragraphs(pages)) == [LONG]
 
 
