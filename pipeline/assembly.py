@@ -257,17 +257,16 @@ class OnDevice:
 def make_optimiser(options: dict[str, Any], parameters: Any, batch_size: int) -> torch.optim.Optimizer:
     """The optimiser that the settings name.
 
-    With `per_sequence`, learning rate and momentum are those of the paper's update after every single sequence, and an
-    update with B sequences goes as far as B single ones would: SGD takes momentum m^B and learning rate
-    lr · B · (1 − m^B) / (1 − m), so that the same share of every gradient is applied over the same stretch of data;
-    RMSProp, whose steps are in units of the gradient's deviation, takes lr · √B.
+    With `per_sequence`, the learning rate is that of the paper's update after every single sequence. An update with the
+    mean gradient of B sequences then takes lr · B (SGD: every sequence moves the weights as far as it does in the
+    paper), or lr · √B (RMSProp, whose steps are in units of the gradient's deviation); momentum stays as it is. SGD
+    keeps to the paper's course only while lr · B is stable: docs/training.md has what was measured.
     """
     rate, per_sequence = options["learning_rate"], options.get("per_sequence", False)
     if options["name"] == "sgd":
         momentum = options.get("momentum", 0.0)
         if per_sequence:
-            rate *= batch_size * (1 - momentum**batch_size) / (1 - momentum)
-            momentum **= batch_size
+            rate *= batch_size
         return torch.optim.SGD(parameters, lr=rate, momentum=momentum, foreach=True)
     if per_sequence:
         rate *= batch_size**0.5
