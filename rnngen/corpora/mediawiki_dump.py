@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from rnngen.corpora.decompression import CompressedFile
+from rnngen.corpora.mediawiki_columns import ColumnReader, NotCanonical
 from rnngen.corpora.mediawiki_xml import (
     KNOWN_SCHEMAS,
     PROLOG_LIMIT,
@@ -79,7 +80,8 @@ class Options:
     """How strictly dumps are read.
 
     allow_truncated   a dump may end early: what is left after the last whole revision becomes a row `truncated`
-    keep_going        a page that cannot be read becomes a row `skipped`, recorded with its reason
+    keep_going        a page that cannot be read becomes a row `skipped`, recorded with its reason; a file that cannot
+                      be read on is recorded too, and its rows end there
     sha1_mismatches   so many texts may differ from the checksum beside them (`sha1_ok` is false); one more is an error
     columnar          use the columnar parser where it can read a page exactly
     workers           processes that decompress a multistream bzip2 file
@@ -103,7 +105,7 @@ class PartReport:
     streams: int = 0
     compressed_bytes: int = 0
     bytes: int = 0
-    sha256: str = ""
+    sha256: str | None = None
     encoding: str = "utf-8"
     schema: str | None = None
     language: str | None = None
@@ -111,6 +113,7 @@ class PartReport:
     database: str | None = None
     generator: str | None = None
     truncated: str | None = None
+    failed: str | None = None
     warnings: list[str] = field(default_factory=list)
 
 
@@ -183,9 +186,17 @@ class DumpReader:
         """Header, revisions and tail of the file. Fills the findings."""
         self.findings.parts.append(self.report)
         read, written = hashlib.sha256(), hashlib.sha256()
-        for batch in self._batches(self._utf8_blocks(read)):
-            written.update(values_of(batch.column("raw")))
-            yield batch
+        try:
+            for batch in self._batches(self._utf8_blocks(read)):
+                written.update(values_of(batch.column("raw")))
+                yield batch
+        except InputError as error:
+            if not self.options.keep_going:
+                raise
+            self.report.failed = str(error)
+            self.findings.skipped.append({"file": self.path.name, "offset": self.report.bytes, "reason": str(error)})
+            yield from self._flush()
+            return
         self.report.sha256 = read.hexdigest()
         if written.digest() != read.digest():
             raise InputError(
@@ -282,14 +293,70 @@ class DumpReader:
             self.report.warnings.append("no list of namespaces: ns is null where <ns> is absent")
         wiki = self.site.database or self.site.base or self.site.name or ""
         self.seen = self.seen_by_wiki.setdefault(wiki, SeenIds())
+        self.columns = ColumnReader(self.site, SCHEMA, self.options.text_limit)
         self._add("header", piece.data)
 
     def _pages(self, piece: Piece) -> Iterator[pa.RecordBatch]:
-        """A stretch of whole pages: columns at once, and the pages that the columnar parser leaves out by lxml."""
-        for row in rows_of(piece.data, self.root, piece.offset):
-            self._row(row)
-            if self.rows_bytes >= BATCH_BYTES or len(self.rows) >= BATCH_ROWS:
-                yield from self._flush()
+        """A stretch of whole pages: runs of them as columns, and by lxml the pages that the columnar parser leaves."""
+        try:
+            columns, read, ends = self.columns.read(piece.data)
+        except NotCanonical:
+            for row in rows_of(piece.data, self.root, piece.offset):
+                self._row(row)
+                if self.rows_bytes >= BATCH_BYTES or len(self.rows) >= BATCH_ROWS:
+                    yield from self._flush()
+            return
+        starts = np.concatenate(([0], ends))
+        borders = np.flatnonzero(np.diff(read)) + 1
+        row = 0
+        for first, last in pairwise([0, *borders.tolist(), len(read)]):
+            if not read[first]:
+                stretch = piece.data[starts[first] : starts[last]]
+                for other in rows_of(stretch, self.root, piece.offset + int(starts[first])):
+                    self._row(other)
+                continue
+            run = {name: column.slice(row, last - first) for name, column in columns.items()}
+            row += last - first
+            yield from self._run(piece, run, starts[first : last + 1])
+
+    def _run(self, piece: Piece, run: dict[str, pa.Array], borders: np.ndarray) -> Iterator[pa.RecordBatch]:
+        """Pages that follow one another and were read as columns; `borders` in the piece."""
+        pages = len(borders) - 1
+        again = self.seen.add(run["page_id"].to_numpy())
+        if again.any():
+            at = int(np.flatnonzero(again)[0])
+            yield from self._part_of_run(piece, run, borders, 0, at)
+            for page in range(at, pages):
+                if again[page]:
+                    data = piece.data[borders[page] : borders[page + 1]]
+                    row = Piece("row", piece.offset + int(borders[page]), data)
+                    values = {name: run[name][page].as_py() for name in ("page_id", "title")}
+                    self._skip(row, seen_before(values))
+                    self.skipping = False
+                else:
+                    yield from self._part_of_run(piece, run, borders, page, page + 1)
+        else:
+            yield from self._part_of_run(piece, run, borders, 0, pages)
+
+    def _part_of_run(
+        self, piece: Piece, run: dict[str, pa.Array], borders: np.ndarray, first: int, last: int
+    ) -> Iterator[pa.RecordBatch]:
+        pages = last - first
+        if pages == 0:
+            return
+        yield from self._flush()
+        constants = {
+            "kind": pa.repeat("revision", pages),
+            "part": pa.repeat(pa.scalar(self.part, pa.int32()), pages),
+            "other_slots": pa.repeat(pa.scalar(0, pa.int32()), pages),
+        }
+        false = pa.repeat(False, pages)
+        constants |= dict.fromkeys(("contributor_deleted", "comment_deleted", "text_deleted"), false)
+        offsets = pa.py_buffer(borders[first : last + 1].astype(np.int32))
+        raw = pa.BinaryArray.from_buffers(pa.binary(), pages, [None, offsets, pa.py_buffer(piece.data)])
+        columns = constants | {name: column.slice(first, pages) for name, column in run.items()} | {"raw": raw}
+        self.findings.pages += pages
+        yield pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
     def _row(self, piece: Piece) -> None:
         """One row by lxml."""
@@ -299,6 +366,8 @@ class DumpReader:
             self._skip(piece, "the rest of a page that could not be read")
         elif piece.problem is not None:
             self._skip(piece, piece.problem)
+        elif len(piece.data) > self.options.text_limit:
+            self._skip(piece, f"a revision longer than {self.options.text_limit:,} bytes")
         else:
             if self.lxml is None:
                 self.lxml = PageReader(self.root, self.site, self.findings.tags_without_column)
@@ -321,7 +390,7 @@ class DumpReader:
     def _check_id(self, values: dict) -> None:
         identity = values["page_id"]
         if identity is not None and self.seen.add(np.array([identity])).any():
-            raise Malformed(f"page id {identity} ({values['title']!r}) for the second time")
+            raise Malformed(seen_before(values))
 
     def _check_sha1(self, piece: Piece, values: dict) -> None:
         if values["sha1_ok"] is False:
@@ -385,6 +454,10 @@ class DumpReader:
             raise InputError(f"{self.path}: {what}: there is no page in it")
         self.report.truncated = self.file.truncated or what
         self._add("truncated", rest)
+
+
+def seen_before(values: dict) -> str:
+    return f"page id {values['page_id']} ({values['title']!r}) for the second time"
 
 
 def values_of(column: pa.Array) -> memoryview:

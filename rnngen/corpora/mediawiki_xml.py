@@ -193,6 +193,10 @@ class Splitter:
 
     def pieces(self, last: bool = False) -> Iterator[Piece]:
         """The complete pieces at the beginning of the buffer; `last`: nothing comes after it."""
+        if self.state == "header":
+            yield from self._header()
+            if self.state == "header":
+                return
         if self.whole_pages and self.state == "between" and self.position == 0:
             end = self.buffer.rfind(self.close_page) + len(self.close_page)
             if end >= len(self.close_page) and self.buffer.find(b"<!") < 0 and self.buffer.find(b"<?") < 0:
@@ -209,16 +213,24 @@ class Splitter:
         if self.state == "after":
             return
         if len(self.buffer) > self.row_limit:
-            if self.state == "header":
-                raise Malformed(f"the header is longer than {self.row_limit:,} bytes")
             cut = len(self.buffer) - LONGEST_TOKEN
             begins, self.begins_page, self.oversized = self.begins_page, False, True
             self.position, self.revision_end = max(self.position, cut), None
             problem = f"a revision longer than {self.row_limit:,} bytes"
             yield Piece("row", self.offset, self._take(cut), begins, False, problem)
-        elif self.whole_pages and self.begins_page and self.state != "header" and len(self.buffer) < self.segment:
+        elif not last and self.whole_pages and self.begins_page and len(self.buffer) < self.segment:
             # the buffer begins with a page: look at it again when there is more, as part of a stretch of whole pages
             self.state, self.position, self.revision_end = "between", 0, None
+
+    def _header(self) -> Iterator[Piece]:
+        """The header: up to `</siteinfo>`, or to the end of the root's start tag where there is no siteinfo."""
+        for end, piece in self._lex():
+            self.state = "between"
+            yield piece._replace(data=self._take(end))
+            self.position = 0
+            return
+        if len(self.buffer) > HEADER_LIMIT:
+            raise Malformed(f"no page and no end of the header within its first {HEADER_LIMIT:,} bytes")
 
     def _take(self, end: int) -> bytes:
         with memoryview(self.buffer) as view:
@@ -252,6 +264,8 @@ class Splitter:
                 continue
             rest = self.rest_of_tag.match(buffer, match.end())
             if rest is None:
+                if buffer.find(b"<", match.end()) >= 0:
+                    raise Malformed(f"a tag without its end at byte {self.offset + start:,} of the decompressed dump")
                 self.position = start
                 return
             end = self.position = rest.end()
@@ -265,16 +279,12 @@ class Splitter:
         match (self.state, name, "close" if closes else "open"):
             case ("header", "siteinfo", "open"):
                 if empty:
-                    self.state = "between"
                     yield end, Piece("header", 0, b"")
             case ("header", "siteinfo", "close"):
-                self.state = "between"
                 yield end, Piece("header", 0, b"")
             case ("header", "page" | "revision" | "mediawiki", _):
-                # no siteinfo: the header ends with the start tag of the root element
-                self.state = "between"
+                # there is no siteinfo
                 yield self.header_end, Piece("header", 0, b"")
-                yield from self._tag(name, closes, empty, start, end)
             case ("between", "page", "open"):
                 self.begins_page, self.revision_end = True, None
                 if empty:
@@ -328,11 +338,14 @@ def what_follows(tail: bytes) -> str | None:
 
 
 def rows_of(data: bytes, root: Root, offset: int) -> Iterator[Piece]:
-    """The rows of a stretch of whole pages."""
+    """The rows of a stretch of whole pages. Raises Malformed where the dump ends within it and another begins."""
     splitter = Splitter(root, whole_pages=False, row_limit=len(data) + LONGEST_TOKEN)
     splitter.state, splitter.position, splitter.offset = "between", 0, offset
     splitter.buffer += data
     yield from splitter.pieces()
+    if splitter.buffer:
+        problem = what_follows(bytes(splitter.buffer[max(splitter.root_end, 0) :]))
+        raise Malformed(f"{problem or 'no page'} (at byte {splitter.offset + splitter.root_end:,})")
 
 
 # ------------------------------------------------------------------------------------------------------------ siteinfo
@@ -462,6 +475,7 @@ class PageReader:
             remove_pis=True,
         )
         self.parser.feed(self.root.tag)
+        self.lines = 1 + self.root.tag.count(b"\n")  # that the parser has seen the beginning of
         self.page_fields: dict | None = None
 
     def read(self, data: bytes, ends_page: bool) -> dict:
@@ -469,7 +483,8 @@ class PageReader:
         try:
             self.parser.feed(data)
         except etree.XMLSyntaxError as error:
-            raise Malformed(f"malformed XML: {error.msg}") from error
+            raise self._malformed(error, data) from error
+        self.lines += data.count(b"\n")
         events = [element for _, element in self.parser.read_events()]
         expected = [self.revision_tag] * (len(events) > 1 or not ends_page) + [self.page_tag] * ends_page
         if [element.tag for element in events] != expected:
@@ -492,8 +507,17 @@ class PageReader:
             self.parser.feed(tail)
             root = self.parser.close()
         except etree.XMLSyntaxError as error:
-            raise Malformed(f"malformed XML: {error.msg}") from error
+            raise self._malformed(error, tail) from error
         self._count_unknown(root)
+
+    def _malformed(self, error: etree.XMLSyntaxError, data: bytes) -> Malformed:
+        """What lxml says, with the place of the error in the row that was being read."""
+        line, column = error.position
+        start = 0
+        for _ in range(line - self.lines):
+            start = data.find(b"\n", start) + 1
+        what = re.sub(r",? line \d+(, column \d+.*)?", "", error.msg)
+        return Malformed(f"malformed XML ({what}, {start + column - 1:,} bytes further on)")
 
     def _count_unknown(self, root: etree._Element) -> None:
         for child in root.iterchildren():
@@ -625,7 +649,10 @@ def with_carriage_returns(text: str, row: bytes) -> Iterator[bytes]:
         start, end = row.find(b"<text"), row.rfind(b"</text>")
         if 0 <= start < end:
             parser = etree.XMLParser(resolve_entities="internal", no_network=True, load_dtd=False, huge_tree=True)
-            element = etree.fromstring(row[start:end].replace(b"\r", b"&#13;") + b"</text>", parser)
+            try:
+                element = etree.fromstring(row[start:end].replace(b"\r", b"&#13;") + b"</text>", parser)
+            except etree.XMLSyntaxError:  # more than one <text>, or a carriage return inside a tag: nothing to compare
+                return
             yield content(element).encode()
 
 
