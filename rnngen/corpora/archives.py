@@ -27,6 +27,8 @@ ARCHIVE_LIMIT = 1 << 30
 
 ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+PICTURES = ("lineImages", "original-tif", "formImages")
+"""Beginnings of names of IAM-OnDB's archives of rendered lines, which take minutes to read and hold no data."""
 
 
 @dataclass
@@ -35,6 +37,15 @@ class Refusals:
 
     keep_going: bool = False
     items: list[dict[str, str]] = field(default_factory=list)
+    other_files: int = 0
+    """Files that are neither wanted nor archives."""
+    other_examples: list[str] = field(default_factory=list)
+
+    def note_other(self, where: str) -> None:
+        """Count a file nobody asked for; the first few are named."""
+        self.other_files += 1
+        if len(self.other_examples) < 10:
+            self.other_examples.append(where)
 
     def refuse(self, where: str, why: str) -> None:
         """Record `where` and `why`, or raise InputError with both."""
@@ -51,6 +62,10 @@ class Member:
     """Its name without folders."""
     where: str
     """Its path, and within an archive `archive: member`; for messages."""
+    path: PurePosixPath
+    """Its path within its archive, or its whole path."""
+    source: str
+    """The archive on disk that holds it, or the folder that was searched."""
     data: bytes
 
 
@@ -68,10 +83,12 @@ def members(path: Path, wanted: Callable[[str], bool], refusals: Refusals) -> It
             if file.stat().st_size > MEMBER_LIMIT:
                 refusals.refuse(str(file), f"{file.stat().st_size} bytes, more than any such file has")
                 continue
-            yield Member(file.name, str(file), file.read_bytes())
-        elif file.name.lower().endswith(ARCHIVE_SUFFIXES):
+            yield Member(file.name, str(file), PurePosixPath(file.as_posix()), str(path), file.read_bytes())
+        elif is_archive(file.name):
             with file.open("rb") as stream:
-                yield from _archive(stream, str(file), wanted, refusals, depth=0)
+                yield from _archive(stream, str(file), str(file), wanted, refusals, depth=0)
+        else:
+            refusals.note_other(str(file))
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -87,12 +104,17 @@ def _files(path: Path) -> Iterator[Path]:
         seen.add(real)
 
 
+def is_archive(name: str) -> bool:
+    """Whether a file is opened as an archive: by its suffix, unless it is known to hold nothing but pictures."""
+    return name.lower().endswith(ARCHIVE_SUFFIXES) and not name.startswith(PICTURES)
+
+
 def _hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
 def _archive(
-    stream: BinaryIO, where: str, wanted: Callable[[str], bool], refusals: Refusals, depth: int
+    stream: BinaryIO, where: str, source: str, wanted: Callable[[str], bool], refusals: Refusals, depth: int
 ) -> Iterator[Member]:
     """The wanted members of an archive, and of the archives in it (twice at most)."""
     head = stream.read(512)
@@ -109,7 +131,7 @@ def _archive(
             if any(_hidden(part) for part in path.parts if part not in (".", "..")):
                 continue
             member = f"{where}: {name}"
-            nested = depth < 2 and path.name.lower().endswith(ARCHIVE_SUFFIXES)
+            nested = depth < 2 and is_archive(path.name)
             if count > MEMBERS_LIMIT:
                 refusals.refuse(where, f"more than {MEMBERS_LIMIT} members")
                 return
@@ -121,9 +143,11 @@ def _archive(
             if problem is not None:
                 refusals.refuse(member, problem)
             elif wanted(path.name):
-                yield Member(path.name, member, read())
+                yield Member(path.name, member, path, source, read())
             elif nested:
-                yield from _archive(io.BytesIO(read()), member, wanted, refusals, depth + 1)
+                yield from _archive(io.BytesIO(read()), member, source, wanted, refusals, depth + 1)
+            else:
+                refusals.note_other(member)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile) as error:
         reason = " ".join(str(error).split())[:160]
         refusals.refuse(where, f"no whole archive, damaged after {count} members ({reason}); download it again")
