@@ -204,6 +204,36 @@ INLINE void backward(void *g, const float *peepholes, const float *c_before, con
     }
 }
 
+enum { TILE = 32 };
+
+INLINE uint64_t rounded(const void *row, int64_t c, int half) {
+    return half ? ((const uint16_t *)row)[c] : to_bits(((const float *)row)[c]);
+}
+
+/* to (columns, rows) = from (rows, columns) turned over, rounded to bfloat16: in tiles, so that whole cache lines are
+ * read and written, and by four rows, so that one word is moved for four elements. */
+INLINE void transpose(const void *from, int64_t rows, int64_t columns, int64_t from_stride, uint16_t *to,
+                      int64_t to_stride, int half) {
+    uint64_t tile[TILE][TILE / 4], word[TILE];
+    for (int64_t r0 = 0; r0 < rows; r0 += TILE) {
+        int64_t height = rows - r0 < TILE ? rows - r0 : TILE;
+        for (int64_t c0 = 0; c0 < columns; c0 += TILE) {
+            int64_t width = columns - c0 < TILE ? columns - c0 : TILE;
+            for (int64_t r = 0; r < height; r += 4) {
+                const void *row[4];
+                for (int64_t k = 0; k < 4; ++k) /* past the last row anything will do: it is not copied out */
+                    row[k] = at(from, (r0 + (r + k < height ? r + k : r)) * from_stride + c0, half);
+                for (int64_t c = 0; c < width; ++c)
+                    word[c] = rounded(row[0], c, half) | rounded(row[1], c, half) << 16 |
+                              rounded(row[2], c, half) << 32 | rounded(row[3], c, half) << 48;
+                for (int64_t c = 0; c < width; ++c) tile[c][r / 4] = word[c];
+            }
+            for (int64_t c = 0; c < width; ++c)
+                memcpy(to + (c0 + c) * to_stride + r0, tile[c], (size_t)height * sizeof(uint16_t));
+        }
+    }
+}
+
 #define FORWARD(NAME, HALF)                                                                                          \
     void NAME(void *g, int64_t g_filled, const void *recurrent, const float *rows, const int64_t *symbol,            \
               const float *bias, const float *peepholes, const float *c_before, float *c_after, void *h,             \
@@ -221,3 +251,10 @@ FORWARD(forward_float, 0)
 FORWARD(forward_bfloat16, 1)
 BACKWARD(backward_float, 0)
 BACKWARD(backward_bfloat16, 1)
+
+#define TRANSPOSE(NAME, HALF)                                                                                        \
+    void NAME(const void *from, int64_t rows, int64_t columns, int64_t from_stride, uint16_t *to, int64_t to_stride) { \
+        transpose(from, rows, columns, from_stride, to, to_stride, HALF);                                            \
+    }
+TRANSPOSE(transpose_float, 0)
+TRANSPOSE(transpose_bfloat16, 1)
