@@ -121,6 +121,8 @@ class EagerGates:
             g_ng.masked_fill_(steps.symbols_n[:, None] < 0, 0).add_(steps.bias_g)
             if x_ni is not None:
                 g_ng.add_(torch.mm(x_ni, weight_ig))
+        elif x_ni is None:
+            g_ng.copy_(steps.bias_g.expand_as(g_ng))
         elif x_ni.dtype == g_ng.dtype:
             torch.addmm(steps.bias_g, x_ni, weight_ig, out=g_ng)
         else:
@@ -176,6 +178,7 @@ class CompiledGates:
     """The gates' arithmetic in C; gates are kept in the operands' type and the sums are made along the way."""
 
     def __init__(self, kernels: ctypes.CDLL):
+        self.kernels = kernels
         pointer, integer, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
         self.run_forward, self.run_backward, self.run_transpose = {}, {}, {}
         for dtype, name in ((torch.float32, "float"), (torch.bfloat16, "bfloat16")):
@@ -383,13 +386,16 @@ def fused(weights, symbols_tb, dense, state, lengths_b, clip, precision, gates=N
 
 
 @functools.cache
-def _compiled_gates() -> CompiledGates | None:
+def _load_gates() -> CompiledGates | None:
     kernels = library(Path(__file__).with_name("peephole_kernels.c"))
     return None if kernels is None else CompiledGates(kernels)
 
 
+def compiled_gates(parameter: Tensor) -> CompiledGates | None:
+    """The kernels in C, where they can be had and fit the parameters: float32 on the CPU."""
+    return _load_gates() if parameter.device.type == "cpu" and parameter.dtype == torch.float32 else None
+
+
 def compiled(weights, symbols_tb, dense, state, lengths_b, clip, precision):
     """The back end `compiled`: `fused` with the gates in C; without a compiler, and in float64, `fused` itself."""
-    bias = weights.bias_g
-    gates = _compiled_gates() if bias.device.type == "cpu" and bias.dtype == torch.float32 else None
-    return fused(weights, symbols_tb, dense, state, lengths_b, clip, precision, gates)
+    return fused(weights, symbols_tb, dense, state, lengths_b, clip, precision, compiled_gates(weights.bias_g))

@@ -204,6 +204,62 @@ INLINE void backward(void *g, const float *peepholes, const float *c_before, con
     }
 }
 
+/* One step of the soft window (equations 46-51). a (B, 3K): the hats of alpha, beta, kappa become exponentials. The
+ * window goes to `w` (row stride w_stride) for the next product and to `out` (B, V) in float. text (B, U) are
+ * characters, of which text_lengths (B) count; phi (U) is scratch. */
+INLINE void window_forward(float *a, const float *kappa_before, float *kappa, void *w, int64_t w_stride, float *out,
+                           const int64_t *text, const int64_t *text_lengths, float *phi, int64_t B, int64_t K,
+                           int64_t U, int64_t V, int half) {
+    for (int64_t b = 0; b < B; ++b) {
+        float *ab = a + b * 3 * K, *window = out + b * V;
+        int64_t length = text_lengths[b];
+        for (int64_t j = 0; j < 3 * K; ++j) ab[j] = exponential(ab[j]);
+        memset(phi, 0, (size_t)length * sizeof(float));
+        for (int64_t k = 0; k < K; ++k) {
+            float centre = kappa[b * K + k] = kappa_before[b * K + k] + ab[2 * K + k];
+            float alpha = ab[k], beta = ab[K + k];
+            for (int64_t u = 0; u < length; ++u) {
+                float d = centre - (float)(u + 1);
+                phi[u] += alpha * exponential(-beta * d * d);
+            }
+        }
+        memset(window, 0, (size_t)V * sizeof(float));
+        for (int64_t u = 0; u < length; ++u) window[text[b * U + u]] += phi[u];
+        for (int64_t v = 0; v < V; ++v) store(at(w, b * w_stride, half), v, window[v], half);
+    }
+}
+
+/* Equations 56-60. The derivative of w_t is d_out (B, V) plus d_later (row stride d_stride); d_kappa goes from kappa_t
+ * to kappa_{t-1}; d_hats (B, 3K) is written. */
+INLINE void window_backward(const float *a, const float *kappa, const float *d_out, const void *d_later,
+                            int64_t d_stride, float *d_hats, float *d_kappa, const int64_t *text,
+                            const int64_t *text_lengths, float *d_phi, int64_t B, int64_t K, int64_t U, int64_t V,
+                            int half) {
+    for (int64_t b = 0; b < B; ++b) {
+        const float *ab = a + b * 3 * K;
+        float *d = d_hats + b * 3 * K;
+        int64_t length = text_lengths[b];
+        for (int64_t u = 0; u < length; ++u) {
+            int64_t v = text[b * U + u];
+            d_phi[u] = d_out[b * V + v] + load(at(d_later, b * d_stride, half), v, half);
+        }
+        for (int64_t k = 0; k < K; ++k) {
+            float centre = kappa[b * K + k], alpha = ab[k], beta = ab[K + k], sum = 0, first = 0, second = 0;
+            for (int64_t u = 0; u < length; ++u) {
+                float distance = centre - (float)(u + 1);
+                float epsilon = exponential(-beta * distance * distance) * d_phi[u];
+                sum += epsilon;
+                first += epsilon * distance;
+                second += epsilon * distance * distance;
+            }
+            float dk = d_kappa[b * K + k] -= 2 * alpha * beta * first;
+            d[k] = alpha * sum;
+            d[K + k] = -alpha * beta * second;
+            d[2 * K + k] = dk * ab[2 * K + k];
+        }
+    }
+}
+
 enum { TILE = 32 };
 
 INLINE uint64_t rounded(const void *row, int64_t c, int half) {
@@ -258,3 +314,21 @@ BACKWARD(backward_bfloat16, 1)
     }
 TRANSPOSE(transpose_float, 0)
 TRANSPOSE(transpose_bfloat16, 1)
+
+#define WINDOW_FORWARD(NAME, HALF)                                                                                   \
+    void NAME(float *a, const float *kappa_before, float *kappa, void *w, int64_t w_stride, float *out,              \
+              const int64_t *text, const int64_t *text_lengths, float *phi, int64_t B, int64_t K, int64_t U,         \
+              int64_t V) {                                                                                           \
+        window_forward(a, kappa_before, kappa, w, w_stride, out, text, text_lengths, phi, B, K, U, V, HALF);         \
+    }
+#define WINDOW_BACKWARD(NAME, HALF)                                                                                  \
+    void NAME(const float *a, const float *kappa, const float *d_out, const void *d_later, int64_t d_stride,         \
+              float *d_hats, float *d_kappa, const int64_t *text, const int64_t *text_lengths, float *d_phi,         \
+              int64_t B, int64_t K, int64_t U, int64_t V) {                                                          \
+        window_backward(a, kappa, d_out, d_later, d_stride, d_hats, d_kappa, text, text_lengths, d_phi, B, K, U, V,  \
+                        HALF);                                                                                       \
+    }
+WINDOW_FORWARD(window_forward_float, 0)
+WINDOW_FORWARD(window_forward_bfloat16, 1)
+WINDOW_BACKWARD(window_backward_float, 0)
+WINDOW_BACKWARD(window_backward_bfloat16, 1)

@@ -5,7 +5,6 @@ The readable reference: plain differentiable operations in any floating-point ty
 Shapes: t time, b sequence, h cells, v alphabet, k window component, u position in the text (1 … U as in the paper).
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -121,7 +120,3 @@ def window_layer(
         traces.append(torch.stack([alpha, beta, new_kappa]).detach())
     trace = WindowTrace(*torch.stack(traces, 1))
     return torch.stack(outputs), torch.stack(windows), WindowState(h, c, window, kappa), trace
-
-
-WINDOW_LAYERS: dict[str, Callable[..., tuple[Tensor, Tensor, WindowState, WindowTrace]]] = {"reference": window_layer}
-"""Back end → function with the signature of `window_layer`; a back end without one of its own uses `window_layer`."""

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from rnngen.errors import InputError
 from rnngen.initialisation import initialise
+from rnngen.layer_stack import layer_stack
 from rnngen.peephole_lstm import PeepholeLSTM, Weights
 from rnngen.prediction_network import output_layer, require_sizes
-from rnngen.soft_window import WINDOW_LAYERS, WindowState, WindowTrace, WindowWeights, window_layer
+from rnngen.soft_window import WindowState, WindowTrace, WindowWeights
+from rnngen.soft_window_fused import window_layer_named
 from rnngen.softmax import within
 
 
@@ -130,7 +132,7 @@ class SynthesisNetwork(nn.Module):
             state = self.zero_state(x_tbi)
         if len(state.layers) != len(self.layers):
             raise InputError(f"a state of {len(state.layers)} layers for a network of {len(self.layers)}")
-        run = WINDOW_LAYERS.get(first.backend, window_layer)
+        run = window_layer_named(first.backend, x_tbi.device)
         h_tbh, window_tbv, last, trace = run(
             Weights(None, tuple(first.weight_dense), first.weight_recurrent, first.peepholes, first.bias),
             WindowWeights(self.weight_window, self.bias_window),
@@ -142,11 +144,8 @@ class SynthesisNetwork(nn.Module):
             first.clip,
             first.precision,
         )
-        hidden, after = [h_tbh], [(last.h_bh, last.c_bh)]
-        for layer, before in zip(others, state.layers[1:], strict=True):
-            h_tbh, pair = layer(None, [x_tbi, window_tbv, h_tbh], before, lengths_b)
-            hidden.append(h_tbh)
-            after.append(pair)
+        hidden, after = layer_stack(others, None, [x_tbi, window_tbv], h_tbh, state.layers[1:], lengths_b)
+        hidden, after = [h_tbh, *hidden], [(last.h_bh, last.c_bh), *after]
         y_tbo = output_layer(hidden, self.weight_output, self.bias_output)
         return y_tbo, SynthesisState(after, last.window_bv, last.kappa_bk), trace
 

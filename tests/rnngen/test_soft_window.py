@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from rnngen.peephole_lstm import Weights
-from rnngen.soft_window import WINDOW_LAYERS, WindowState, WindowWeights, phi, soft_window
+from rnngen.soft_window import WindowState, WindowWeights, phi, soft_window
+from rnngen.soft_window_fused import WINDOW_LAYERS
 
 T, B, I, H, V, K = 6, 3, 2, 4, 5, 2  # noqa: E741
 TEXT_LENGTHS = [4, 1, 3]
