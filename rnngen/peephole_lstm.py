@@ -17,6 +17,7 @@ Several back ends compute the same function; `reference` below is the one to rea
 Shapes: t time, b batch, i input, h cells, k symbols; 4h the four gates side by side.
 """
 
+import importlib.util
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -109,9 +110,18 @@ def reference(
     return torch.stack(outputs), (h, c)
 
 
-def triton(*_arguments) -> tuple[Tensor, State]:
-    """The seam for a back end of CUDA kernels."""
-    raise InputError("back end 'triton': not there yet; on a GPU use 'fused', or 'auto'")
+def triton(*arguments) -> tuple[Tensor, State]:
+    """Triton kernels, the time loop recorded in a CUDA graph: `rnngen.wavefront`, imported when first used."""
+    require_triton()
+    from rnngen.wavefront import triton_layer
+
+    return triton_layer(*arguments)
+
+
+def require_triton() -> None:
+    """InputError if Triton is not installed."""
+    if importlib.util.find_spec("triton") is None:
+        raise InputError("back end 'triton': the package triton is not installed; pip install 'rnngen[gpu]'")
 
 
 Backend = Callable[..., tuple[Tensor, State]]
@@ -200,24 +210,29 @@ class PeepholeLSTM(nn.Module):
         Raises:
             InputError: a shape, length or symbol that does not fit.
         """
-        steps, batch = self._checked(symbols_tb, dense, state, lengths_b)
+        steps, batch = self.require_fitting(symbols_tb, dense, state, lengths_b)
         longest = steps
-        if lengths_b is not None:
+        if lengths_b is not None and self.backend != "triton":  # there the look at the lengths would cost more
             longest = int(lengths_b.max())
             symbols_tb = None if symbols_tb is None else symbols_tb[:longest]
             dense = [x[:longest] for x in dense]
         if state is None:
-            zeros = self.bias.new_zeros(batch, self.cells)
-            state = (zeros, zeros)
-        weights = Weights(
-            self.weight_symbols, tuple(self.weight_dense), self.weight_recurrent, self.peepholes, self.bias
-        )
+            state = self.zero_state(batch)
         run = backend_named(self.backend, self.bias.device)
-        h_tbh, state = run(weights, symbols_tb, dense, state, lengths_b, self.clip, self.precision)
+        h_tbh, state = run(self.weights(), symbols_tb, dense, state, lengths_b, self.clip, self.precision)
         return F.pad(h_tbh, (0, 0, 0, 0, 0, steps - longest)) if longest < steps else h_tbh, state
 
-    def _checked(self, symbols_tb, dense, state, lengths_b) -> tuple[int, int]:
-        """T and B of inputs that fit together."""
+    def weights(self) -> Weights:
+        """The parameters as back ends receive them."""
+        return Weights(self.weight_symbols, tuple(self.weight_dense), self.weight_recurrent, self.peepholes, self.bias)
+
+    def zero_state(self, batch: int) -> State:
+        """(h, c) before the first step."""
+        zeros = self.bias.new_zeros(batch, self.cells)
+        return zeros, zeros
+
+    def require_fitting(self, symbols_tb, dense, state, lengths_b) -> tuple[int, int]:
+        """T and B of inputs that fit together; InputError for others."""
         if (symbols_tb is None) != (self.symbols is None):
             expected = "no symbols" if self.symbols is None else f"symbols (T, B) below {self.symbols}"
             raise InputError(f"expected {expected}, got {'none' if symbols_tb is None else tuple(symbols_tb.shape)}")
@@ -246,9 +261,10 @@ class PeepholeLSTM(nn.Module):
         if lengths_b is not None:
             if tuple(lengths_b.shape) != (batch,) or lengths_b.dtype != torch.int64:
                 raise InputError(f"expected lengths int64 {(batch,)}, got {lengths_b.dtype} {tuple(lengths_b.shape)}")
-            low, high = int(lengths_b.min()), int(lengths_b.max())
-            if low < 1 or high > steps:
-                raise InputError(f"expected lengths from 1 to {steps} (T), got {low} to {high}")
+            if lengths_b.device.type == "cpu":  # looking at the values would wait for another device
+                low, high = int(lengths_b.min()), int(lengths_b.max())
+                if low < 1 or high > steps:
+                    raise InputError(f"expected lengths from 1 to {steps} (T), got {low} to {high}")
         if symbols_tb is not None and symbols_tb.device.type == "cpu":
             read = symbols_tb
             if lengths_b is not None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rnngen.errors import InputError
 from rnngen.initialisation import initialise
+from rnngen.layer_stack import layer_stack
 from rnngen.peephole_lstm import PeepholeLSTM, State
 
 
@@ -82,12 +83,8 @@ class PredictionNetwork(nn.Module):
         if state is not None and len(state) != len(self.layers):
             raise InputError(f"a state of {len(state)} layers for a network of {len(self.layers)}")
         symbols_tb, dense = (x, []) if self.arguments["symbols"] else (None, [x])
-        h_tbh, hidden, after = None, [], []
-        for n, layer in enumerate(self.layers):
-            inputs = dense if h_tbh is None else [*dense, h_tbh]
-            h_tbh, last = layer(symbols_tb, inputs, None if state is None else state[n], lengths_b)
-            hidden.append(h_tbh)
-            after.append(last)
+        states = [None] * len(self.layers) if state is None else state
+        hidden, after = layer_stack(self.layers, symbols_tb, dense, None, states, lengths_b)
         return output_layer(hidden, self.weight_output, self.bias_output), after
 
 

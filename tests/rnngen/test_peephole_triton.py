@@ -1,0 +1,300 @@
+"""The Triton kernels and the wavefront against the readable reference.
+
+On a machine with a CUDA device the cases run there; elsewhere `test_in_the_interpreter` runs them in a process of its
+own, since Triton decides when it is imported whether its kernels are interpreted.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from rnngen.errors import InputError
+from rnngen.peephole_lstm import PeepholeLSTM
+from rnngen.prediction_network import PredictionNetwork
+
+CUDA = torch.cuda.is_available()
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+TRITON = importlib.util.find_spec("triton") is not None
+DEVICE = "cuda" if CUDA and not INTERPRETED else "cpu"
+
+needs_triton = pytest.mark.skipif(not TRITON, reason="the package triton is not installed (extra: gpu)")
+runs_kernels = pytest.mark.skipif(
+    not TRITON or not (CUDA or INTERPRETED), reason="no CUDA device; test_in_the_interpreter runs this on the CPU"
+)
+needs_cuda = pytest.mark.skipif(DEVICE != "cuda" or not TRITON, reason="no CUDA device")
+
+TOLERANCES = {torch.float64: 1e-11, torch.float32: 3e-6}
+
+
+@needs_triton
+@pytest.mark.skipif(INTERPRETED, reason="this is that process")
+def test_in_the_interpreter():
+    environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n0", str(Path(__file__).resolve())]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
+    assert "passed" in run.stdout
+
+
+def relative(found, expected):
+    scale = expected.abs().max().clamp(min=1e-30)
+    return ((found.to(expected) - expected).abs().max() / scale).item()
+
+
+def pair(dtype, **options):
+    """A reference layer and a Triton layer with the same weights."""
+    torch.manual_seed(0)
+    layers = [PeepholeLSTM(backend=backend, init_range=0.6, **options) for backend in ("reference", "triton")]
+    layers[1].load_state_dict(layers[0].state_dict())
+    return [layer.to(DEVICE, dtype) for layer in layers]
+
+
+def results(run, module, inputs, upstream_scale):
+    """Every output of `run` and every gradient, for a loss that weighs all outputs with fixed random numbers."""
+    outputs = run()
+    generator = torch.Generator().manual_seed(5)
+    loss = 0
+    for output in outputs:
+        weight = torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output)
+        loss = loss + upstream_scale * (output * weight).sum()
+    wanted = [*module.parameters(), *inputs]
+    gradients = torch.autograd.grad(loss, wanted)
+    return [output.detach() for output in outputs], list(gradients)
+
+
+def layer_results(layer, steps, batch, lengths, padding, scale, symbols):
+    generator = torch.Generator().manual_seed(3)
+    dtype = layer.bias.dtype
+
+    def random(*shape):
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(DEVICE, dtype)
+
+    dense = [random(steps, batch, size) for size in layer.dense_inputs]
+    state = (random(batch, layer.cells).requires_grad_(), random(batch, layer.cells).requires_grad_())
+    symbols_tb = None
+    if symbols:
+        symbols_tb = torch.randint(-1, symbols, (steps, batch), generator=generator).to(DEVICE)
+    lengths_b = None
+    if lengths is not None:
+        lengths_b = torch.tensor(lengths, device=DEVICE)
+        for b, length in enumerate(lengths):
+            for x in dense:
+                x[length:, b] = padding
+    for x in dense:
+        x.requires_grad_()
+
+    def run():
+        h_tbh, (h_bh, c_bh) = layer(symbols_tb, dense, state, lengths_b)
+        return h_tbh, h_bh, c_bh
+
+    outputs, gradients = results(run, layer, [*state, *dense], scale)
+    return outputs, gradients, dense
+
+
+CASES = {
+    "dense": dict(cells=5, dense_inputs=[3]),
+    "clip": dict(cells=5, dense_inputs=[3, 4], clip=0.05),
+    "symbols": dict(cells=6, symbols=7, clip=1.0),
+    "both": dict(cells=20, dense_inputs=[2], symbols=4, clip=0.05),
+}
+
+
+@runs_kernels
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("lengths", [None, [6, 1, 4]])
+def test_layer_equals_the_reference(case, dtype, lengths):
+    options = CASES[case]
+    expected, triton = pair(dtype, **options)
+    arguments = (6, 3, lengths, 0.0, 2.0, options.get("symbols"))
+    wanted = layer_results(expected, *arguments)
+    found = layer_results(triton, *arguments)
+    for group in (0, 1):
+        for number, (a, b) in enumerate(zip(found[group], wanted[group], strict=True)):
+            assert relative(a, b) < TOLERANCES[dtype], (group, number)
+
+
+@runs_kernels
+def test_the_clip_of_these_cases_binds():
+    free, _ = pair(torch.float64, **(CASES["clip"] | {"clip": None}))
+    clipped, _ = pair(torch.float64, **CASES["clip"])
+    a = layer_results(free, 6, 3, None, 0.0, 2.0, None)[1]
+    b = layer_results(clipped, 6, 3, None, 0.0, 2.0, None)[1]
+    assert all(relative(x, y) > 0.1 for x, y in zip(a, b, strict=True))
+
+
+@runs_kernels
+def test_padding_is_never_read_and_has_no_gradient():
+    _, layer = pair(torch.float32, **CASES["clip"])
+    clean = layer_results(layer, 6, 3, [6, 1, 4], 0.0, 1.0, None)
+    soiled = layer_results(layer, 6, 3, [6, 1, 4], float("nan"), 1.0, None)
+    for group in (0, 1):
+        assert all(torch.equal(a, b) for a, b in zip(clean[group], soiled[group], strict=True))
+    h_tbh = soiled[0][0]
+    assert not h_tbh[1:, 1].any() and not h_tbh[4:, 2].any()
+    for d_x in soiled[1][-2:]:
+        assert not d_x[1:, 1].any() and not d_x[4:, 2].any()
+
+
+@runs_kernels
+def test_nan_reaches_the_outputs_and_the_gradients():
+    _, layer = pair(torch.float32, **CASES["clip"])
+    x = [torch.zeros(3, 2, size, device=DEVICE) for size in layer.dense_inputs]
+    x[0][1, 0, 0] = float("nan")
+    h_tbh, _ = layer(None, x)
+    assert h_tbh[1:, 0].isnan().all() and h_tbh[:, 1].isfinite().all()
+    h_tbh.sum().backward()
+    assert layer.bias.grad.isnan().any()
+
+
+@runs_kernels
+def test_bfloat16_rounds_products_only():
+    expected, triton = pair(torch.float32, cells=24, dense_inputs=[16], clip=1.0, precision="bfloat16")
+    exact, _ = pair(torch.float32, cells=24, dense_inputs=[16], clip=1.0)
+    arguments = (6, 3, [6, 2, 5], 0.0, 1.0, None)
+    wanted, found = layer_results(exact, *arguments), layer_results(triton, *arguments)
+    rounded = layer_results(expected, *arguments)
+    for group in (0, 1):
+        for a, b, c in zip(found[group], wanted[group], rounded[group], strict=True):
+            assert relative(a, b) < 0.03 and relative(a, c) < 0.03
+            assert a.dtype == torch.float32
+
+
+@runs_kernels
+def test_buffers_are_used_again_and_results_are_the_callers_own():
+    from rnngen.wavefront import LOOPS
+
+    LOOPS.clear()
+    _, layer = pair(torch.float32, **CASES["dense"])
+    x = torch.randn(7, 2, 3, device=DEVICE)
+    first, _ = layer(None, [x])  # two forward passes of one shape before any backward pass
+    second, _ = layer(None, [2 * x])
+    kept = first.detach().clone()
+    (first.sum() + second.sum()).backward()
+    assert torch.equal(first.detach(), kept)
+    assert len(LOOPS._free) == 2
+    gradient = layer.bias.grad.clone()
+    layer.bias.grad = None
+    first, _ = layer(None, [x])
+    second, _ = layer(None, [2 * x])
+    (first.sum() + second.sum()).backward()
+    assert len(LOOPS._free) == 2
+    assert relative(layer.bias.grad, gradient) < 1e-6
+    with torch.no_grad():
+        assert torch.equal(layer(None, [x])[0], kept)
+    assert len(LOOPS._free) == 2
+    with pytest.raises(RuntimeError, match="second backward pass"):
+        loss = layer(None, [x])[0].sum()
+        loss.backward(retain_graph=True)
+        loss.backward()
+
+
+@runs_kernels
+def test_unused_buffers_are_bounded():
+    from rnngen.wavefront import Loop, Loops, Shape
+
+    shapes = [Shape(1, 8, b, 4, torch.float32, torch.float32, torch.device(DEVICE), False) for b in (1, 2, 3)]
+    loops = [Loop(shape) for shape in shapes]
+    pool = Loops(limit=loops[1].bytes + loops[2].bytes)
+    for loop in loops:
+        pool.give_back(loop)
+    assert pool._free == loops[1:]
+    assert pool.take(shapes[1]) is loops[1]
+    assert pool.take(shapes[0]) is not loops[0]
+
+
+NETWORKS = {
+    "handwriting": dict(input_size=3, cells=5, layers=3, output_size=7, clip=0.05),
+    "text": dict(input_size=6, cells=18, layers=2, output_size=6, symbols=True, clip=0.05),
+}
+
+
+@runs_kernels
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("lengths", [None, [3, 9]])
+@pytest.mark.parametrize("case", NETWORKS)
+def test_wavefront_equals_the_reference(case, lengths, dtype):
+    options = NETWORKS[case]
+    found = {}
+    for backend in ("reference", "triton"):
+        torch.manual_seed(1)
+        network = PredictionNetwork(backend=backend, init_range=0.6, **options).to(DEVICE, dtype)
+        generator = torch.Generator().manual_seed(2)
+
+        def random(*shape, generator=generator):
+            return torch.randn(shape, generator=generator, dtype=torch.float64).to(DEVICE, dtype)
+
+        state = [tuple(random(2, options["cells"]).requires_grad_() for _ in "hc") for _ in network.layers]
+        if options.get("symbols"):
+            x = torch.randint(-1, options["input_size"], (9, 2), generator=generator).to(DEVICE)
+        else:
+            x = random(9, 2, options["input_size"])
+        lengths_b = None if lengths is None else torch.tensor(lengths, device=DEVICE)
+
+        def run(network=network, x=x, state=state, lengths_b=lengths_b):
+            y_tbo, after = network(x, state, lengths_b)
+            if lengths_b is not None:
+                outside_tb1 = (torch.arange(len(x), device=DEVICE)[:, None] >= lengths_b).unsqueeze(2)
+                y_tbo = y_tbo.masked_fill(outside_tb1, 0)
+            return [y_tbo, *(tensor for layer in after for tensor in layer)]
+
+        found[backend] = results(run, network, [tensor for layer in state for tensor in layer], 2.0)
+    for group in (0, 1):
+        for number, (a, b) in enumerate(zip(found["triton"][group], found["reference"][group], strict=True)):
+            assert relative(a, b) < TOLERANCES[dtype], (group, number)
+
+
+@runs_kernels
+@pytest.mark.parametrize("steps", [1, 2, 8, 9, 100, 101, 640, 1900])
+def test_buckets_waste_little(steps):
+    from rnngen.wavefront import bucket
+
+    assert steps <= bucket(steps) <= steps + max(3, steps / 16)
+    assert bucket(bucket(steps)) == bucket(steps)
+
+
+@needs_triton
+@pytest.mark.skipif(INTERPRETED or CUDA, reason="here the kernels can run")
+def test_on_the_cpu_the_back_end_says_what_it_needs():
+    layer = PeepholeLSTM(4, [2], backend="triton")
+    with pytest.raises(InputError, match="CUDA device"):
+        layer(None, [torch.zeros(2, 1, 2)])
+
+
+def test_without_the_package_the_back_end_says_so(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    layer = PeepholeLSTM(4, [2], backend="triton")
+    with pytest.raises(InputError, match=r"triton is not installed; pip install 'rnngen\[gpu\]'"):
+        layer(None, [torch.zeros(2, 1, 2)])
+
+
+@needs_cuda
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_graphs_replay_what_the_launches_compute(precision):
+    from rnngen.wavefront import LOOPS
+
+    torch.manual_seed(0)
+    network = PredictionNetwork(3, 400, 3, 121, clip=1.0, backend="triton", precision=precision).cuda()
+    x = torch.randn(50, 32, 3, device="cuda")
+    lengths_b = torch.randint(1, 51, (32,), device="cuda")
+
+    def gradients():
+        network.zero_grad()
+        network(x, None, lengths_b)[0].square().sum().backward()
+        return [p.grad.clone() for p in network.parameters()]
+
+    LOOPS.clear()
+    LOOPS.graphs = False
+    try:
+        launched = gradients()
+    finally:
+        LOOPS.graphs = True
+        LOOPS.clear()
+    recorded, replayed = gradients(), gradients()
+    assert all(torch.equal(a, b) for a, b in zip(launched, recorded, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(recorded, replayed, strict=True))
