@@ -7,11 +7,14 @@ stream, zero padding, or the end of the file.
 
 import bz2
 import lzma
+import mmap
 import re
 import sys
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -72,6 +75,9 @@ CODECS: dict[str, tuple[re.Pattern[bytes], Callable[[], Decoder], type[Exception
 SEVENZIP = b"7z\xbc\xaf\x27\x1c"
 ZIP = b"PK\x03\x04"
 LONGEST_MAGIC = 8
+BZ2_STREAM = re.compile(rb"BZh[1-9](?:1AY&SY|\x17\x72\x45\x38\x50\x90)")  # with its first block, or empty
+GROUP_BYTES = 1 << 19  # compressed bytes that a thread decodes at a time
+GROUP_LIMIT = 256 << 20  # decoded bytes of a group; a bomb is decoded piece by piece instead
 
 
 def format_of(beginning: bytes) -> str:
@@ -115,7 +121,9 @@ class CompressedFile:
             if not beginning:
                 raise InputError(f"{self.path}: the file is empty; download it again")
             self.format = format_of(beginning)
-            if self.format in CODECS:
+            if self.format == "bz2" and self.workers > 1 and self.path.is_file():
+                yield from self._parallel_streams(file, beginning)
+            elif self.format in CODECS:
                 yield from self._streams(file, beginning)
             elif self.format == "7z":
                 yield from self._sevenzip()
@@ -170,6 +178,40 @@ class CompressedFile:
                     yield block
             data = decoder.unused_data
 
+    def _parallel_streams(self, file: BinaryIO, beginning: bytes) -> Iterator[bytes]:
+        """Streams of a multistream bzip2 file, decoded by several threads (the decoder holds no lock).
+
+        Where streams begin is known from their magic number only, which could also stand inside a stream, and a damaged
+        stream may not show at all. So a group counts only if its streams end exactly where the next group begins; from
+        the first one that does not, the rest of the file is read one stream after the other, which finds the reason.
+        """
+        with (
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+            ThreadPoolExecutor(self.workers, "bzip2") as threads,
+        ):
+            groups = bz2_groups(content)
+            waiting: deque[tuple[int, Future]] = deque()
+            start = 0
+            try:
+                while True:
+                    while len(waiting) < 2 * self.workers and (group := next(groups, None)) is not None:
+                        waiting.append((group[0], threads.submit(decode_bz2_streams, content, *group)))
+                    if not waiting:
+                        return
+                    start, future = waiting.popleft()
+                    decoded = future.result()
+                    if decoded is None:
+                        break
+                    self.streams += len(decoded)
+                    self.position = waiting[0][0] if waiting else len(content)
+                    yield from decoded
+            finally:
+                for _, future in waiting:
+                    future.cancel()
+        file.seek(start)
+        self.position = start
+        yield from self._streams(file, b"")
+
     def _end_of_streams(self, file: BinaryIO, data: bytes, start: int) -> None:
         """What follows the last stream: zero padding is harmless, a header that is none may hide half the file."""
         while data:
@@ -221,6 +263,35 @@ class CompressedFile:
                 f"name the dumps among them"
             )
         return members[0]
+
+
+def bz2_groups(content: mmap.mmap) -> Iterator[tuple[int, int]]:
+    """Beginnings and ends of groups of whole bzip2 streams, found by their magic number: GROUP_BYTES and the rest of one."""
+    start = 0
+    while start < len(content):
+        following = BZ2_STREAM.search(content, start + GROUP_BYTES)
+        end = following.start() if following else len(content)
+        yield start, end
+        start = end
+
+
+def decode_bz2_streams(content: mmap.mmap, start: int, end: int) -> list[bytes] | None:
+    """The decoded streams that make up [start, end) exactly; None where they do not, or give far too much."""
+    blocks = []
+    data = content[start:end]
+    size = 0
+    while data:
+        decoder = bz2.BZ2Decompressor()
+        try:
+            block = decoder.decompress(data, GROUP_LIMIT - size)
+        except OSError:
+            return None
+        size += len(block)
+        if not decoder.eof or size >= GROUP_LIMIT:
+            return None
+        blocks.append(block)
+        data = decoder.unused_data
+    return blocks
 
 
 def magic_cut_off(name: str, data: bytes) -> bool:

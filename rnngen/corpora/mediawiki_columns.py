@@ -86,17 +86,17 @@ class ColumnReader:
         self.keep = np.empty(0, bool)
         self.decoded = np.empty(0, np.uint8)
 
-    def read(self, data: bytes) -> tuple[dict[str, pa.Array], np.ndarray, np.ndarray]:
+    def read(self, data: bytes, lt: np.ndarray) -> tuple[dict[str, pa.Array], np.ndarray, np.ndarray]:
         """Columns of the pages that were read, which pages these are (bool), and where each page ends in `data`.
 
-        `data` is UTF-8, ends with `</page>` and contains no `<!` and no `<?`. Raises NotCanonical.
+        `data` is UTF-8, ends with `</page>` and contains no `<!` and no `<?`; its `<` are at `lt`. Raises NotCanonical.
         """
         size = len(data)
         buffer = data + bytes(8)  # words of eight bytes are read at every position
         every = np.frombuffer(buffer, np.uint8)
         byte = every[:size]
-        self._check_characters(data)
-        lt, gt, amp = (np.flatnonzero(byte == ord(character)) for character in "<>&")
+        self._check_characters(data, every, byte)
+        gt, amp = (np.flatnonzero(byte == ord(character)) for character in ">&")
         letters, tag_end = self._tags(buffer, every, lt, gt)
         first, last, bad = self._pages(letters)
         pages = len(first)
@@ -192,14 +192,15 @@ class ColumnReader:
         return arrays, read, ends
 
     @staticmethod
-    def _check_characters(data: bytes) -> None:
+    def _check_characters(data: bytes, every: np.ndarray, byte: np.ndarray) -> None:
         """Bytes that XML does not admit anywhere: invalid UTF-8 and U+FFFE, U+FFFF."""
         try:
             offsets = pa.py_buffer(np.array([0, len(data)], np.int32))
             pa.StringArray.from_buffers(1, offsets, pa.py_buffer(data)).validate(full=True)
         except pa.ArrowInvalid as error:
             raise NotCanonical("invalid UTF-8") from error
-        if b"\xef\xbf\xbe" in data or b"\xef\xbf\xbf" in data:
+        three = np.flatnonzero(byte == 0xEF)
+        if ((every[three + 1] == 0xBF) & (every[three + 2] >= 0xBE)).any():
             raise NotCanonical("a character that XML does not admit")
 
     @staticmethod

@@ -299,7 +299,7 @@ class DumpReader:
     def _pages(self, piece: Piece) -> Iterator[pa.RecordBatch]:
         """A stretch of whole pages: runs of them as columns, and by lxml the pages that the columnar parser leaves."""
         try:
-            columns, read, ends = self.columns.read(piece.data)
+            columns, read, ends = self.columns.read(piece.data, piece.tags)
         except NotCanonical:
             for row in rows_of(piece.data, self.root, piece.offset):
                 self._row(row)

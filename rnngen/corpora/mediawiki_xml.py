@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from hashlib import sha1
 from typing import NamedTuple
 
+import numpy as np
 from lxml import etree
 
 from rnngen.errors import InputError
@@ -143,7 +144,8 @@ def schema_of(namespace: str) -> str | None:
 class Piece(NamedTuple):
     """Consecutive bytes of a dump (in UTF-8): `header`, `pages` (whole ones, not yet cut into rows), `row` or `tail`.
 
-    For a row: whether it begins and ends a page, and what is wrong with its structure (None: nothing).
+    For a row: whether it begins and ends a page, and what is wrong with its structure (None: nothing). For pages:
+    where their tags begin (int64).
     """
 
     kind: str
@@ -152,6 +154,7 @@ class Piece(NamedTuple):
     begins_page: bool = True
     ends_page: bool = True
     problem: str | None = None
+    tags: np.ndarray | None = None
 
 
 class Splitter:
@@ -198,16 +201,14 @@ class Splitter:
             if self.state == "header":
                 return
         if self.whole_pages and self.state == "between" and self.position == 0:
-            end = self.buffer.rfind(self.close_page) + len(self.close_page)
-            if end >= len(self.close_page) and self.buffer.find(b"<!") < 0 and self.buffer.find(b"<?") < 0:
-                yield Piece("pages", self.offset, self._take(end))
+            piece = self._whole_pages()
+            if piece is not None:
+                yield piece
                 if not last:
                     return
         start = 0
         for end, piece in self._lex():
-            with memoryview(self.buffer) as view:
-                data = bytes(view[start:end])
-            yield piece._replace(offset=self.offset + start, data=data)
+            yield piece._replace(offset=self.offset + start, data=self._copy(start, end))
             start = end
         self._drop(start)
         if self.state == "after":
@@ -232,9 +233,26 @@ class Splitter:
         if len(self.buffer) > HEADER_LIMIT:
             raise Malformed(f"no page and no end of the header within its first {HEADER_LIMIT:,} bytes")
 
-    def _take(self, end: int) -> bytes:
+    def _whole_pages(self) -> Piece | None:
+        """The pages up to the last `</page>`, provided that no comment or CDATA section can hide in them."""
+        end = self.buffer.rfind(self.close_page) + len(self.close_page)
+        if end < len(self.close_page):
+            return None
+        data = self._copy(0, end)
+        tags = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("<"))
+        second = np.frombuffer(data, np.uint8)[tags + 1]
+        if ((second == ord("!")) | (second == ord("?"))).any():
+            return None
+        piece = Piece("pages", self.offset, data, tags=tags)
+        self._drop(end)
+        return piece
+
+    def _copy(self, start: int, end: int) -> bytes:
         with memoryview(self.buffer) as view:
-            data = bytes(view[:end])
+            return bytes(view[start:end])
+
+    def _take(self, end: int) -> bytes:
+        data = self._copy(0, end)
         self._drop(end)
         return data
 

@@ -50,7 +50,7 @@ def write_wikipedia(dumps: Sequence[str | Path], output: Path, options: Options)
                 {"bytes": part.bytes, "sha256": part.sha256, "encoding": part.encoding, "schema": part.schema}
                 for part in findings.parts
             ]
-            provenance = {"corpus": "wikipedia", "parts": parts, "rows": counts.kinds, "pages": findings.pages}
+            provenance = {"corpus": "wikipedia", "bytes": counts.raw_bytes, "rows": counts.kinds, "parts": parts}
             writer.add_key_value_metadata({"rnngen": json.dumps(provenance, sort_keys=True)})
         report = counts.report(findings)
         write_json(output.with_suffix(".quality.json"), report)

@@ -46,8 +46,9 @@ def revision(rev_id=100, text="some text", *, sha1=True, extra="", text_tag='<te
     model = "      <model>wikitext</model>\n      <format>text/x-wiki</format>\n" if meta else ""
     return (
         f"    <revision>\n      <id>{rev_id}</id>\n      <parentid>{rev_id - 1}</parentid>\n"
-        f"      <timestamp>2005-07-09T18:41:10Z</timestamp>\n      <contributor>\n        <username>A &amp; B</username>\n"
-        f"        <id>7</id>\n      </contributor>\n      <comment>why &lt;not&gt;</comment>\n{extra}{model}"
+        f"      <timestamp>2005-07-09T18:41:10Z</timestamp>\n      <contributor>\n"
+        f"        <username>A &amp; B</username>\n        <id>7</id>\n      </contributor>\n"
+        f"      <comment>why &lt;not&gt;</comment>\n{extra}{model}"
         f"      {text_tag}{quoted(text)}</text>\n{checksum}    </revision>\n"
     )
 
