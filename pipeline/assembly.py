@@ -1,6 +1,7 @@
 """From settings and a corpus to the objects of a training or an evaluation."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,11 @@ class Assembly:
         torch.set_num_threads(settings["threads"])
         training, network = settings["training"], settings["network"]
         self.device = device_of(settings["device"])
-        self.generator = torch.Generator().manual_seed(settings["seed"])
+        if training.get("precision") == "bfloat16" and self.device.type == "cuda":
+            # the products of the output layer, which is no layer of cells: operands of 10 bits, still more than bfloat16
+            torch.backends.cuda.matmul.fp32_precision = "tf32"
+        # noise is drawn where the weights are; on a GPU, then, in another order than on a CPU
+        self.generator = torch.Generator(self.device).manual_seed(settings["seed"])
         common: dict[str, Any] = {
             "cells": network["cells"],
             "layers": network["layers"],
@@ -235,7 +240,10 @@ class Assembly:
 
 
 class OnDevice:
-    """Batches moved to the device of the network."""
+    """Batches moved to the device of the network.
+
+    Copies to a GPU start from page-locked memory, from which alone they run beside the processor's own work.
+    """
 
     def __init__(self, batches: Any, device: torch.device) -> None:
         self.batches = batches
@@ -251,7 +259,13 @@ class OnDevice:
 
     def epoch(self, epoch: int, start: int = 0) -> Any:
         for batch in self.batches.epoch(epoch, start):
-            yield batch.to(self.device)
+            yield (page_locked(batch) if self.device.type == "cuda" else batch).to(self.device)
+
+
+def page_locked(batch: Any) -> Any:
+    """The same batch with its tensors in page-locked memory."""
+    tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return replace(batch, **{name: x.pin_memory() for name, x in tensors.items() if isinstance(x, Tensor)})
 
 
 def make_optimiser(options: dict[str, Any], parameters: Any, batch_size: int) -> torch.optim.Optimizer:

@@ -34,14 +34,14 @@ class Bar:
         self.bar.close()
 
     def update(self) -> None:
-        """One more update."""
+        """`progress` has moved on."""
         now, done = time.perf_counter(), self.progress.predictions
         if now - self.mark[0] > 1.0:
             self.rate = (done - self.mark[1]) / (now - self.mark[0])
             self.mark = (now, done)
         if done:
             self.bar.set_postfix_str(self.figures(), refresh=False)
-        self.bar.update()
+        self.bar.update(self.progress.updates - self.bar.n)
         if self.bar.disable and now - self.quiet_since > LINE_SECONDS:
             self.quiet_since = now
             print(f"update {self.progress.updates}/{self.total} {self.figures()}", flush=True)

@@ -22,15 +22,18 @@ from typing import Annotated, Any
 import pandas as pd
 import torch
 import typer
-from rnngen.checkpoint import load_training_state, load_weights, save_network, save_training_state
 
 from pipeline.assembly import Assembly
 from pipeline.command import command
 from pipeline.experiment import ROOT, load_config, training_settings
 from pipeline.progress import Bar
 from rnngen.artifacts import provenance, write_json, written_whole
+from rnngen.checkpoint import load_training_state, load_weights, save_network, save_training_state
 from rnngen.errors import InputError
 from rnngen.training import Progress, train
+
+LOOK_EVERY = 32
+"""Updates between two looks at the training loss on a GPU, each of which waits for it; on a CPU there is no waiting."""
 
 
 def main(
@@ -73,6 +76,7 @@ def main(
         noise=assembly.noise,
         generator=assembly.generator,
         state=carried,
+        look_every=1 if assembly.device.type == "cpu" else LOOK_EVERY,
     )
     best = state_folder / "best.safetensors"
     paused = False

@@ -39,15 +39,17 @@ def evaluate_dynamically(
     objective = NextSymbol(adapted)
     optimiser = torch.optim.SGD(adapted.parameters(), lr=learning_rate, momentum=momentum)
     optimiser.zero_grad(set_to_none=True)
-    nats = wrong = 0.0
+    # sums stay on the network's device: to look at each would wait for it after every sequence
+    nats = torch.zeros((), dtype=torch.float64, device=next(adapted.parameters()).device)
+    wrong = torch.zeros_like(nats, dtype=torch.int64)
     sequences = predictions = pending = 0
     state = None
     for batch in batches:
         y_tbk, state = objective.predict(batch, state)
         nats_tb = surprisal(y_tbk, batch.targets_tb)
         loss = nats_tb.sum()
-        nats += loss.item()
-        wrong += errors(y_tbk, batch.targets_tb).sum().item()
+        nats += loss.detach()
+        wrong += errors(y_tbk, batch.targets_tb).sum()
         sequences += batch.sequences
         predictions += batch.predictions
         if on_sequence is not None:
@@ -62,7 +64,7 @@ def evaluate_dynamically(
             optimiser.zero_grad(set_to_none=True)
             pending = 0
     return {
-        "loss": nats / sequences,
-        "bits_per_symbol": bits(nats / predictions),
-        "error_rate": wrong / predictions,
+        "loss": nats.item() / sequences,
+        "bits_per_symbol": bits(nats.item() / predictions),
+        "error_rate": wrong.item() / predictions,
     }

@@ -92,6 +92,7 @@ def train(
     noise: Any = None,
     generator: torch.Generator,
     state: Any = None,
+    look_every: int = 1,
 ) -> Iterator[tuple[str, Any]]:
     """Train until the schedule says stop, yielding what happens so that the caller can show, save and interrupt.
 
@@ -100,7 +101,12 @@ def train(
     stop iterating after any of them; `progress`, the network, optimiser, noise and `generator` are then consistent.
 
     `validate` returns a dict whose `loss` decides early stopping. Raises NotFiniteError, before the weights are
-    touched, when a loss or a gradient is NaN or infinite.
+    touched, when a loss is NaN or infinite.
+
+    To look at a loss is to wait for the device that computes it. With `look_every` N > 1 the losses add up there, and
+    the loop looks, and yields "update", only after every N updates, at the end of an epoch and before a validation; the
+    updates are the same. A loss that is not finite is then noticed up to N − 1 updates late, when the weights are
+    already spoilt, so a caller that saves them must look at them first.
     """
     parameters = dict(objective.network.named_parameters())
     rates = [group["lr"] for group in optimiser.param_groups] if progress.updates == 0 else None
@@ -110,6 +116,7 @@ def train(
         group["initial_lr"] = rate
     started = time.perf_counter() - progress.seconds
     per_epoch = batches.batches_per_epoch
+    unseen = 0.0
     while not progress.finished:
         for batch in batches.epoch(progress.epoch, start=progress.batch):
             factor = schedule.factor(progress.updates, per_epoch)
@@ -120,9 +127,19 @@ def train(
             total = loss_b.sum()
             optimiser.zero_grad(set_to_none=True)
             total.backward()
-            nats = total.item()
-            if not math.isfinite(nats):
-                raise not_finite("the training loss", progress, parameters)
+            unseen = unseen + total.detach().double()
+            epoch_ends = progress.batch + 1 == per_epoch
+            last = progress.updates + 1 == schedule.maximum_updates or (
+                epoch_ends and progress.epoch + 1 == schedule.maximum_epochs
+            )
+            every = schedule.validate_every
+            due = epoch_ends if every is None else (progress.updates + 1) % every == 0
+            looking = due or last or epoch_ends or (progress.updates + 1) % look_every == 0
+            if looking:
+                nats, unseen = unseen.item(), 0.0
+                if not math.isfinite(nats):
+                    raise not_finite("the training loss", progress, parameters)
+                progress.nats += nats
             rows = batch.sequences
             gradients = [p.grad for p in parameters.values() if p.grad is not None]
             if rows > 1:
@@ -132,20 +149,14 @@ def train(
             optimiser.step()
             progress.batch += 1
             progress.updates += 1
-            progress.nats += nats
             progress.predictions += batch.predictions
             progress.sequences += rows
             progress.seconds = time.perf_counter() - started
-            if progress.batch == per_epoch:
+            if epoch_ends:
                 progress.epoch, progress.batch = progress.epoch + 1, 0
                 state = None
-            yield "update", state
-            last = progress.updates == schedule.maximum_updates or progress.epoch == schedule.maximum_epochs
-            due = (
-                progress.batch == 0
-                if schedule.validate_every is None
-                else progress.updates % schedule.validate_every == 0
-            )
+            if looking:
+                yield "update", state
             if due or last:
                 row, best = _validated(validate(), progress, per_epoch, factor * rates[0], noise, parameters)
                 progress.seconds = time.perf_counter() - started

@@ -1,0 +1,97 @@
+"""The training loop: what it does does not depend on how often it looks at the loss."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from rnngen.training import NotFiniteError, Progress, Schedule, train
+
+
+class Batch:
+    def __init__(self, x_b):
+        self.x_b, self.sequences, self.predictions = x_b, len(x_b), len(x_b)
+
+
+class Batches:
+    batches_per_epoch = 7
+
+    def __init__(self, spoilt=()):
+        self.spoilt = spoilt
+
+    def epoch(self, epoch, start=0):
+        for i in range(start, self.batches_per_epoch):
+            value = math.nan if (epoch, i) in self.spoilt else float(i + epoch)
+            yield Batch(torch.tensor([value, 1.0]))
+
+
+class Objective:
+    """Loss (w x − 1)² of each sequence."""
+
+    def __init__(self):
+        self.network = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(self.network.weight, 0.5)
+
+    def losses(self, batch, state, weights=None):
+        return (self.network(batch.x_b[:, None])[:, 0] - 1).square(), state
+
+
+def events(look_every=1, spoilt=(), validate_every=None, maximum_updates=None):
+    objective, progress = Objective(), Progress()
+    optimiser = torch.optim.SGD(objective.network.parameters(), lr=0.01)
+    loop = train(
+        objective,
+        Batches(spoilt),
+        lambda: {"loss": float(objective.network.weight.detach())},
+        optimiser,
+        Schedule(3, 50, maximum_updates=maximum_updates, validate_every=validate_every),
+        progress,
+        generator=torch.Generator(),
+        look_every=look_every,
+    )
+    return objective, progress, loop
+
+
+@pytest.mark.parametrize("validate_every", [None, 4])
+@pytest.mark.parametrize("maximum_updates", [None, 10])
+@pytest.mark.parametrize("look_every", [2, 5, 100])
+def test_looking_seldom_changes_nothing(look_every, validate_every, maximum_updates):
+    runs = []
+    for every in (1, look_every):
+        objective, progress, loop = events(every, (), validate_every, maximum_updates)
+        seen = [(kind, value) for kind, value in loop if kind != "update"]
+        for row in progress.history:
+            row.pop("seconds")
+        runs.append((seen, progress.updates, progress.epoch, progress.history, objective.network.weight.item()))
+    often, seldom = runs
+    assert seldom[1:3] == often[1:3] and seldom[4] == often[4]
+    assert [kind for kind, _ in seldom[0]] == [kind for kind, _ in often[0]]
+    for a, b in zip(seldom[3], often[3], strict=True):
+        assert a == pytest.approx(b, rel=1e-12)
+
+
+def test_updates_are_shown_when_the_loop_looks():
+    _, progress, loop = events(look_every=3)
+    shown = [progress.updates for kind, _ in loop if kind == "update"]
+    assert shown == [3, 6, 7, 9, 12, 14, 15, 18, 21]  # every third, and the ends of epochs of 7
+    _, progress, loop = events()
+    assert [progress.updates for kind, _ in loop if kind == "update"] == list(range(1, 22))
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched():
+    objective, progress, loop = events(spoilt=[(1, 2)])
+    with pytest.raises(NotFiniteError, match="epoch 1, update 10"):
+        list(loop)
+    assert progress.updates == 9 and objective.network.weight.isfinite().all()
+
+
+def test_it_is_noticed_late_but_before_a_validation_with_seldom_looks():
+    _, progress, loop = events(look_every=5, spoilt=[(1, 1)])
+    with pytest.raises(NotFiniteError, match="training loss.*update 10"):
+        list(loop)
+    assert len(progress.history) == 1 and progress.updates == 9
+    _, progress, loop = events(look_every=100, spoilt=[(0, 6)])
+    with pytest.raises(NotFiniteError, match="training loss"):
+        list(loop)
+    assert progress.history == []
