@@ -46,7 +46,8 @@ class Shape(NamedTuple):
     dtype: torch.dtype
     operands: torch.dtype
     device: torch.device
-    tf32: bool
+    fp32_precision: str
+    """torch's setting for products in float32 on a GPU, "tf32" for the matrix units' shorter operands."""
 
 
 def bucket(steps: int) -> int:
@@ -241,8 +242,8 @@ class Stack(torch.autograd.Function):
         batch, cells = first.h_bh.shape
         steps = len(symbols_tb) if symbols_tb is not None else len(first.dense[0])
         dtype, device = first.bias.dtype, first.bias.device
-        tf32 = device.type == "cuda" and torch.backends.cuda.matmul.allow_tf32
-        loop = LOOPS.take(Shape(len(layers), bucket(steps), batch, cells, dtype, operands, device, tf32))
+        fp32_precision = torch.backends.cuda.matmul.fp32_precision
+        loop = LOOPS.take(Shape(len(layers), bucket(steps), batch, cells, dtype, operands, device, fp32_precision))
         lower, h, rows = loop.lower, loop.h, steps * batch
 
         loop.clip.fill_(clip)

@@ -198,7 +198,7 @@ def test_buffers_are_used_again_and_results_are_the_callers_own():
 def test_unused_buffers_are_bounded():
     from rnngen.wavefront import Loop, Loops, Shape
 
-    shapes = [Shape(1, 8, b, 4, torch.float32, torch.float32, torch.device(DEVICE), False) for b in (1, 2, 3)]
+    shapes = [Shape(1, 8, b, 4, torch.float32, torch.float32, torch.device(DEVICE), "ieee") for b in (1, 2, 3)]
     loops = [Loop(shape) for shape in shapes]
     pool = Loops(limit=loops[1].bytes + loops[2].bytes)
     for loop in loops:
