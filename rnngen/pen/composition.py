@@ -11,7 +11,7 @@ from rnngen.pen.writer import Writer
 
 
 @dataclass(frozen=True)
-class WrittenLine:
+class RecordedLine:
     """A recorded line: device units, x right and y down as on a whiteboard, hundredths of a second.
 
     `stroke_char` says for each stroke which character of the text it began with.
@@ -104,7 +104,7 @@ def _place(text: str, writer: Writer, rng: np.random.Generator) -> tuple[_Stroke
     return strokes, origins
 
 
-def write_line(text: str, writer: Writer, rng: np.random.Generator) -> WrittenLine:
+def write_line(text: str, writer: Writer, rng: np.random.Generator) -> RecordedLine:
     """Write `text` with the hand of `writer`; everything random comes from `rng`.
 
     Raises InputError for a text without a visible character or with one that the hand has no form for.
@@ -143,7 +143,7 @@ def write_line(text: str, writer: Writer, rng: np.random.Generator) -> WrittenLi
 
     device = places * [writer.size, -writer.size] + rng.normal(0, writer.noise, places.shape)
     device = np.rint(device - [device[:, 0].min(), device[:, 1].min()]).astype(np.int32)
-    return WrittenLine(
+    return RecordedLine(
         text=text,
         x=device[:, 0],
         y=device[:, 1],

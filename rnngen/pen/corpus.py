@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from rnngen.errors import InputError
-from rnngen.pen.composition import WrittenLine, write_line
+from rnngen.pen.composition import RecordedLine, write_line
 from rnngen.pen.glyphs import Alphabet
 from rnngen.pen.iam_ondb_archive import SPLITS, Form, form_id
 from rnngen.pen.writer import Writer, draw_writer
@@ -22,7 +22,7 @@ def draw_writers(
     return [draw_writer(alphabet, np.random.default_rng([seed, WRITERS, k]), variety, joining) for k in range(count)]
 
 
-def write_numbered_line(text: str, writer: Writer, seed: int, number: int) -> WrittenLine:
+def write_numbered_line(text: str, writer: Writer, seed: int, number: int) -> RecordedLine:
     """Write the line of that number; it depends on text, hand, seed and number and on nothing written before."""
     return write_line(text, writer, np.random.default_rng([seed, LINES, number]))
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from rnngen.artifacts import written_whole
 from rnngen.errors import InputError
-from rnngen.pen.composition import WrittenLine
+from rnngen.pen.composition import RecordedLine
 
 SPLITS = ("trainset", "testset_v", "testset_t", "testset_f")
 LINE_HEIGHT = 520  # device units from one line of a form to the next
@@ -44,7 +44,7 @@ class Form:
     id: str  # like a01-000z
     writer: int
     split: str  # one of SPLITS
-    lines: tuple[WrittenLine, ...]
+    lines: tuple[RecordedLine, ...]
 
     @property
     def folder(self) -> str:
@@ -58,7 +58,7 @@ def form_id(number: int) -> str:
     return f"{chr(ord('a') + letter)}{rest // 100:02d}-{rest % 100:03d}z"
 
 
-def stroke_xml(line: WrittenLine, left: int, top: int, start: int) -> bytes:
+def stroke_xml(line: RecordedLine, left: int, top: int, start: int) -> bytes:
     """One file of lineStrokes: the line moved by (left, top) device units, its clock starting at `start` hundredths."""
     x, y, t = line.x + left, line.y + top, line.t.astype(np.int64) + start
     parts = [

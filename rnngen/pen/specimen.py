@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from rnngen.artifacts import written_whole
-from rnngen.pen.composition import WrittenLine, write_line
+from rnngen.pen.composition import RecordedLine, write_line
 from rnngen.pen.corpus import draw_writers, write_numbered_line
 from rnngen.pen.glyphs import Alphabet
 from rnngen.pen.writer import draw_writer
@@ -22,7 +22,7 @@ COLUMNS = 22  # forms in a row
 INK = "#16223c"
 
 
-def _ink(axes: Axes, line: WrittenLine, x: float, top: float, scale: float = 1.0) -> None:
+def _ink(axes: Axes, line: RecordedLine, x: float, top: float, scale: float = 1.0) -> None:
     """Draw a line of handwriting with its left end at x and its highest point at `top`."""
     ends = np.cumsum(line.stroke_len)
     points = np.stack([x + scale * line.x, top - scale * line.y], axis=1)

@@ -1,0 +1,114 @@
+"""Measure how legible sampled handwriting is, by the errors of a reader trained on the corpus."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+import typer
+
+from pipeline.command import command
+from rnngen.artifacts import write_json
+from rnngen.errors import InputError
+from rnngen.legibility import Ink, Reader, character_error_rate, thinned, train_reader
+from rnngen.pen.corpus import draw_writers, write_numbered_line
+from rnngen.pen.glyphs import load_alphabet
+
+PEN_HANDS = 20
+
+
+def main(
+    corpus: Annotated[Path, typer.Option(help="Parquet of a handwriting corpus, a line a row")],
+    samples: Annotated[list[Path], typer.Option(help="Parquet of sampled lines; repeat for several")],
+    output: Annotated[Path, typer.Option(help="JSON file of the error rates and readings")],
+    updates: Annotated[int, typer.Option(min=1, help="training updates of the reader")] = 1200,
+    held_out: Annotated[int, typer.Option(min=1, help="most lines of the corpus's other sets to read")] = 500,
+    every: Annotated[
+        int, typer.Option(min=1, help="read held-out lines from every n-th point, as sampled lines are")
+    ] = 3,
+    pen: Annotated[bool, typer.Option(help="read the samples' texts as the generator writes them, too")] = True,
+    seed: Annotated[int, typer.Option(min=0, help="of the reader's training")] = 1,
+) -> None:
+    """Train a reader on the corpus's trainset; count its errors on the other sets and on the samples, by bias."""
+    torch.set_num_threads(1)
+    training, others = read_corpus(corpus)
+    groups = read_samples(samples)
+    reader = train_reader(training, updates, seed)
+    chosen = np.random.default_rng(seed).permutation(len(others))[:held_out]
+    rows = [{"what": "corpus"} | measure(reader, [thinned(others[k], every) for k in sorted(chosen)])]
+    if pen:
+        texts = sorted({ink.text for inks in groups.values() for ink in inks})
+        rows.append({"what": "generator"} | measure(reader, [thinned(ink, every) for ink in written(texts, seed)]))
+    for (bias, primed), inks in sorted(groups.items()):
+        rows.append({"what": "samples", "bias": bias, "primed": primed} | measure(reader, inks))
+    for row in rows:
+        row["above_corpus"] = row["character_error_rate"] - rows[0]["character_error_rate"]
+        name = " ".join(
+            f"{value}" for value in (row["what"], f"bias {row['bias']:g}" if "bias" in row else "") if value
+        )
+        name += " primed" if row.get("primed") else ""
+        print(f"{name}: {row['character_error_rate']:.1%} of {row['characters']} characters, {row['lines']} lines")
+    about = {"updates": updates, "seed": seed, "lines": len(training), "characters": reader.characters}
+    write_json(output, {"reader": about, "every": every, "measured": rows})
+
+
+def read_corpus(path: Path) -> tuple[list[Ink], list[Ink]]:
+    """The lines of the set 'trainset' and those of the other sets; lines without text or set are in neither."""
+    table = pq.read_table(path, columns=["text", "split", "x", "y", "stroke_len"])
+    training, others = [], []
+    for row in table.to_pylist():
+        if row["text"] and row["split"]:
+            (training if row["split"] == "trainset" else others).append(ink_of(row))
+    if not training or not others:
+        raise InputError(f"{path}: {len(training)} lines in trainset, {len(others)} in other sets; both are needed")
+    return training, others
+
+
+def read_samples(paths: list[Path]) -> dict[tuple[float, bool], list[Ink]]:
+    """Sampled lines by bias and by whether another line primed them."""
+    groups: dict[tuple[float, bool], list[Ink]] = {}
+    for path in paths:
+        schema = pq.read_schema(path)
+        missing = [name for name in ("text", "bias", "x", "y", "stroke_len") if name not in schema.names]
+        if missing:
+            raise InputError(f"{path}: no column {', '.join(missing)}; give the Parquet of sampled handwriting")
+        wanted = [n for n in ("text", "bias", "x", "y", "stroke_len", "kind", "prime") if n in schema.names]
+        for row in pq.read_table(path, columns=wanted).to_pylist():
+            if row.get("kind", "sample") == "sample" and row["text"]:
+                groups.setdefault((row["bias"] or 0.0, row.get("prime") is not None), []).append(ink_of(row))
+    if not groups:
+        raise InputError(
+            f"{', '.join(map(str, paths))}: no sampled line with a text; sample some with a synthesis network"
+        )
+    return groups
+
+
+def ink_of(row: dict[str, Any]) -> Ink:
+    """A row's ink; its text without the blanks that leave no ink."""
+    points = np.stack([np.asarray(row["x"], float), np.asarray(row["y"], float)], axis=1)
+    return Ink(" ".join(row["text"].split()), points, np.asarray(row["stroke_len"], int))
+
+
+def written(texts: list[str], seed: int) -> list[Ink]:
+    """Every text by the generator's pen, in hands that no corpus of this seed has."""
+    hands = draw_writers(load_alphabet(), PEN_HANDS, seed + 1_000_003)
+    lines = [write_numbered_line(text, hands[k % PEN_HANDS], seed, k) for k, text in enumerate(texts)]
+    return [Ink(line.text, np.stack([line.x, line.y], axis=1).astype(float), line.stroke_len) for line in lines]
+
+
+def measure(reader: Reader, inks: list[Ink]) -> dict[str, Any]:
+    """Error rate and readings of lines."""
+    texts = [ink.text for ink in inks]
+    readings = reader.read(inks)
+    return {
+        "lines": len(inks),
+        "characters": sum(map(len, texts)),
+        "character_error_rate": character_error_rate(texts, readings),
+        "lines_read_right": sum(map(str.__eq__, texts, readings)),
+        "readings": [{"text": text, "reading": reading} for text, reading in zip(texts, readings, strict=True)],
+    }
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,75 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.measure_legibility import main
+from rnngen.errors import InputError
+from rnngen.pen.corpus import draw_writers, write_numbered_line
+from rnngen.pen.glyphs import load_alphabet
+
+HANDS = draw_writers(load_alphabet(), 3, seed=1, variety=0.3)
+
+
+def rows(texts, **columns):
+    lines = [write_numbered_line(text, HANDS[k % 3], 1, k) for k, text in enumerate(texts)]
+    table = {"text": texts, **{name: [getattr(line, name) for line in lines] for name in ("x", "y", "stroke_len")}}
+    return pa.table(table | columns)
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    path = tmp_path / "corpus.parquet"
+    texts = ["on", "no", "so", "son"] * 20
+    pq.write_table(rows(texts, split=["trainset"] * 64 + ["testset_v"] * 8 + ["testset_t"] * 6 + [None] * 2), path)
+    return path
+
+
+def test_error_rates_by_bias(tmp_path, corpus):
+    samples = tmp_path / "samples.parquet"
+    table = rows(["son", "no", "so", "on", "no", "on"], bias=[0.0, 0.0, 1.0, 1.0, 1.0, None])
+    table = table.append_column("kind", pa.array(["sample"] * 5 + ["real"]))
+    table = table.append_column("prime", pa.array([None, None, None, None, "a01", None]))
+    pq.write_table(table, samples)
+    main(corpus, [samples], tmp_path / "out.json", updates=3, held_out=10)
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["reader"] == {"updates": 3, "seed": 1, "lines": 64, "characters": "nos"}
+    assert [(row["what"], row.get("bias"), row.get("primed"), row["lines"]) for row in found["measured"]] == [
+        ("corpus", None, None, 10),
+        ("generator", None, None, 4),
+        ("samples", 0.0, False, 2),
+        ("samples", 1.0, False, 2),
+        ("samples", 1.0, True, 1),
+    ]
+    corpus_rate = found["measured"][0]["character_error_rate"]
+    for row in found["measured"]:
+        assert row["characters"] == sum(len(reading["text"]) for reading in row["readings"])
+        assert row["above_corpus"] == pytest.approx(row["character_error_rate"] - corpus_rate)
+
+
+def test_bad_input_is_refused(tmp_path, corpus):
+    none = tmp_path / "none.parquet"
+    pq.write_table(pa.table({"text": ["a"]}), none)
+    with pytest.raises(InputError, match="no column bias, x, y, stroke_len"):
+        main(corpus, [none], tmp_path / "out.json")
+    empty = tmp_path / "empty.parquet"
+    pq.write_table(rows([""[:0] or "on"], bias=[1.0]).slice(0, 0), empty)
+    with pytest.raises(InputError, match="no sampled line with a text"):
+        main(corpus, [empty], tmp_path / "out.json")
+    only = tmp_path / "only.parquet"
+    pq.write_table(rows(["on", "no"], split=["trainset", "trainset"]), only)
+    with pytest.raises(InputError, match="2 lines in trainset, 0 in other sets"):
+        main(only, [empty], tmp_path / "out.json")
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_ink_that_is_not_there_is_all_errors(tmp_path, corpus):
+    samples = tmp_path / "samples.parquet"
+    table = {"text": ["son"], "bias": [2.0], "x": [np.zeros(3)], "y": [np.zeros(3)], "stroke_len": [[3]]}
+    pq.write_table(pa.table(table), samples)
+    main(corpus, [samples], tmp_path / "out.json", updates=3, pen=False)
+    found = json.loads((tmp_path / "out.json").read_text())["measured"]
+    assert [row["what"] for row in found] == ["corpus", "samples"]
+    assert found[1]["character_error_rate"] > 0.5
