@@ -13,10 +13,11 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-# No -ffast-math: linked in, it makes the whole process flush denormals, and it lets a clamp swallow a NaN.
+# No -ffast-math: linked in, it makes the whole process flush denormals, and it lets a clamp swallow a NaN. Nor its part
+# -fassociative-math, which undoes an expm1 written out; sums that may be reordered say so (omp simd reduction).
 FLAGS = (
     *("-O3", "-march=native", "-std=gnu11", "-shared", "-fPIC"),
-    *("-fno-math-errno", "-fno-trapping-math", "-fassociative-math", "-fno-signed-zeros", "-ffp-contract=fast"),
+    *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fopenmp-simd"),
 )
 WIDE = "-mprefer-vector-width=512"
 

@@ -245,6 +245,7 @@ INLINE void window_backward(const float *a, const float *kappa, const float *d_o
         }
         for (int64_t k = 0; k < K; ++k) {
             float centre = kappa[b * K + k], alpha = ab[k], beta = ab[K + k], sum = 0, first = 0, second = 0;
+#pragma omp simd reduction(+ : sum, first, second)
             for (int64_t u = 0; u < length; ++u) {
                 float distance = centre - (float)(u + 1);
                 float epsilon = exponential(-beta * distance * distance) * d_phi[u];
