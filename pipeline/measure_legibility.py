@@ -24,9 +24,7 @@ def main(
     output: Annotated[Path, typer.Option(help="JSON file of the error rates and readings")],
     updates: Annotated[int, typer.Option(min=1, help="training updates of the reader")] = 1200,
     held_out: Annotated[int, typer.Option(min=1, help="most lines of the corpus's other sets to read")] = 500,
-    every: Annotated[
-        int, typer.Option(min=1, help="read held-out lines from every n-th point, as sampled lines are")
-    ] = 3,
+    every: Annotated[int, typer.Option(min=1, help="read the corpus from every n-th point, as networks do")] = 3,
     pen: Annotated[bool, typer.Option(help="read the samples' texts as the generator writes them, too")] = True,
     seed: Annotated[int, typer.Option(min=0, help="of the reader's training")] = 1,
 ) -> None:
@@ -44,10 +42,7 @@ def main(
         rows.append({"what": "samples", "bias": bias, "primed": primed} | measure(reader, inks))
     for row in rows:
         row["above_corpus"] = row["character_error_rate"] - rows[0]["character_error_rate"]
-        name = " ".join(
-            f"{value}" for value in (row["what"], f"bias {row['bias']:g}" if "bias" in row else "") if value
-        )
-        name += " primed" if row.get("primed") else ""
+        name = row["what"] + (f" bias {row['bias']:g}" if "bias" in row else "") + " primed" * row.get("primed", False)
         print(f"{name}: {row['character_error_rate']:.1%} of {row['characters']} characters, {row['lines']} lines")
     about = {"updates": updates, "seed": seed, "lines": len(training), "characters": reader.characters}
     write_json(output, {"reader": about, "every": every, "measured": rows})
@@ -78,9 +73,7 @@ def read_samples(paths: list[Path]) -> dict[tuple[float, bool], list[Ink]]:
             if row.get("kind", "sample") == "sample" and row["text"]:
                 groups.setdefault((row["bias"] or 0.0, row.get("prime") is not None), []).append(ink_of(row))
     if not groups:
-        raise InputError(
-            f"{', '.join(map(str, paths))}: no sampled line with a text; sample some with a synthesis network"
-        )
+        raise InputError(f"{', '.join(map(str, paths))}: no sampled line with a text; sample some first")
     return groups
 
 
