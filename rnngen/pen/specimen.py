@@ -1,5 +1,6 @@
 """A specimen sheet: every form of every character as it stands in the alphabet, then sentences in several hands."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from PIL import Image
 
 from rnngen.artifacts import written_whole
 from rnngen.pen.composition import RecordedLine, write_line
@@ -50,7 +52,7 @@ def draw_specimen(path: str | Path, alphabet: Alphabet, sentences: Sequence[str]
     ]
     rows = -(-len(forms) // COLUMNS)
     scale = min(1.0, COLUMN * (COLUMNS - 1) / max(int(line.x.max()) for lines in written for line in lines))
-    height = rows * ROW + scale * ROW * len(hands) * (len(sentences) + 0.4)
+    height = rows * ROW + 1.15 * scale * ROW * len(hands) * (len(sentences) + 0.4)
     # a Figure of its own: no window system, no state left behind
     figure = Figure(figsize=(11, 11 * height / (COLUMNS * COLUMN)), dpi=90)
     axes = figure.add_axes((0, 0, 1, 1))
@@ -64,11 +66,16 @@ def draw_specimen(path: str | Path, alphabet: Alphabet, sentences: Sequence[str]
     for lines in written:
         for line in lines:
             _ink(axes, line, 40, y + 20 * plain.size, scale)
-            y -= scale * ROW
-        y -= 0.4 * scale * ROW
+            y -= 1.15 * scale * ROW
+        y -= 0.4 * 1.15 * scale * ROW
     axes.set(xlim=(-40, COLUMNS * COLUMN), ylim=(y + 0.3 * ROW, 24 * plain.size), aspect="equal")
     axes.axis("off")
-    kind = Path(path).suffix.lower().removeprefix(".")
+    figure.set_facecolor("white")
     with written_whole(path) as partial, matplotlib.rc_context({"svg.hashsalt": "rnngen"}):
-        metadata = {"Date": None} if kind == "svg" else {}
-        figure.savefig(partial, format=kind, metadata=metadata)
+        if Path(path).suffix.lower() == ".svg":
+            figure.savefig(partial, format="svg", metadata={"Date": None})
+        else:
+            pixels = io.BytesIO()
+            figure.savefig(pixels, format="png")
+            # ink and paper need few colours, and the file a fourth of the room
+            Image.open(pixels).convert("L").quantize(16).save(partial, format="png", optimize=True)
