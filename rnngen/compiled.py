@@ -48,7 +48,8 @@ def library(source: Path) -> ctypes.CDLL | None:
                 built.replace(shared)
         return ctypes.CDLL(str(shared))
     except subprocess.CalledProcessError as error:
-        reason = error.stderr.decode(errors="replace").strip().partition("\n")[0] or str(error)
+        said = error.stderr.decode(errors="replace").splitlines()
+        reason = next((line for line in said if "error" in line), str(error))
     except OSError as error:
         reason = str(error)
     log.warning("%s could not be compiled; the slower path is used: %s", source.name, reason)
