@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import torch
 import typer
 
 from pipeline.command import command
@@ -20,14 +21,14 @@ def main(
     png: Annotated[Path | None, typer.Option(help="Pixel file to write.")] = None,
     line: Annotated[str | None, typer.Option(help="Line of the file; else its first.")] = None,
     width: Annotated[float, typer.Option(min=2, max=30, help="Width in inches.")] = 7.0,
-    columns: Annotated[int, typer.Option(min=10, max=5000, help="Cells of the map from left to right.")] = 700,
+    columns: Annotated[int, typer.Option(min=10, max=5000, help="Cells of the map from left to right.")] = 560,
 ) -> None:
     """The map adds up the predictions of all steps; each step's integrates to one."""
     chosen, about = chosen_line(traces, line, "outputs_so")
-    points = sum(map(len, chosen.strokes))
+    torch.set_num_threads(1)
     figure = density_figure(
         chosen.strokes,
-        chosen.outputs_so[:points],
+        chosen.outputs_so[: sum(map(len, chosen.strokes)) - 1],
         np.array(about["mean"]),
         np.array(about["deviation"]),
         caption=f"“{chosen.text}”",

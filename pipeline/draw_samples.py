@@ -3,6 +3,7 @@
 python -m pipeline.draw_samples results/samples/figure-16.parquet --labels bias --svg fig16.svg --png fig16.png
 """
 
+from dataclasses import replace
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 from pipeline.command import command
 from rnngen.errors import InputError
 from rnngen.handwriting_figures import Block, Row, lines_figure, save
+from rnngen.strokes import smoothed
 from rnngen.written_lines import WrittenLine, read_lines
 
 
@@ -32,8 +34,13 @@ def main(
     width: Annotated[float, typer.Option(min=2, max=30, help="Width in inches.")] = 7.0,
 ) -> None:
     """Real lines, and those that primed the samples below them, are drawn in another colour than samples."""
-    found, _ = read_lines(lines)
-    drawn = [line for line in found if line.strokes]
+    found, about = read_lines(lines)
+    # a sample has as few points as the network was trained on; a real line has all that were recorded
+    drawn = [
+        replace(line, strokes=smoothed(line.strokes, about["every"])) if line.kind == "sample" else line
+        for line in found
+        if line.strokes
+    ]
     if not drawn:
         raise InputError(f"{lines}: no line with a stroke; sample with another seed or more steps")
     blocks = [

@@ -11,6 +11,7 @@ import typer
 from pipeline.command import command
 from rnngen.errors import InputError
 from rnngen.handwriting_figures import save, window_figure
+from rnngen.strokes import smoothed
 from rnngen.written_lines import WrittenLine, read_lines
 
 
@@ -24,8 +25,9 @@ def main(
     width: Annotated[float, typer.Option(min=2, max=30, help="Width in inches.")] = 7.0,
 ) -> None:
     """Characters upwards, steps of the pen to the right; the writing stands below."""
-    chosen, _ = chosen_line(lines, line, "phi_su")
-    save(window_figure(chosen.phi_su, chosen.window_text, chosen.strokes, width=width), svg, png)
+    chosen, about = chosen_line(lines, line, "phi_su")
+    strokes = smoothed(chosen.strokes, about["every"])
+    save(window_figure(chosen.phi_su, chosen.window_text, strokes, width=width), svg, png)
 
 
 def chosen_line(path: Path, name: str | None, needed: str) -> tuple[WrittenLine, dict[str, Any]]:

@@ -26,7 +26,7 @@ from rnngen.strokes import Stroke, bounds, transformed
 INK, REAL_INK, QUIET = "#16213e", "#9a3b1b", "#6b7280"  # samples, lines of the corpus, words beside them
 PEN_POINTS = 0.9
 HEAT = "magma"
-GREATEST_PITCH = 0.75  # inches; short lines are not blown up beyond it
+GREATEST_PITCH = 0.6  # inches; short lines are not blown up beyond it
 
 
 @dataclass(frozen=True)
@@ -47,33 +47,47 @@ class Block:
 
 
 def lines_figure(blocks: Sequence[Block], width: float = 7.0) -> Figure:
-    """Blocks of lines under one another, all at one scale, `width` inches wide; labels stand at the left."""
+    """Blocks of lines under one another, all at one scale; labels stand at the left.
+
+    At most `width` inches wide. A single block of short lines is set in two or three columns.
+    """
     rows = [row for block in blocks for row in block.rows]
     edge, label_width, caption_height, gap = 0.1, 0.0, 0.24, 0.18
     if any(row.label for row in rows):
         label_width = 0.12 + 0.075 * max(len(row.label) for row in rows)
     extent = max(np.ptp(np.concatenate(row.strokes)[:, 0]) for row in rows)
     pitch = 1.6 * line_height([row.strokes for row in rows]) or 1.0
-    inches = min((width - label_width - 2 * edge) / max(extent, 1e-9), GREATEST_PITCH / pitch)
+    inner = width - label_width - 2 * edge
+    inches = min(inner / max(extent, 1e-9), GREATEST_PITCH / pitch)
+    column = extent * inches + 2 * gap
+    columns = min(3, len(rows), int((inner + 2 * gap) / column)) if len(blocks) == 1 and not label_width else 1
     figure = Figure()
     axes = figure.add_axes((0, 0, 1, 1))
     y = edge
     for block in blocks:
-        page = placed([row.strokes for row in block.rows], pitch=pitch * inches, margin=0, scale=inches)
         if block.caption:
             axes.text(edge, y + 0.1, block.caption, fontsize=7.5, color=QUIET, va="center", style="italic")
             y += caption_height
-        for row, strokes in zip(block.rows, page.lines, strict=True):
-            moved = transformed(strokes, shift=(edge + label_width, y))
-            _draw(axes, moved, REAL_INK if row.real else INK)
-            if row.label:
-                middle = np.percentile(np.concatenate(moved)[:, 1], (5, 95)).mean()
-                axes.text(edge + label_width - 0.1, middle, row.label, fontsize=8, color=QUIET, ha="right", va="center")
-        y += page.height + gap
-    height = y - gap + edge
-    axes.set(xlim=(0, width), ylim=(height, 0))
+        deep = -(-len(block.rows) // columns)
+        height = 0.0
+        for k in range(0, len(block.rows), deep):
+            part = block.rows[k : k + deep]
+            page = placed([row.strokes for row in part], pitch=pitch * inches, margin=0, scale=inches)
+            height = max(height, page.height)
+            for row, strokes in zip(part, page.lines, strict=True):
+                moved = transformed(strokes, shift=(edge + label_width + k // deep * column, y))
+                _draw(axes, moved, REAL_INK if row.real else INK)
+                if row.label:
+                    middle = np.percentile(np.concatenate(moved)[:, 1], (5, 95)).mean()
+                    x = edge + label_width - 0.1
+                    axes.text(x, middle, row.label, fontsize=8, color=QUIET, ha="right", va="center")
+        y += height + gap
+    size = (2 * edge + label_width + columns * column - 2 * gap, y - gap + edge)
+    captions = max((len(block.caption) for block in blocks), default=0)
+    size = (max(size[0], min(width, 2 * edge + 0.06 * captions)), size[1])
+    axes.set(xlim=(0, size[0]), ylim=(size[1], 0))
     axes.axis("off")
-    figure.set_size_inches(width, height)
+    figure.set_size_inches(*size)
     return figure
 
 
@@ -99,30 +113,31 @@ def density_map(
     """Probability that each step gives each cell of a grid, summed over the steps; (rows, columns).
 
     Step s predicts an offset, in the network's units, from the point base_sc[s]; mean and deviation turn it into the
-    units of the ink. The cells of an unbounded grid would add up to the number of steps.
+    units of the ink. The cells of an unbounded grid would add up to the number of steps. Components that weigh less
+    than a millionth are left to the others.
     """
     total = np.zeros((len(edges_y) - 1, len(edges_x) - 1))
     for y_o, base_c in zip(torch.from_numpy(np.asarray(outputs_so, np.float64)), base_sc, strict=True):
-        mixture = Mixture(y_o)
         x = torch.from_numpy((edges_x - base_c[0] - mean_c[0]) / deviation_c[0])
         y = torch.from_numpy((edges_y - base_c[1] - mean_c[1]) / deviation_c[1])
-        columns, rows = (
-            _near(edges, mean, deviation)
-            for edges, mean, deviation in zip((x, y), (mixture.mean1, mixture.mean2), mixture.deviations, strict=True)
-        )
-        if columns.stop - columns.start < 2 or rows.stop - rows.start < 2:
-            continue  # this step's whole density lies off the grid
-        x, y = x[columns], y[rows]
-        cells = mixture.heat_map(x, y) * y.diff()[:, None] * x.diff()
-        total[rows.start : rows.stop - 1, columns.start : columns.stop - 1] += cells.numpy()
+        weights_m = Mixture(y_o).weights
+        kept = torch.nonzero(weights_m > 1e-6).flatten()
+        # each component on its own few cells: the wide ones are rare
+        for j, weight in zip(kept, weights_m[kept] / weights_m[kept].sum(), strict=True):
+            component = Mixture(torch.cat([y_o[:1], y_o[1:].view(6, -1)[:, j]]))
+            (deviation1,), (deviation2,) = component.deviations
+            columns, rows = _near(x, component.mean1, deviation1), _near(y, component.mean2, deviation2)
+            if columns.stop - columns.start < 2 or rows.stop - rows.start < 2:
+                continue  # all of it lies off the grid
+            cells = component.heat_map(x[columns], y[rows]) * y[rows].diff()[:, None] * x[columns].diff()
+            total[rows.start : rows.stop - 1, columns.start : columns.stop - 1] += (weight * cells).numpy()
     return total
 
 
-def _near(edges: torch.Tensor, mean_m: torch.Tensor, deviation_m: torch.Tensor) -> slice:
-    """The part of ascending `edges` within nine deviations of some component; outside lies less than 1e-18."""
-    low, high = (mean_m - 9 * deviation_m).min(), (mean_m + 9 * deviation_m).max()
-    start = max(int(torch.searchsorted(edges, low)) - 1, 0)
-    return slice(start, min(int(torch.searchsorted(edges, high)) + 1, len(edges)))
+def _near(edges: torch.Tensor, mean: torch.Tensor, deviation: torch.Tensor) -> slice:
+    """The part of ascending `edges` within nine deviations of a mean; outside lies less than 1e-18."""
+    start = max(int(torch.searchsorted(edges, mean - 9 * deviation)) - 1, 0)
+    return slice(start, min(int(torch.searchsorted(edges, mean + 9 * deviation)) + 1, len(edges)))
 
 
 def density_figure(
@@ -133,14 +148,13 @@ def density_figure(
     *,
     caption: str = "",
     width: float = 7.0,
-    columns: int = 700,
+    columns: int = 560,
 ) -> Figure:
     """Figures 10 and 14: where the network expects each next point of `strokes`, summed; below, which components act.
 
-    outputs_so[s] predicts point s of the strokes from those before it; the first is counted from itself.
+    outputs_so[s] predicts point s + 1 of the strokes from those up to s.
     """
-    points = np.concatenate(list(strokes))
-    base_sc = np.concatenate([points[:1], points[:-1]])
+    base_sc = np.concatenate(list(strokes))[:-1]
     left, top, right, bottom = bounds(strokes)
     margin = 0.25 * max(bottom - top, 0.1 * (right - left))
     left, top, right, bottom = left - margin, top - margin, right + margin, bottom + margin
@@ -150,18 +164,25 @@ def density_figure(
     heat = density_map(outputs_so, base_sc, mean_c, deviation_c, edges_x, edges_y)
     weights_sm = Mixture(torch.from_numpy(np.asarray(outputs_so, np.float64))).weights.numpy()
 
-    edge, label, gap, weights_height = 0.08, 0.32, 0.34, 1.15
+    edge, label, gap, weights_height = 0.08, 0.36, 0.22, 1.15
+    above = edge + (0.17 if caption else 0.0)
     inner = width - label - edge
     map_height = inner * len(heat) / columns
-    height = edge + map_height + gap + weights_height + 0.42
+    height = above + map_height + gap + weights_height + 0.42
     figure = Figure(figsize=(width, height))
-    axes = _axes(figure, label, edge, inner, map_height)
+    axes = _axes(figure, label, above, inner, map_height)
+    # a few sharp points would leave everything else in the dark
+    brightest = np.quantile(heat, 0.9995) or None
     axes.imshow(
-        heat, extent=(left, edges_x[-1], edges_y[-1], top), cmap=HEAT, norm=PowerNorm(0.35, 0), interpolation="bilinear"
+        heat,
+        extent=(left, edges_x[-1], edges_y[-1], top),
+        cmap=HEAT,
+        norm=PowerNorm(0.45, 0, brightest),
+        interpolation="bilinear",
     )
     axes.set(xticks=[], yticks=[])
     axes.set_title(caption, fontsize=7.5, color=QUIET, style="italic", pad=3)
-    below = _axes(figure, label, edge + map_height + gap, inner, weights_height)
+    below = _axes(figure, label, above + map_height + gap, inner, weights_height)
     below.imshow(
         weights_sm.T,
         aspect="auto",
@@ -170,7 +191,7 @@ def density_figure(
         interpolation="nearest",
         extent=(0, len(weights_sm), weights_sm.shape[1] + 0.5, 0.5),
     )
-    ends = np.cumsum([len(stroke) for stroke in strokes])[:-1]
+    ends = np.cumsum([len(stroke) for stroke in strokes])[:-1] - 1
     below.set_xlabel("step of the pen; ▾ first point of a stroke", fontsize=7, color=QUIET, labelpad=2)
     below.plot(ends + 0.5, np.full(len(ends), 0.3), marker="v", color=QUIET, linestyle="", markersize=3, clip_on=False)
     below.set_ylim(weights_sm.shape[1] + 0.5, 0.5)
@@ -191,11 +212,12 @@ def window_figure(
     inner = width - label - edge
     map_height = min(max(0.125 * characters, 1.2), 6.0)
     left, top, right, bottom = bounds(strokes)
-    inches = min(inner / max(right - left, 1e-9), GREATEST_PITCH / max(bottom - top, 1e-9))
+    inches = min(inner / max(right - left, 1e-9), 1.5 / max(bottom - top, 1e-9))
     ink_height = (bottom - top) * inches + 0.1
-    height = edge + 0.15 + map_height + gap + ink_height + edge
+    above = edge + (0.17 if caption else 0.0)
+    height = above + map_height + gap + ink_height + edge
     figure = Figure(figsize=(width, height))
-    axes = _axes(figure, label, edge + 0.15, inner, map_height)
+    axes = _axes(figure, label, above, inner, map_height)
     axes.imshow(
         phi_su[:, :characters].T,
         origin="lower",
@@ -210,7 +232,7 @@ def window_figure(
     axes.tick_params(axis="y", length=0, pad=3, labelcolor=INK)
     axes.tick_params(axis="x", labelsize=6, length=2, color=QUIET, labelcolor=QUIET)
     axes.set_title(caption, fontsize=7.5, color=QUIET, style="italic", pad=3)
-    below = _axes(figure, label, edge + 0.15 + map_height + gap, inner, ink_height)
+    below = _axes(figure, label, above + map_height + gap, inner, ink_height)
     _draw(below, transformed(strokes, inches, (-left * inches, -top * inches + 0.05)), INK)
     below.set(xlim=(0, inner), ylim=(ink_height, 0))
     below.axis("off")

@@ -139,6 +139,27 @@ def _require_finite(k: int, offsets_t3: np.ndarray) -> None:
         )
 
 
+@torch.no_grad()
+def read_line(
+    network: Network, offsets_t3: np.ndarray, symbols_u: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """What a network expected at every step of a line that it is given: ŷ (T, 6M + 1) and φ(t, 1 … U + 1) (T, U + 1).
+
+    ŷ[t] predicts point t from the points before it. φ is None for a prediction network.
+    """
+    _check(network, [LineRequest(symbols_u, prime_t3=offsets_t3)])
+    parameter = next(network.parameters())
+    x_t13 = torch.zeros(len(offsets_t3), 1, 3, dtype=parameter.dtype, device=parameter.device)
+    x_t13[1:, 0] = torch.from_numpy(np.asarray(offsets_t3[:-1])).to(x_t13)
+    if symbols_u is None:
+        y_tbo, _ = network(x_t13)
+        return y_tbo[:, 0].cpu().numpy(), None
+    text_1u = torch.from_numpy(np.asarray(symbols_u))[None].to(parameter.device)
+    y_tbo, _, window = network(x_t13, text_1u, torch.tensor([len(symbols_u)], device=parameter.device))
+    phi_tu = phi(*(values_tbk[:, 0] for values_tbk in window), len(symbols_u) + 1)
+    return y_tbo[:, 0].cpu().numpy(), phi_tu.cpu().numpy()
+
+
 # --- torch -----------------------------------------------------------------------------------------------------------
 
 

@@ -3,9 +3,9 @@
 Ink is a list of strokes in pen order; a stroke is the points between pen-down and pen-up, an (n, 2) float64 array.
 x grows to the right and y **downwards**, as on the whiteboard of IAM-OnDB and in SVG.
 
-Offsets are a (T, 3) array: Δx, Δy from the point before, and the end-of-stroke bit, 1 on the last point of a stroke.
-There is one row a point: the first point of the first stroke has the offset (0, 0), so no point is lost on the way
-there and none has to be invented on the way back.
+Offsets are a (T, 3) array: Δx, Δy from the point before, and the end-of-stroke bit, 1 on the last point of a stroke. A
+line of T + 1 points has T offsets (`rnngen.corpora.handwriting.Normaliser` makes them); its first point is where they
+start from, and is drawn.
 
 Shapes: t steps (points), n points of one stroke, c coordinates (x, y).
 """
@@ -32,27 +32,18 @@ class Ink:
             raise ValueError("times must have one entry for every point")
 
 
-def offsets_from_strokes(strokes: Sequence[Stroke]) -> np.ndarray:
-    """Offsets (T, 3) float64 of the T points of `strokes`; the inverse of `strokes_from_offsets`."""
-    if not strokes:
-        return np.zeros((0, 3))
-    p_tc = np.concatenate([np.asarray(stroke, float) for stroke in strokes])
-    offsets = np.zeros((len(p_tc), 3))
-    offsets[1:, :2] = np.diff(p_tc, axis=0)
-    offsets[np.cumsum([len(stroke) for stroke in strokes]) - 1, 2] = 1
-    return offsets
+def strokes_from_offsets(offsets_t3: np.ndarray, *, from_start: bool = True) -> list[Stroke]:
+    """The strokes of offsets (T, 3), counted from (0, 0).
 
-
-def strokes_from_offsets(offsets: np.ndarray, start: tuple[float, float] = (0.0, 0.0)) -> list[Stroke]:
-    """Strokes of offsets (T, 3), the first offset counted from `start`.
-
-    A line that ends in the middle of a stroke keeps that stroke as far as it goes.
+    `from_start` says that the pen stood at (0, 0), so that it is the first point of the first stroke; otherwise the
+    offsets go on from writing that ended there, and the first point is where the first of them leads. A line that ends
+    in the middle of a stroke keeps that stroke as far as it goes.
     """
-    if len(offsets) == 0:
-        return []
-    p_tc = np.cumsum(np.asarray(offsets, float)[:, :2], axis=0) + np.asarray(start, float)
-    ends = np.flatnonzero(np.asarray(offsets)[:-1, 2] > 0.5) + 1
-    return np.split(p_tc, ends)
+    p_tc = np.cumsum(np.asarray(offsets_t3, float)[:, :2], axis=0)
+    ends = np.flatnonzero(np.asarray(offsets_t3)[:-1, 2] > 0.5) + 1
+    if from_start:
+        p_tc, ends = np.concatenate([np.zeros((1, 2)), p_tc]), ends + 1
+    return np.split(p_tc, ends) if len(p_tc) else []
 
 
 def strokes_from_columns(x: Sequence[float], y: Sequence[float], stroke_len: Sequence[int]) -> list[Stroke]:

@@ -1,10 +1,10 @@
 """Lines of handwriting as a Parquet file: sampled by a network, or real ones with what a network made of them.
 
 One row a line. Points are in the units of the corpus, y downwards, and do not include those of a prime; window weights
-and outputs are those of every step of the network, the steps of a prime included.
+and outputs are those of every step of the network, the steps of a prime included, and of the one step more in which the
+stop rule ended the line.
 
-Shapes: t points of the line, s steps of the network (s = prime_steps + t, and one more where the stop rule ended it),
-u characters, o outputs of the mixture.
+Shapes: s steps of the network, u characters, o outputs of the mixture.
 """
 
 import json
@@ -37,7 +37,7 @@ class WrittenLine:
     prime_text: str | None = None
     prime_steps: int = 0
     stopped: str | None = None  # "rule" | "cap"; None for a real line
-    steps: int = 0  # points drawn by the network (sample) or read (real)
+    steps: int = 0  # offsets drawn by the network (sample) or read (real)
     window_text: str | None = None  # what the window moves along: the text, after a prime's text if there is one
     phi_su: np.ndarray | None = None  # window weights φ(s, 1 … U + 1)
     outputs_so: np.ndarray | None = None  # ŷ

@@ -100,7 +100,7 @@ def test_a_line_that_is_one_dot(tmp_path):
 def test_density_figure(tmp_path):
     random = np.random.default_rng(3)
     strokes = scribble(random)
-    y = outputs(random, sum(map(len, strokes)), narrow=2)
+    y = outputs(random, sum(map(len, strokes)) - 1, narrow=2)
     written_twice(lambda: density_figure(strokes, y, np.zeros(2), np.ones(2), caption="a", columns=80), tmp_path)
 
 

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from rnngen.corpora.handwriting import Normaliser
 from rnngen.errors import InputError
 from rnngen.strokes import (
     Ink,
     bounds,
-    offsets_from_strokes,
     resampled,
     smoothed,
     strokes_from_columns,
@@ -26,24 +26,32 @@ def equal(one, two):
     return len(one) == len(two) and all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
 
 
-@given(drawings)
+@given(drawings.filter(lambda strokes: len(strokes[0]) > 1))
 def test_offsets_and_back_is_exact(strokes):
-    offsets = offsets_from_strokes(strokes)
-    assert len(offsets) == sum(map(len, strokes))  # points in = points out
-    assert offsets[0, :2].tolist() == [0, 0]
-    assert offsets[:, 2].sum() == len(strokes)
-    assert equal(strokes_from_offsets(offsets, tuple(strokes[0][0])), strokes)
+    offsets = Normaliser(np.zeros(2), np.ones(2)).thinned_offsets(strokes)
+    assert len(offsets) == sum(map(len, strokes)) - 1
+    assert equal([stroke + strokes[0][0] for stroke in strokes_from_offsets(offsets)], strokes)
 
 
 def test_the_first_point_is_drawn_and_an_unfinished_stroke_kept():
-    offsets = np.array([[0, 0, 0], [3, 0, 1], [1, 1, 0], [0, 2, 0]])
-    strokes = strokes_from_offsets(offsets)
-    assert equal(strokes, [np.array([[0.0, 0], [3, 0]]), np.array([[4.0, 1], [4, 3]])])
+    offsets = np.array([[3, 0, 1], [1, 1, 0], [0, 2, 0]])
+    assert equal(strokes_from_offsets(offsets), [np.array([[0.0, 0], [3, 0]]), np.array([[4.0, 1], [4, 3]])])
+
+
+def test_going_on_from_other_writing_draws_only_what_is_new():
+    offsets = np.array([[3, 0, 0], [1, 1, 1], [0, 2, 0]])
+    strokes = strokes_from_offsets(offsets, from_start=False)
+    assert equal(strokes, [np.array([[3.0, 0], [4, 1]]), np.array([[4.0, 3]])])
+
+
+def test_no_offsets():
+    assert equal(strokes_from_offsets(np.zeros((0, 3))), [np.zeros((1, 2))])
+    assert strokes_from_offsets(np.zeros((0, 3)), from_start=False) == []
 
 
 def test_single_points_are_strokes():
-    offsets = np.array([[0, 0, 1], [5, 5, 1.0]])
-    assert [s.tolist() for s in strokes_from_offsets(offsets)] == [[[0, 0]], [[5, 5]]]
+    offsets = np.array([[2, 1, 1], [5, 5, 1.0], [1, 0, 1]])
+    assert [s.tolist() for s in strokes_from_offsets(offsets)] == [[[0, 0], [2, 1]], [[7, 6]], [[8, 6]]]
 
 
 def test_columns():

@@ -1,0 +1,33 @@
+"""Draw lines of the corpus that the networks are trained on: Figure 9.
+
+python -m pipeline.draw_training_lines results/corpora/handwriting.parquet --svg fig09.svg --png fig09.png
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.command import command
+from rnngen.corpus_lines import CorpusLines
+from rnngen.errors import InputError
+from rnngen.handwriting_figures import Block, Row, lines_figure, save
+
+
+def main(
+    corpus: Annotated[Path, typer.Argument(help="Parquet of the corpus.")],
+    svg: Annotated[Path | None, typer.Option(help="Vector file to write.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Pixel file to write.")] = None,
+    training: Annotated[list[str] | None, typer.Option(help="Sets that train; repeat for several.")] = None,
+    lines: Annotated[int, typer.Option(min=1, help="Lines to draw, of as many hands as possible.")] = 18,
+    width: Annotated[float, typer.Option(min=2, max=30, help="Width in inches.")] = 7.0,
+) -> None:
+    """Lines evenly spread over the training sets, as they were recorded."""
+    chosen = CorpusLines(corpus).spread(lines, training or ["trainset", "testset_t", "testset_f"])
+    if not chosen:
+        raise InputError(f"{corpus}: no line in the sets {', '.join(training or [])}; name others with --training")
+    save(lines_figure([Block([Row(line.strokes) for line in chosen])], width), svg, png)
+
+
+if __name__ == "__main__":
+    command(main)

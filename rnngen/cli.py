@@ -1,0 +1,188 @@
+"""The command `rnngen`."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from tqdm import tqdm
+
+from rnngen.corpus_lines import CorpusLines
+from rnngen.drawing import FORMATS, Pen, check_format, write_drawing
+from rnngen.errors import InputError
+from rnngen.handwriting_model import HandwritingModel, Prime
+from rnngen.handwriting_sampling import sample
+from rnngen.ink_files import read_ink
+from rnngen.page import placed, wrapped
+from rnngen.strokes import smoothed
+
+app = typer.Typer(
+    help="Read, write and look at what recurrent networks generate.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Read, write and look at what recurrent networks generate."""
+
+
+FINISH_SECONDS = 0.5  # in which a stroke in hand is finished
+PITCH = 3.2  # from line to line, in widths of a character
+RECORDED_HERTZ = 100.0  # points a second of the corpora, before any are left out
+
+
+@app.command()
+def write(
+    text: Annotated[str, typer.Argument(help="What to write; - reads it from standard input.")],
+    model: Annotated[Path, typer.Option(envvar="RNNGEN_MODEL", help="Directory of a handwriting synthesis model.")],
+    output: Annotated[
+        list[Path], typer.Option("--output", "-o", help=f"Picture to write ({', '.join(FORMATS)}); repeat for several.")
+    ],
+    bias: Annotated[float, typer.Option(min=0, help="0: as people write; 1 and more: neater, less varied.")] = 0.75,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, another way to write the same.")] = 1,
+    style: Annotated[str | None, typer.Option(help="Write like this line of --corpus.")] = None,
+    corpus: Annotated[Path | None, typer.Option(help="Parquet of the corpus that --style names a line of.")] = None,
+    style_strokes: Annotated[
+        Path | None, typer.Option(help="Write like these strokes of yours: .json, .inkml or .svg; needs --style-text.")
+    ] = None,
+    style_text: Annotated[str | None, typer.Option(help="What --style-strokes says.")] = None,
+    style_as_recorded: Annotated[
+        bool, typer.Option("--style-as-recorded", help="Take --style-strokes as they are: not resampled, not scaled.")
+    ] = False,
+    separator: Annotated[str, typer.Option(help="Between the text of the style and the new one.")] = " ",
+    width: Annotated[int, typer.Option(min=1, help="Characters a line; longer text is wrapped between words.")] = 40,
+    size: Annotated[float, typer.Option(min=0.1, help="Average width of a character in millimetres.")] = 3.0,
+    pen_width: Annotated[float, typer.Option(min=0.01, help="In millimetres.")] = 0.45,
+    colour: Annotated[str, typer.Option(help="Of the ink: a name or #rrggbb.")] = Pen.colour,
+    smooth: Annotated[
+        int | None, typer.Option(min=1, help="Pieces of curve a step is drawn in; default: what the model leaves out.")
+    ] = None,
+    animate: Annotated[bool, typer.Option("--animate", help="SVG that writes itself (GIF always does).")] = False,
+    speed: Annotated[float, typer.Option(min=0.01, help="Of animations: 1 is the pace of the writers.")] = 1.0,
+    dpi: Annotated[float, typer.Option(min=10, max=2400, help="Of PNG.")] = 200.0,
+    replace_unknown: Annotated[
+        bool, typer.Option("--replace-unknown", help="Replace characters the model does not know instead of stopping.")
+    ] = False,
+    finish_stroke: Annotated[
+        bool, typer.Option(help="Let the pen finish its stroke when the text is done; the paper's rule stops at once.")
+    ] = True,
+    steps: Annotated[int | None, typer.Option(min=1, help="Most points a line; default: four times the usual.")] = None,
+    summary: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
+) -> None:
+    """Write TEXT by hand and draw it as plain strokes: one path a stroke, fit for a pen plotter.
+
+    \b
+    rnngen write "any text" --model results/models/synthesis/none -o note.svg
+    rnngen write "neat" --bias 2 --seed 7 -o neat.svg -o neat.png
+    rnngen write "like her" --style a01-000u-01 --corpus corpus.parquet -o her.svg
+    rnngen write "like me" --style-strokes me.svg --style-text "my own hand" -o me-too.svg
+    rnngen write "watch" --animate -o watch.svg
+    """
+    for path in output:
+        check_format(path, animate and path.suffix.lower() == ".svg")
+    writer = HandwritingModel.load(model)
+    if writer.alphabet is None:
+        raise InputError(f"{model}: a prediction network writes no text; give a synthesis network")
+    source = sys.stdin.read() if text == "-" else text
+    lines = [writer.readable(line, replace_unknown) for line in wrapped(source, width)]
+    if not lines:
+        raise InputError("there is no text to write")
+    prime = _prime(writer, style, corpus, style_strokes, style_text, style_as_recorded)
+    requests = [
+        writer.request(line, bias=bias, seed=seed + k, prime=prime, separator=separator, maximum_steps=steps)
+        for k, line in enumerate(lines)
+    ]
+    rate = RECORDED_HERTZ / writer.normaliser.every
+    with tqdm(total=len(lines), unit="line", leave=False, disable=not sys.stderr.isatty()) as bar:
+        written = sample(
+            writer.network,
+            requests,
+            finish_stroke=round(FINISH_SECONDS * rate) if finish_stroke else 0,
+            threads=torch.get_num_threads(),
+            progress=bar.update,
+        )
+    for line, result in zip(lines, written, strict=True):
+        if result.stopped == "cap":
+            print(
+                f"warning: {line!r} did not end within {len(result.new_t3)} points and was cut: "
+                "try another --seed, a higher --bias or more --steps",
+                file=sys.stderr,
+            )
+    pieces = smooth or writer.normaliser.every
+    strokes = [smoothed(writer.strokes(result), pieces) for result in written]
+    if not all(len(result.new_t3) for result in written):
+        raise InputError("the network ended a line before it wrote anything: try another --seed")
+    scale = size / (writer.points_per_character * float(writer.normaliser.mean[0]))
+    page = placed(strokes, pitch=PITCH * size, scale=scale)
+    pen = Pen(pen_width, colour, rate * pieces * speed, Pen.seconds_between_strokes / speed)
+    about = {
+        "lines": [
+            {
+                "text": line,
+                "bias": bias,
+                "seed": seed + k,
+                "style": None if prime is None else prime.name,
+                "stopped": result.stopped,
+                "steps": len(result.new_t3),
+            }
+            for k, (line, result) in enumerate(zip(lines, written, strict=True))
+        ]
+    }
+    for path in output:
+        write_drawing(
+            path, page, pen=pen, animate=animate and path.suffix.lower() == ".svg", dpi=dpi, title=source, about=about
+        )
+    if summary:
+        print(json.dumps({"files": [str(path) for path in output], **about}, ensure_ascii=False))
+
+
+def _prime(
+    writer: HandwritingModel,
+    style: str | None,
+    corpus: Path | None,
+    strokes: Path | None,
+    text: str | None,
+    as_recorded: bool,
+) -> Prime | None:
+    """What the options say about the style."""
+    if style is not None and strokes is not None:
+        raise InputError("--style and --style-strokes are two styles: give one of them")
+    if style is not None:
+        if corpus is None:
+            raise InputError(f"--style {style}: --corpus must name the Parquet file that has this line")
+        line = CorpusLines(corpus).named(style)
+        return writer.prime(line.ink, line.text, line.line)
+    if strokes is None:
+        return None
+    if text is None:
+        raise InputError(f"--style-strokes {strokes}: --style-text must say what is written there")
+    ink = read_ink(strokes)
+    if as_recorded:
+        return writer.prime(ink, text, strokes.name)
+    return writer.prime_from_any(ink, text, strokes.name)
+
+
+def main() -> None:
+    """Run the command line. Exit status: 0 done, 1 bad input (one line on stderr), 2 bad usage, 130 interrupted."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""A trained handwriting network with what it needs to write: its alphabet and the normalisation of its pen offsets.
+
+Shapes: t points; offsets are (T, 3), Δx, Δy and the end-of-stroke bit.
+"""
+
+import json
+import math
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnngen.checkpoint import load_network
+from rnngen.corpora.alphabet import Alphabet, named, shown
+from rnngen.corpora.handwriting import Normaliser
+from rnngen.errors import InputError
+from rnngen.handwriting_sampling import LineRequest, Network, SampledLine
+from rnngen.prediction_network import PredictionNetwork
+from rnngen.strokes import Ink, Stroke, resampled, strokes_from_offsets, transformed
+
+POINTS_PER_CHARACTER = 25.0  # §4.2, where a model does not say
+
+
+@dataclass(frozen=True)
+class Prime:
+    """Writing that a line goes on from: offsets in the network's units and their text (None for a prediction network)."""
+
+    offsets_t3: np.ndarray
+    text: str | None
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class HandwritingModel:
+    """Network, normalisation and, for a synthesis network, alphabet; `about` is the whole config.json."""
+
+    network: Network
+    normaliser: Normaliser
+    alphabet: Alphabet | None
+    about: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "cpu") -> "HandwritingModel":
+        """The model of a directory with weights.safetensors and config.json."""
+        folder = Path(folder)
+        config = folder / "config.json"
+        if not config.is_file():
+            raise InputError(f"{folder}: no config.json in it; give the directory of a trained model")
+        try:
+            about = json.loads(config.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{config}: not JSON: {error}") from error
+        if not isinstance(about, dict) or "normaliser" not in about:
+            raise InputError(f"{config}: no normaliser in it; this model is not one of handwriting")
+        network = load_network(folder / "weights.safetensors", device=device)
+        alphabet = None
+        if not isinstance(network, PredictionNetwork):
+            alphabet = Alphabet.from_json(about["alphabet"])
+            if len(alphabet) != network.arguments["alphabet_size"]:
+                raise InputError(
+                    f"{config}: an alphabet of {len(alphabet)} symbols, but the network reads "
+                    f"{network.arguments['alphabet_size']}; config.json and weights.safetensors belong to two models"
+                )
+        return cls(network, Normaliser.from_json(about["normaliser"]), alphabet, about)
+
+    @property
+    def points_per_character(self) -> float:
+        """How many points the network was set up to write a character with."""
+        window_bias = self.network.arguments.get("window_bias")
+        return POINTS_PER_CHARACTER if window_bias is None else math.exp(-window_bias)
+
+    def readable(self, text: str, replace_unknown: bool = False) -> str:
+        """`text` in characters of the alphabet.
+
+        A character outside it is an InputError that names it; or, with `replace_unknown`, it loses its accents, else
+        becomes the alphabet's class for other characters if there is one, else a space.
+        """
+        assert self.alphabet is not None
+        missing = self.alphabet.unknown(text)
+        if not missing:
+            return text
+        if not replace_unknown:
+            raise InputError(
+                f"{named(missing)} outside the model's alphabet of {len(self.alphabet)} symbols "
+                f"{shown(self.alphabet.symbols)}; change the text or allow --replace-unknown"
+            )
+        return "".join(c if c in self.alphabet.index else self._replacement(c) for c in text)
+
+    def _replacement(self, character: str) -> str:
+        plain = "".join(c for c in unicodedata.normalize("NFKD", character) if not unicodedata.combining(c))
+        if plain and not self.alphabet.unknown(plain):
+            return plain
+        # a character the alphabet lacks stays as it is where the alphabet has a class for such
+        return character if self.alphabet.other is not None else " "
+
+    def request(
+        self,
+        text: str | None,
+        *,
+        bias: float = 0.0,
+        seed: int = 0,
+        prime: Prime | None = None,
+        separator: str = " ",
+        maximum_steps: int | None = None,
+    ) -> LineRequest:
+        """A line to write: `text` after that of the prime, joined by `separator` (section 5.5: c' = c + s).
+
+        `maximum_steps` defaults to four times what the text should need. Raises InputError for a character that the
+        alphabet neither has nor has a class for.
+        """
+        symbols = None
+        if self.alphabet is not None:
+            if not text:
+                raise InputError("there is no text to write")
+            symbols = self.alphabet.encode(self.window_text(text, prime, separator))
+        elif maximum_steps is None:
+            raise InputError("a network without text does not end by itself: say how many steps it is to write")
+        if maximum_steps is None:
+            maximum_steps = round(4 * self.points_per_character * len(text)) + 50
+        return LineRequest(symbols, bias, seed, None if prime is None else prime.offsets_t3, maximum_steps)
+
+    @staticmethod
+    def window_text(text: str, prime: Prime | None, separator: str = " ") -> str:
+        """What the window moves along."""
+        return text if prime is None else f"{prime.text}{separator}{text}"
+
+    def strokes(self, line: SampledLine) -> list[Stroke]:
+        """What the network wrote (without a prime), in the units of the corpus, counted from where it began."""
+        return strokes_from_offsets(self.normaliser.to_corpus(line.new_t3), from_start=line.prime_steps == 0)
+
+    def prime(self, ink: Ink, text: str | None, name: str = "") -> Prime:
+        """A prime from a line of the corpus, or from strokes recorded as the corpus was."""
+        offsets_t3 = self.normaliser.to_network(ink.strokes, ink.times)
+        if len(offsets_t3) == 0:
+            raise InputError(f"{name}: a single point is too little to go on from")
+        return Prime(offsets_t3, self._prime_text(text, name), name)
+
+    def prime_from_any(self, ink: Ink, text: str | None, name: str = "") -> Prime:
+        """A prime from anybody's strokes, of any size and recorded at any rate.
+
+        The ink gets as many points as its text should have, evenly in time where times are known, else along the
+        path; then it is scaled so that its normalised offsets spread as the training data's do (mean square 1 in each
+        direction), and goes through the model's normalisation like any line.
+        """
+        characters = len(text.strip()) if text else max(1, round(sum(map(len, ink.strokes)) / POINTS_PER_CHARACTER))
+        # as many as were recorded, so that as many are left when the normalisation has thinned them out
+        points = max(2, round(characters * self.points_per_character * self.normaliser.every))
+        strokes = resampled(ink, points)
+        offsets_t3 = self.normaliser.thinned_offsets(strokes)
+        scale = fitting_scale(offsets_t3[:, :2], self.normaliser.mean, self.normaliser.deviation)
+        return self.prime(Ink(transformed(strokes, scale)), text, name)
+
+    def _prime_text(self, text: str | None, name: str) -> str | None:
+        if self.alphabet is None:
+            return None
+        if not text or not text.strip():
+            raise InputError(f"{name}: a prime needs its text, so that the window can move along it")
+        self.alphabet.encode(text, name or "the prime's text")
+        return text.strip()
+
+
+def fitting_scale(offsets_tc: np.ndarray, mean_c: np.ndarray, deviation_c: np.ndarray) -> float:
+    """The factor s that makes the mean of ((s·Δ − mean) / deviation)² over all points and both directions 1."""
+    a = np.square(offsets_tc / deviation_c).mean()
+    b = (offsets_tc * mean_c / np.square(deviation_c)).mean()
+    c = np.square(np.asarray(mean_c) / deviation_c).mean()
+    if a == 0:
+        raise InputError("the strokes of the prime are all one point: there is no size to scale them by")
+    return float((b + math.sqrt(b * b + a * max(1 - c, 0))) / a)
