@@ -1,60 +1,45 @@
-"""Gather tables, figures, samples and provenance in one page that opens from disk."""
+"""Gather everything the run has made in one page that opens from disk, without a network.
 
-import base64
+    python -m pipeline.make_report --results results --preset demo --output results/report.html \\
+        --experiments '{"wikipedia": {"kind": "text", "rows": ["none"]}}'
+
+The page shows what is there: an experiment without figures, samples or a handwriting network is shown without them, and
+the place says so. What it consists of is in pipeline/report/.
+"""
+
 import json
 from pathlib import Path
 from typing import Annotated
 
-import jinja2
-import pandas as pd
 import typer
 
 from pipeline.command import command
-from rnngen.artifacts import written_whole
+from pipeline.report.content import gather
+from pipeline.report.page import render
+from rnngen.artifacts import provenance, written_whole
+from rnngen.errors import InputError
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
+LARGEST_PAGE = 10_000_000
 
 
 def main(
     results: Annotated[Path, typer.Option(help="Folder of the results.")],
-    experiments: Annotated[str, typer.Option(help="JSON: experiment → its rows.")],
+    experiments: Annotated[str, typer.Option(help="JSON: experiment → its kind and rows.")],
     preset: Annotated[str, typer.Option(help="Name of the configuration.")],
     output: Annotated[Path, typer.Option(help="HTML file to write.")],
+    configfile: Annotated[str | None, typer.Option(help="Configuration file, for the commands shown.")] = None,
 ) -> None:
     """Write the report."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    tables = {
-        path.stem: pd.read_csv(path).to_html(index=False, na_rep="", border=0)
-        for path in sorted((results / "tables").glob("table*.csv"))
-    }
-    pages = []
-    for experiment, rows in json.loads(experiments).items():
-        curve = results / "figures" / f"curves.{experiment}.png"
-        pages.append(
-            {
-                "name": experiment,
-                "curve": base64.b64encode(curve.read_bytes()).decode("ascii"),
-                "rows": [
-                    {
-                        "name": row,
-                        "evaluations": [
-                            json.loads(path.read_text(encoding="utf-8"))
-                            for path in sorted((results / "evaluations" / experiment).glob(f"{row}.*.json"))
-                        ],
-                        "samples": [
-                            path.read_text(encoding="utf-8")
-                            for path in sorted((results / "samples" / experiment).glob(f"{row}.txt"))
-                        ],
-                    }
-                    for row in rows
-                ],
-            }
-        )
-    html = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        preset=preset, tables=tables, experiments=pages
-    )
+    chosen = json.loads(experiments)
+    if not chosen:
+        raise InputError("--experiments: none is named; a report needs at least one")
+    html = render(gather(results, chosen, preset, configfile), provenance({"preset": preset}))
+    size = len(html.encode("utf-8"))
+    if size > LARGEST_PAGE:
+        raise InputError(f"{output}: the page has {size:,} bytes, over {LARGEST_PAGE:,}; show fewer samples or figures")
     with written_whole(output) as partial:
         partial.write_text(html, encoding="utf-8")
+    print(f"{output}: {size:,} bytes")
 
 
 if __name__ == "__main__":

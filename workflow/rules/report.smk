@@ -42,17 +42,48 @@ rule make_table:
         " --experiments {params.experiments:q} --csv {output.csv} --md {output.md} > {log} 2>&1"
 
 
+SYNTHESIS = [name for name in PEN if EXPERIMENTS[name]["kind"] == "synthesis"]
+
+
+rule sample_biases:
+    input:
+        weights=lambda w: f"{model(SYNTHESIS[0], rows(SYNTHESIS[0])[-1])}/weights.safetensors",
+        description=lambda w: f"{model(SYNTHESIS[0], rows(SYNTHESIS[0])[-1])}/config.json",
+    output:
+        f"{RESULTS}/samples/biases.parquet",
+    params:
+        folder=lambda w, input: input.weights.rpartition("/")[0],
+        biases=" ".join(f"--bias {bias}" for bias in (0, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)),
+        seed=config["seed"],
+    log:
+        f"{RESULTS}/logs/sample_biases.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/sample_biases.tsv"
+    message:
+        "one text at every bias, for the slider of the report"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    shell:
+        "python -m pipeline.sample_handwriting --model {params.folder} --text 'easier to read' {params.biases}"
+        " --samples 3 --seed {params.seed} --output {output} > {log} 2>&1"
+
+
 rule make_report:
     input:
         tables=[f"{RESULTS}/tables/{table}.csv" for table, names in TABLES.items() if names],
         curves=[f"{RESULTS}/figures/curves.{name}.svg" for name in EXPERIMENTS],
+        models=[f"{model(name, row)}/config.json" for name in EXPERIMENTS for row in rows(name)],
         samples=[f"{RESULTS}/samples/{name}/{rows(name)[-1]}.txt" for name in TEXT],
         baselines=[f"{RESULTS}/evaluations/{name}/compressors.json" for name in TEXT],
+        biases=[f"{RESULTS}/samples/biases.parquet" for name in SYNTHESIS[:1]],
+        styles=[f"{RESULTS}/corpora/handwriting.parquet" for name in SYNTHESIS[:1]],
     output:
         report(f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"),
     params:
-        experiments=rows_of(EXPERIMENTS),
+        experiments=json.dumps({name: {"kind": e["kind"], "rows": rows(name)} for name, e in EXPERIMENTS.items()}),
         preset=config["preset"],
+        configfile="" if config["preset"] == "demo" else f"--configfile workflow/presets/{config['preset']}.yaml",
     log:
         f"{RESULTS}/logs/make_report.log",
     benchmark:
@@ -61,7 +92,7 @@ rule make_report:
         "the report"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=2000,
     shell:
         "python -m pipeline.make_report --results {RESULTS} --experiments {params.experiments:q}"
-        " --preset {params.preset} --output {output} > {log} 2>&1"
+        " --preset {params.preset} {params.configfile} --output {output} > {log} 2>&1"

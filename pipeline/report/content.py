@@ -1,0 +1,292 @@
+"""What the folder of results has to show: numbers, curves, figures, texts, lines, and the network itself."""
+
+import base64
+import csv
+import io
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from pipeline.report.embedding import LARGEST_NETWORK, line_json, network_json, prime_json
+from pipeline.report.verdict import CLAIMS, FIGURES, Evaluations, comparisons, orderings
+from rnngen.bits_per_character import bits
+from rnngen.corpus_lines import CorpusLines
+from rnngen.errors import InputError
+from rnngen.handwriting_model import HandwritingModel
+from rnngen.written_lines import SCHEMA, read_lines
+
+LARGEST_FIGURE = 700_000  # bytes of a figure in the page; a larger SVG gives way to its PNG
+LINES_A_GROUP = 8
+PRIMES = 8
+SAMPLE_CHARACTERS = 3_000
+TABLES = {
+    "table1": "Table 1 · Penn Treebank, test set",
+    "table2": "Table 2 · Wikipedia",
+    "table3": "Table 3 · Handwriting prediction, validation set",
+    "table4": "Table 4 · Handwriting synthesis, validation set",
+}
+
+
+@dataclass
+class Experiment:
+    """One experiment as the page shows it."""
+
+    name: str
+    kind: str
+    title: str
+    claim: dict[str, Any] | None
+    comparisons: list[dict[str, Any]]
+    orderings: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
+    curves: dict[str, Any] | None
+    figures: list[dict[str, Any]]
+    texts: dict[str, Any] | None
+    command: str
+
+
+@dataclass
+class Content:
+    """The whole page."""
+
+    preset: str
+    experiments: list[Experiment]
+    tables: list[dict[str, Any]]
+    network: dict[str, Any] | None = None
+    network_note: str = ""
+    network_about: dict[str, Any] | None = None
+    model: str = ""
+    corpus: str = ""
+    primes: list[dict[str, Any]] = field(default_factory=list)
+    groups: list[dict[str, Any]] = field(default_factory=list)
+    biased: list[dict[str, Any]] = field(default_factory=list)
+
+
+def gather(results: Path, chosen: dict[str, dict[str, Any]], preset: str, configfile: str | None) -> Content:
+    """Everything of the experiments `chosen` (name → kind and rows) that is in `results`."""
+    found = read_evaluations(results / "evaluations", chosen)
+    experiments = [
+        experiment(results, name, entry["kind"], entry["rows"], found, preset, configfile)
+        for name, entry in chosen.items()
+    ]
+    content = Content(preset, experiments, tables(results / "tables"))
+    add_handwriting(content, results, chosen)
+    return content
+
+
+def experiment(
+    results: Path,
+    name: str,
+    kind: str,
+    rows: list[str],
+    found: Evaluations,
+    preset: str,
+    configfile: str | None,
+) -> Experiment:
+    claim = CLAIMS.get(name)
+    models = results / "models" / name
+    options = f" --configfile {configfile}" if configfile else ""
+    target = claim["table"] if claim else None
+    wanted = f"{results}/tables/{target}.csv" if target else f"{models}/{rows[-1]}/weights.safetensors"
+    return Experiment(
+        name=name,
+        kind=kind,
+        title=claim["title"] if claim else name,
+        claim=claim,
+        comparisons=comparisons(name, rows, found, preset),
+        orderings=orderings(name, found),
+        rows=[row_facts(models / row, row, found.get(name, {}), results, options) for row in rows],
+        curves=curves(models, rows, kind),
+        figures=figures(results, name),
+        texts=texts(results, name, rows[-1], found.get(name, {})) if kind == "text" else None,
+        command=f"snakemake {wanted}{options} --forcerun train",
+    )
+
+
+def read_evaluations(folder: Path, chosen: dict[str, dict[str, Any]]) -> Evaluations:
+    """All evaluations of the rows, by experiment and "row.kind"."""
+    return {
+        name: {
+            f"{row}.{kind}": json.loads(path.read_text(encoding="utf-8"))
+            for row in entry["rows"]
+            for kind in ("static", "dynamic")
+            if (path := folder / name / f"{row}.{kind}.json").exists()
+        }
+        for name, entry in chosen.items()
+    }
+
+
+def row_facts(
+    model: Path, row: str, evaluations: dict[str, dict[str, Any]], results: Path, options: str
+) -> dict[str, Any]:
+    """Where a row comes from and what was measured on it."""
+    config = model / "config.json"
+    description = json.loads(config.read_text(encoding="utf-8")) if config.exists() else None
+    return {
+        "name": row,
+        "description": description,
+        "measures": {
+            kind: evaluations[f"{row}.{kind}"]["measures"]
+            for kind in ("static", "dynamic")
+            if f"{row}.{kind}" in evaluations
+        },
+        "rule": next((e["rule"] for key, e in evaluations.items() if key.startswith(f"{row}.")), None),
+        "command": f"snakemake {model}/weights.safetensors{options} --forcerun train",
+    }
+
+
+def curves(models: Path, rows: list[str], kind: str) -> dict[str, Any] | None:
+    """Training and validation loss of every row by epoch: bits a symbol for text, nats a point for handwriting."""
+    logs = {row: pd.read_parquet(path) for row in rows if (path := models / row / "log.parquet").exists()}
+    entries = []
+    for row, log in logs.items():
+        train = log["train_nats_per_prediction"]
+        if kind == "text":
+            train, validation = train.map(bits), log["validation_bits_per_symbol"]
+        else:
+            validation = log["validation_nats_per_point"]
+        entries.append(
+            {
+                "name": row,
+                "epochs": log["epoch"].round(4).tolist(),
+                "train": _numbers(train),
+                "validation": _numbers(validation),
+            }
+        )
+    return {"unit": "bits a symbol" if kind == "text" else "nats a point", "rows": entries} if entries else None
+
+
+def _numbers(values: pd.Series) -> list[float | None]:
+    return [None if not np.isfinite(value) else round(float(value), 5) for value in values]
+
+
+def figures(results: Path, name: str) -> list[dict[str, Any]]:
+    """The paper's figures that belong to an experiment and are in the results, as data: addresses."""
+    found = []
+    for path in sorted((results / "figures").glob("*fig*.svg"), key=_figure_number):
+        number = str(_figure_number(path))
+        if number in FIGURES and FIGURES[number]["experiment"] == name:
+            raster = path.with_suffix(".png")
+            shown = raster if path.stat().st_size > LARGEST_FIGURE and raster.exists() else path
+            kind = "image/png" if shown.suffix == ".png" else "image/svg+xml"
+            data = base64.b64encode(shown.read_bytes()).decode("ascii")
+            found.append({"number": number, **FIGURES[number], "data": f"data:{kind};base64,{data}"})
+    return found
+
+
+def _figure_number(path: Path) -> int:
+    digits = re.search(r"fig(?:ure)?[-_.]?(\d+)", path.stem)
+    return int(digits.group(1)) if digits else 0
+
+
+def texts(results: Path, name: str, row: str, evaluations: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """What the last row of a text experiment writes, and the surprisal of real text, static and dynamic."""
+    sample = results / "samples" / name / f"{row}.txt"
+    scored = []
+    for kind in ("static", "dynamic"):
+        path = results / "evaluations" / name / f"{row}.{kind}.surprisal.parquet"
+        if path.exists():
+            table = pd.read_parquet(path)
+            scored.append(
+                {
+                    "evaluation": kind,
+                    "symbols": table["symbol"].tolist(),
+                    "bits": table["bits"].round(2).tolist(),
+                    "mean": float(table["bits"].mean()),
+                }
+            )
+    if not sample.exists() and not scored:
+        return None
+    baselines = results / "evaluations" / name / "compressors.json"
+    return {
+        "row": row,
+        "unit": evaluations.get(f"{row}.static", {}).get("rule", ""),
+        "sample": sample.read_text(encoding="utf-8")[:SAMPLE_CHARACTERS] if sample.exists() else None,
+        "scored": scored,
+        "baselines": json.loads(baselines.read_text(encoding="utf-8"))["measures"] if baselines.exists() else {},
+    }
+
+
+def tables(folder: Path) -> list[dict[str, Any]]:
+    """The paper's tables as they were measured: header, cells, and the CSV itself."""
+    found = []
+    for name, title in TABLES.items():
+        path = folder / f"{name}.csv"
+        if path.exists():
+            text = path.read_text(encoding="utf-8")
+            header, *rows = csv.reader(io.StringIO(text))
+            found.append({"name": name, "title": title, "header": header, "rows": rows, "csv": text})
+    return found
+
+
+# --- handwriting -----------------------------------------------------------------------------------------------------
+
+
+def add_handwriting(content: Content, results: Path, chosen: dict[str, dict[str, Any]]) -> None:
+    """The network that writes in the page, styles for it, and lines of the run."""
+    names = [name for name, entry in chosen.items() if entry["kind"] == "synthesis"]
+    if not names:
+        content.network_note = "This configuration has no handwriting synthesis experiment: no network can write here."
+        return
+    name, row = names[0], chosen[names[0]]["rows"][-1]
+    folder = results / "models" / name / row
+    content.model = str(folder)
+    model = HandwritingModel.load(folder)
+    weights = sum(parameter.numel() for parameter in model.network.parameters())
+    content.network_about = {"experiment": name, "row": row, "weights": weights}
+    if weights > LARGEST_NETWORK:
+        content.network_note = (
+            f"The network of this run has {weights:,} weights, too many for a page; "
+            f"on the command line it writes with rnngen write --model {folder}."
+        )
+    else:
+        content.network = network_json(model)
+    corpus = results / "corpora" / "handwriting.parquet"
+    content.corpus = str(corpus)
+    if corpus.exists():
+        content.primes = primes(model, corpus)
+    for path in sorted((results / "samples").rglob("*.parquet")):
+        if set(SCHEMA.names) - set(pq.read_schema(path).names):
+            continue  # samples of another kind
+        lines, about = read_lines(path)
+        drawn = [line for line in lines if line.strokes]
+        if path.stem == "biases":
+            content.biased = [line_json(line) for line in drawn]
+        elif drawn:
+            number = str(about.get("figure"))
+            title = f"Figure {number} · {FIGURES[number]['title']}" if number in FIGURES else path.stem
+            content.groups.append(
+                {
+                    "title": title,
+                    "order": int(number) if number in FIGURES else 99,
+                    "readable": about["network"] == "SynthesisNetwork",
+                    "lines": [line_json(line) for line in _some(drawn)],
+                }
+            )
+    content.groups.sort(key=lambda group: (not group["readable"], group["order"]))
+
+
+def _some(lines: list[Any]) -> list[Any]:
+    """At most a handful of lines, evenly from all blocks."""
+    return (
+        [lines[k * len(lines) // LINES_A_GROUP] for k in range(LINES_A_GROUP)] if len(lines) > LINES_A_GROUP else lines
+    )
+
+
+def primes(model: HandwritingModel, corpus: Path) -> list[dict[str, Any]]:
+    """A few lines of the training set, each by another writer, as styles."""
+    lines = CorpusLines(corpus)
+    splits = model.about["provenance"]["settings"]["corpus"]["training"]
+    lengths = sorted(map(len, lines.texts(splits)))
+    if not lengths:
+        raise InputError(f"{corpus}: no training line ({', '.join(splits)}) with a text")
+    middle = lengths[len(lengths) // 2]
+    return [
+        prime_json(model.prime(line.ink, line.text, line.line))
+        for line in lines.spread(PRIMES, splits, middle, lengths[-1])
+    ]

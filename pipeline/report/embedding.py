@@ -1,0 +1,60 @@
+"""The synthesis network and lines of handwriting as a page can hold them.
+
+Shapes: t points of a line, c coordinates (x, y).
+"""
+
+import base64
+from typing import Any
+
+import numpy as np
+
+from rnngen.handwriting_model import HandwritingModel, Prime
+from rnngen.written_lines import WrittenLine
+
+FINISH_SECONDS, RECORDED_HERTZ = 0.5, 100.0  # a stroke in hand when the text is done is finished, as by `rnngen write`
+
+LARGEST_NETWORK = 2_500_000
+"""Weights above which the network stays out of the page; in half precision and base64 that many are 6.7 MB."""
+
+
+def network_json(model: HandwritingModel) -> dict[str, Any]:
+    """Sizes, alphabet, normalisation and weights; the weights in half precision, little-endian, as base64."""
+    tensors = {name: tensor.numpy() for name, tensor in model.network.state_dict().items()}
+    halves = np.concatenate([array.astype("<f2").ravel() for array in tensors.values()])
+    return {
+        "sizes": model.network.arguments,
+        "tensors": [[name, int(array.size)] for name, array in tensors.items()],
+        "weights": base64.b64encode(halves.tobytes()).decode("ascii"),
+        "alphabet": model.alphabet.as_json(),
+        "mean": [float(value) for value in model.normaliser.mean],
+        "deviation": [float(value) for value in model.normaliser.deviation],
+        "pointsPerCharacter": model.points_per_character,
+        "finishStroke": round(FINISH_SECONDS * RECORDED_HERTZ / model.normaliser.every),
+    }
+
+
+def line_json(line: WrittenLine) -> dict[str, Any]:
+    """A line as the page draws it: points in tenths of the corpus's unit, lengths of its strokes, what it is."""
+    p_tc = np.concatenate(line.strokes)
+    tenths = np.rint(10 * (p_tc - p_tc[0])).astype(int)
+    return {
+        "kind": line.kind,
+        "text": line.text,
+        "bias": line.bias,
+        "seed": line.seed,
+        "primeText": line.prime_text,
+        "block": line.block,
+        "x": tenths[:, 0].tolist(),
+        "y": tenths[:, 1].tolist(),
+        "lengths": [len(stroke) for stroke in line.strokes],
+    }
+
+
+def prime_json(prime: Prime) -> dict[str, Any]:
+    """A style: its text, its name in the corpus, its offsets in the network's units."""
+    return {"text": prime.text, "name": prime.name, "offsets": _exact(prime.offsets_t3)}
+
+
+def _exact(offsets_t3: np.ndarray) -> list[list[float]]:
+    """Single-precision numbers with the digits that give them back."""
+    return [[float(f"{value:.9g}") for value in row] for row in offsets_t3.astype(np.float32).tolist()]

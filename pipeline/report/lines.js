@@ -1,0 +1,103 @@
+// Embedded data to what the sheets and the network read.
+
+import { floatsFromHalves, SynthesisNetwork } from "./synthesis_network.js";
+import { write } from "./handwriting_sampling.js";
+
+export function bytesFromBase64(text) {
+  return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+}
+
+/** The network of the page, with its alphabet and the units of its offsets. */
+export class Writer {
+  constructor(data) {
+    const halves = new Uint16Array(bytesFromBase64(data.weights).buffer);
+    const tensors = {};
+    let at = 0;
+    for (const [name, size] of data.tensors) tensors[name] = floatsFromHalves(halves.subarray(at, (at += size)));
+    this.network = new SynthesisNetwork(data.sizes, tensors);
+    this.units = { mean: data.mean, deviation: data.deviation };
+    this.alphabet = data.alphabet;
+    this.index = new Map(data.alphabet.symbols.map((symbol, n) => [symbol, n]));
+    this.other = data.alphabet.other === null ? undefined : this.index.get(data.alphabet.other);
+    this.pointsPerCharacter = data.pointsPerCharacter;
+  }
+
+  /** Characters of a text that the alphabet lacks, each once. */
+  unknown(text) {
+    return [...new Set([...text].filter((c) => !this.index.has(c)))];
+  }
+
+  /** The text without what the network cannot read: accents go, other strangers become the class for them, or a space. */
+  readable(text) {
+    return [...text]
+      .map((c) => {
+        if (this.index.has(c)) return c;
+        const plain = c.normalize("NFKD").replace(/\p{M}/gu, "");
+        if (plain && [...plain].every((p) => this.index.has(p))) return plain;
+        return this.other === undefined ? " " : c;
+      })
+      .join("");
+  }
+
+  encode(text) {
+    return [...text].map((c) => this.index.get(c) ?? this.other);
+  }
+
+  /** A line written by the network; `prime` is {text, offsets} or null. Without the prime's points. */
+  line(text, { bias, seed, prime = null, finishStroke = 0 }) {
+    const windowText = prime ? `${prime.text} ${text}` : text;
+    const steps = [
+      ...write(this.network, {
+        text: this.encode(windowText),
+        bias,
+        seed,
+        prime: prime?.offsets,
+        maximumSteps: Math.round(4 * this.pointsPerCharacter * [...text].length) + 50,
+        finishStroke,
+      }),
+    ].filter((step) => !step.prime);
+    return { ...this.placed(steps, !prime), text: windowText, bias, steps: steps.length };
+  }
+
+  /**
+   * Points in the units of the corpus, ends of strokes, and `next`: for every point the step that followed it, with the
+   * window and the outputs that placed the next point. A line begins one point before its first step, at `origin`;
+   * where it goes on from a prime that point is the prime's, and the line's own first point is where the step led.
+   */
+  placed(steps, origin) {
+    const { mean, deviation } = this.units;
+    const points = [[0, 0]], ends = [0];
+    for (const { x } of steps) {
+      const [left, top] = points.at(-1);
+      points.push([left + mean[0] + deviation[0] * x[0], top + mean[1] + deviation[1] * x[1]]);
+      ends.push(x[2]);
+    }
+    return origin
+      ? { points, ends, next: steps }
+      : { points: points.slice(1), ends: ends.slice(1), next: steps.slice(1) };
+  }
+
+  /** The steps of points [x, y] with ends of strokes, in the network's units; one fewer than points. */
+  offsets(points, ends) {
+    const { mean, deviation } = this.units;
+    return points.slice(1).map(([x, y], t) => {
+      const [bx, by] = points[t];
+      return [(x - bx - mean[0]) / deviation[0], (y - by - mean[1]) / deviation[1], ends[t + 1]];
+    });
+  }
+
+  /** What the network makes of a line that is there already: the `next` of its points. */
+  read({ points, ends, text }) {
+    const prime = this.offsets(points, ends);
+    return [...write(this.network, { text: this.encode(text), prime, maximumSteps: 0 })];
+  }
+}
+
+/** A line as it is embedded to points and ends of strokes. */
+export function embeddedLine(line) {
+  const points = line.x.map((x, t) => [x / 10, line.y[t] / 10]);
+  const ends = new Array(points.length).fill(0);
+  let at = -1;
+  for (const length of line.lengths) ends[(at += length)] = 1;
+  return { ...line, points, ends };
+}

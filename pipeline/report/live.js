@@ -1,0 +1,167 @@
+// "Write something": the network of this run in the page.
+
+import { PenStage, thumbnail } from "./pen_stage.js";
+
+/** Words of a text on lines of at most `width` characters; a longer word stays whole. */
+export function wrapped(text, width) {
+  const lines = [];
+  for (const word of text.split(/\s+/).filter(Boolean)) {
+    const last = lines.length - 1;
+    if (last >= 0 && lines[last].length + 1 + word.length <= width) lines[last] += ` ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}
+
+export function download(name, type, text) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+export function startLiveWriting(root, writer, primes, { lineWidth, model, corpus, network }) {
+  const find = (selector) => root.querySelector(selector);
+  const stage = new PenStage(find(".live-stage"), writer.units, { label: "Handwriting written by the network" });
+  const form = find("form"), note = find(".note"), command = find(".command code");
+  let own = null; // a prime drawn by the reader
+  const styles = find(".styles");
+  primes.forEach((prime, n) => {
+    const option = document.createElement("label");
+    option.className = "style";
+    const radio = Object.assign(document.createElement("input"), { type: "radio", name: "style", value: n });
+    option.append(radio, thumbnail(writer.placed(prime.offsets.map((x) => ({ x })), true), `“${prime.text}”`));
+    styles.append(option);
+  });
+
+  const value = (name) => form.elements[name].value;
+  const prime = () => (value("style") === "own" ? own : value("style") === "none" ? null : primes[Number(value("style"))]);
+
+  function writeNow(event) {
+    event?.preventDefault();
+    const text = value("text").trim();
+    if (!text) return;
+    const strangers = writer.unknown(text);
+    const seed = Number(value("seed")) || 0, bias = Number(value("bias"));
+    const started = performance.now();
+    const lines = wrapped(writer.readable(text), lineWidth).map((words, n) =>
+      writer.line(words, { bias, seed: seed + n, prime: prime(), finishStroke: network.finishStroke }),
+    );
+    const seconds = (performance.now() - started) / 1000;
+    const written = lines.filter((line) => line.points.length > 1);
+    const steps = lines.reduce((sum, line) => sum + line.steps + (prime()?.offsets.length ?? 0), 0);
+    if (!written.length) {
+      note.textContent = "The network stopped before the first point; try another seed.";
+      return;
+    }
+    stage.show(written);
+    note.textContent =
+      `${steps.toLocaleString("en")} steps of the network in ${seconds.toFixed(2)} s (${Math.round(steps / seconds).toLocaleString("en")} a second).` +
+      (strangers.length ? ` Not in its alphabet: ${strangers.join(" ")}` : "");
+    command.textContent =
+      `rnngen write ${JSON.stringify(text)} --model ${model} --bias ${bias} --seed ${seed} --width ${lineWidth}` +
+      (value("style") === "own" ? " --style-strokes yours.svg --style-text …" : prime() ? ` --style ${prime().name} --corpus ${corpus}` : "") +
+      " -o line.svg";
+  }
+
+  form.addEventListener("submit", writeNow);
+  form.elements.bias.addEventListener("input", () => (find(".bias-value").value = Number(value("bias")).toFixed(2)));
+  form.elements.bias.addEventListener("change", writeNow);
+  form.elements.seed.addEventListener("change", writeNow);
+  styles.addEventListener("change", writeNow);
+  form.elements.pen.addEventListener("input", () => stage.setPenWidth(Number(value("pen"))));
+  find(".another").addEventListener("click", () => {
+    form.elements.seed.value = Number(value("seed")) + 1;
+    writeNow();
+  });
+  find(".svg").addEventListener("click", () => download("handwriting.svg", "image/svg+xml", stage.svgText(value("text"))));
+  startOwnHand(find(".own"), writer, (drawn) => {
+    own = drawn;
+    form.elements.style.value = "own";
+    writeNow();
+  });
+  writeNow();
+  return stage;
+}
+
+/** A sheet to write on: the reader's own line becomes a prime. */
+function startOwnHand(root, writer, use) {
+  const svg = root.querySelector("svg"), text = root.querySelector("input[type=text]");
+  const note = root.querySelector(".note");
+  const radio = document.querySelector("input[name=style][value=own]");
+  let strokes = [], path = null;
+  const at = (event) => {
+    const p = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+    return [p.x, p.y, event.timeStamp / 1000];
+  };
+  svg.addEventListener("pointerdown", (event) => {
+    event.preventDefault();
+    svg.setPointerCapture(event.pointerId);
+    strokes.push([at(event)]);
+    path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+    svg.append(path);
+  });
+  svg.addEventListener("pointermove", (event) => {
+    if (!path) return;
+    strokes.at(-1).push(at(event));
+    path.setAttribute("d", "M" + strokes.at(-1).map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join("L"));
+  });
+  const lift = () => (path = null);
+  svg.addEventListener("pointerup", lift);
+  svg.addEventListener("pointercancel", lift);
+  root.querySelector(".clear").addEventListener("click", () => {
+    strokes = [];
+    svg.replaceChildren();
+    note.textContent = "";
+  });
+  root.querySelector(".use").addEventListener("click", () => {
+    const words = writer.readable(text.value.trim());
+    if (!words || strokes.flat().length < 5) {
+      note.textContent = "Type what you are going to write, then write it on the sheet.";
+      return;
+    }
+    radio.disabled = false;
+    use(primeFromInk(writer, strokes, words));
+    note.textContent = "The lines above now go on from your writing.";
+  });
+}
+
+/**
+ * A prime from anybody's strokes [x, y, seconds]: as many points as its text should have, evenly in time, scaled so that
+ * the normalised offsets spread as the training data's do; `prime_from_any` of rnngen/handwriting_model.py.
+ */
+export function primeFromInk(writer, strokes, text) {
+  const wanted = Math.max(2, Math.round([...text].length * writer.pointsPerCharacter));
+  const lasting = strokes.map((s) => Math.max(0, s.at(-1)[2] - s[0][2]));
+  const total = lasting.reduce((a, b) => a + b, 0);
+  const points = [], ends = [];
+  strokes.forEach((stroke, k) => {
+    const n = lasting[k] > 0 ? Math.max(2, Math.round((wanted * lasting[k]) / total)) : 1;
+    let j = 0;
+    for (let i = 0; i < n; ++i) {
+      const when = stroke[0][2] + (n > 1 ? (lasting[k] * i) / (n - 1) : 0);
+      while (j + 2 < stroke.length && stroke[j + 1][2] < when) ++j;
+      const a = stroke[j], b = stroke[Math.min(j + 1, stroke.length - 1)];
+      const share = b[2] > a[2] ? Math.min(1, (when - a[2]) / (b[2] - a[2])) : 0;
+      points.push([a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])]);
+      ends.push(i === n - 1 ? 1 : 0);
+    }
+  });
+  const { mean, deviation } = writer.units;
+  let a = 0, b = 0;
+  points.forEach((point, t) => {
+    const before = points[Math.max(0, t - 1)];
+    for (const c of [0, 1]) {
+      const step = point[c] - before[c];
+      a += (step / deviation[c]) ** 2;
+      b += (step * mean[c]) / deviation[c] ** 2;
+    }
+  });
+  const count = 2 * points.length;
+  a /= count;
+  b /= count;
+  const c = ((mean[0] / deviation[0]) ** 2 + (mean[1] / deviation[1]) ** 2) / 2;
+  const scale = (b + Math.sqrt(b * b + a * Math.max(1 - c, 0))) / a;
+  return { text, offsets: writer.offsets(points.map(([x, y]) => [x * scale, y * scale]), ends) };
+}

@@ -1,0 +1,54 @@
+// Brings the page to life.
+
+import { Writer } from "./lines.js";
+import { startLiveWriting } from "./live.js";
+import { startBiasSlider, startGallery } from "./gallery.js";
+import { startCurves } from "./curves.js";
+import { startTable } from "./tables.js";
+
+const data = JSON.parse(document.getElementById("data").textContent);
+
+const themes = ["auto", "light", "dark"];
+const themeButton = document.getElementById("theme");
+themeButton.addEventListener("click", () => {
+  const next = themes[(themes.indexOf(document.documentElement.dataset.theme) + 1) % themes.length];
+  document.documentElement.dataset.theme = next;
+  themeButton.querySelector("span").textContent = next;
+  window.dispatchEvent(new Event("themechange"));
+});
+window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => window.dispatchEvent(new Event("themechange")));
+
+const writer = data.network && new Writer(data.network);
+const live = document.getElementById("live");
+if (writer && live) startLiveWriting(live, writer, data.primes, data);
+const gallery = document.getElementById("gallery");
+if (gallery) startGallery(gallery, data.groups, writer);
+const bias = document.getElementById("bias");
+if (bias) startBiasSlider(bias, data.biased);
+for (const [experiment, curves] of Object.entries(data.curves)) {
+  const root = document.getElementById(`curves-${experiment}`);
+  if (root) startCurves(root, curves);
+}
+document.querySelectorAll(".table").forEach((root) => startTable(root, data.tables[root.dataset.name]));
+document.querySelectorAll("button.copy").forEach((button) =>
+  button.addEventListener("click", async () => {
+    const text = button.parentElement.querySelector("code").textContent;
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Copy"), 1500);
+  }),
+);
+const surprisal = document.getElementById("surprisal");
+document.querySelectorAll(".scored").forEach((text) =>
+  text.addEventListener("pointerover", (event) => {
+    const bits = event.target.style?.getPropertyValue("--b");
+    surprisal.hidden = !bits;
+    if (bits) {
+      const box = event.target.getBoundingClientRect();
+      surprisal.textContent = `${Number(bits).toFixed(2)} bits`;
+      surprisal.style.left = `${Math.min(box.left, innerWidth - 90) + scrollX}px`;
+      surprisal.style.top = `${box.bottom + scrollY + 4}px`;
+    }
+  }),
+);
+document.documentElement.dataset.ready = "yes";
