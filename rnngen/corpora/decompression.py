@@ -266,7 +266,7 @@ class CompressedFile:
 
 
 def bz2_groups(content: mmap.mmap) -> Iterator[tuple[int, int]]:
-    """Beginnings and ends of groups of whole bzip2 streams, found by their magic number: GROUP_BYTES and the rest of one."""
+    """Beginnings and ends of groups of whole bzip2 streams, a little longer than GROUP_BYTES, by their magic number."""
     start = 0
     while start < len(content):
         following = BZ2_STREAM.search(content, start + GROUP_BYTES)

@@ -284,7 +284,7 @@ class ColumnReader:
     def _timestamps(
         every: np.ndarray, tag_end: np.ndarray, lt: np.ndarray, tags: np.ndarray, wrong: np.ndarray
     ) -> np.ndarray:
-        """Seconds since 1970 of times written 2005-07-09T18:41:10Z."""
+        """Milliseconds since 1970 of times written 2005-07-09T18:41:10Z."""
         begin, end = tag_end[tags] + 1, lt[np.minimum(tags + 1, len(lt) - 1)]
         characters = every[np.minimum(begin[:, None] + np.arange(20), len(every) - 1)]
         digits = (characters >= ord("0")) & (characters <= ord("9"))
@@ -295,7 +295,7 @@ class ColumnReader:
         characters[~fits] = np.frombuffer(b"1970-01-01T00:00:00Z", np.uint8)
         times = np.ascontiguousarray(characters[:, :19]).view("S19").ravel()
         try:
-            return times.astype("datetime64[s]").astype(np.int64)
+            return times.astype("datetime64[ms]").astype(np.int64)
         except ValueError as error:
             raise NotCanonical("a time that is none") from error
 

@@ -53,7 +53,7 @@ SCHEMA = pa.schema(
         ("restrictions", pa.string()),
         ("rev_id", pa.int64()),
         ("parent_id", pa.int64()),
-        ("timestamp", pa.timestamp("s", tz="UTC")),
+        ("timestamp", pa.timestamp("ms", tz="UTC")),  # Parquet has no seconds
         ("contributor", pa.string()),
         ("contributor_id", pa.int64()),
         ("contributor_ip", pa.string()),
@@ -257,7 +257,7 @@ class DumpReader:
             yield from self._read(splitter.pieces(last=True))
             self._end(splitter)
         except Malformed as error:
-            raise InputError(f"{self.path}: {error}; download the file again and compare its checksum") from error
+            raise InputError(f"{self.path}: {error}") from error
         yield from self._flush()
 
     def _read(self, pieces: Iterator[Piece]) -> Iterator[pa.RecordBatch]:
@@ -424,7 +424,7 @@ class DumpReader:
     def _check_after(self, splitter: Splitter) -> None:
         if splitter.state == "after" and (problem := what_follows(bytes(splitter.buffer[splitter.root_end :]))):
             at = splitter.offset + splitter.root_end
-            raise InputError(f"{self.path}: {problem} (at byte {at:,} of the decompressed dump)")
+            raise Malformed(f"{problem} (at byte {at:,} of the decompressed dump)")
 
     def _end(self, splitter: Splitter) -> None:
         """What is left at the end of the file: the tail, or the beginning of what was cut off."""

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha1
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from rnngen.errors import InputError
 KNOWN_SCHEMAS = [f"0.{minor}" for minor in range(3, 12)]
 PROLOG_LIMIT = 1 << 20  # bytes within which the root element must begin
 HEADER_LIMIT = 16 << 20
+AGAIN = "download the file again and compare its checksum"
 LONGEST_TOKEN = 256  # a token that the end of the buffer may have cut in two is looked at again
 
 
@@ -114,7 +115,9 @@ def find_root(data: bytes, name: str, complete: bool) -> Root | None:
         parser = etree.XMLParser(resolve_entities="internal", no_network=True, load_dtd=False)
         element = etree.fromstring(tag if closed else tag[:-1] + b"/>", parser)
     except etree.XMLSyntaxError as error:
-        raise InputError(f"{name}: malformed root element at byte {position:,}: {error.msg}") from error
+        raise InputError(
+            f"{name}: malformed root element at byte {position:,}: {' '.join(error.msg.split())}"
+        ) from error
     qualified = etree.QName(element)
     if qualified.localname != "mediawiki":
         raise InputError(
@@ -231,7 +234,7 @@ class Splitter:
             self.position = 0
             return
         if len(self.buffer) > HEADER_LIMIT:
-            raise Malformed(f"no page and no end of the header within its first {HEADER_LIMIT:,} bytes")
+            raise Malformed(f"no page and no end of the header within its first {HEADER_LIMIT:,} bytes; {AGAIN}")
 
     def _whole_pages(self) -> Piece | None:
         """The pages up to the last `</page>`, provided that no comment or CDATA section can hide in them."""
@@ -283,7 +286,7 @@ class Splitter:
             rest = self.rest_of_tag.match(buffer, match.end())
             if rest is None:
                 if buffer.find(b"<", match.end()) >= 0:
-                    raise Malformed(f"a tag without its end at byte {self.offset + start:,} of the decompressed dump")
+                    raise Malformed(f"a tag without its end at byte {self.offset + start:,}; {AGAIN}")
                 self.position = start
                 return
             end = self.position = rest.end()
@@ -334,7 +337,7 @@ class Splitter:
                 where = {"header": "in the header", "between": "between pages"}.get(
                     self.state, f"inside a {self.state}"
                 )
-                raise Malformed(f"unexpected <{'/' * closes}{name}> {where}, at byte {self.offset + start:,}")
+                raise Malformed(f"unexpected <{'/' * closes}{name}> {where}, at byte {self.offset + start:,}; {AGAIN}")
 
     def _oversized(self) -> str | None:
         return f"the rest of a page with a revision longer than {self.row_limit:,} bytes" if self.oversized else None
@@ -363,7 +366,8 @@ def rows_of(data: bytes, root: Root, offset: int) -> Iterator[Piece]:
     yield from splitter.pieces()
     if splitter.buffer:
         problem = what_follows(bytes(splitter.buffer[max(splitter.root_end, 0) :]))
-        raise Malformed(f"{problem or 'no page'} (at byte {splitter.offset + splitter.root_end:,})")
+        at = splitter.offset + splitter.root_end
+        raise Malformed(f"{problem or 'no page'} (at byte {at:,} of the decompressed dump)")
 
 
 # ------------------------------------------------------------------------------------------------------------ siteinfo
@@ -416,7 +420,7 @@ def read_siteinfo(header: bytes, root: Root) -> SiteInfo:
         for namespace in namespaces.iterchildren(f"{tag}namespace"):
             key = namespace.get("key", "")
             if not re.fullmatch(r"-?\d{1,9}", key):
-                raise Malformed(f"namespace with the key {key!r} in siteinfo")
+                raise Malformed(f"namespace with the key {key!r} in siteinfo; {AGAIN}")
             if namespace.text:
                 info.namespaces[namespace_key(namespace.text)] = int(key)
     return info
@@ -534,7 +538,7 @@ class PageReader:
         start = 0
         for _ in range(line - self.lines):
             start = data.find(b"\n", start) + 1
-        what = re.sub(r",? line \d+(, column \d+.*)?", "", error.msg)
+        what = re.sub(r",? line \d+(, column \d+.*)?", "", " ".join(error.msg.split()))
         return Malformed(f"malformed XML ({what}, {start + column - 1:,} bytes further on)")
 
     def _count_unknown(self, root: etree._Element) -> None:
@@ -594,7 +598,7 @@ class PageReader:
                 case "parentid":
                     values["parent_id"] = integer(child)
                 case "timestamp":
-                    values["timestamp"] = seconds(content(child))
+                    values["timestamp"] = milliseconds(content(child))
                 case "contributor":
                     values |= self._contributor(child)
                 case "minor":
@@ -692,15 +696,16 @@ def integer(element: etree._Element) -> int | None:
     return int(text)
 
 
-def seconds(timestamp: str) -> int | None:
-    """Seconds since 1970, UTC, of a time in ISO 8601; None for an empty element."""
+def milliseconds(timestamp: str) -> int | None:
+    """Milliseconds since 1970, UTC, of a time in ISO 8601; None for an empty element."""
     if not timestamp.strip():
         return None
     try:
         time = datetime.fromisoformat(timestamp.strip())
     except ValueError as error:
         raise Malformed(f"<timestamp> is not a time: {timestamp[:40]!r}") from error
-    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
 def has_sha1(text: bytes, claims: list[str]) -> bool:

@@ -96,7 +96,7 @@ def load_wikipedia(
         stream = np.empty(train + validation, np.uint8)
         fill(stream, pieces(file, view))
     else:
-        identity = hashlib.sha256(repr((file.schema_arrow.metadata, file.metadata.metadata, view)).encode()).hexdigest()
+        identity = hashlib.sha256(repr((file.schema_arrow.metadata, view)).encode()).hexdigest()
         path = Path(cache) / f"{Path(corpus).stem}.{identity[:16]}.{train + validation}.bytes"
         if not path.exists():
             with written_whole(path) as partial:
@@ -117,7 +117,10 @@ def open_corpus(corpus: Path) -> pq.ParquetFile:
         raise InputError(
             f"{corpus}: not a Parquet file, or damaged ({str(error).splitlines()[0]}); make it again"
         ) from error
-    if missing := {"kind", "text", "raw"} - set(file.schema_arrow.names):
+    schema = file.schema_arrow
+    if b"rnngen" not in (schema.metadata or {}):
+        raise InputError(f"{corpus}: a Parquet file without the provenance of a corpus; make it again")
+    if missing := {"kind", "text", "raw"} - set(schema.names):
         raise InputError(f"{corpus}: not a Wikipedia corpus, without the columns {', '.join(sorted(missing))}")
     return file
 
@@ -136,9 +139,7 @@ def pieces(file: pq.ParquetFile, view: str) -> Iterator[np.ndarray]:
 def total_bytes(file: pq.ParquetFile, view: str) -> int:
     """How many bytes a view of the corpus has."""
     if view == "dump":
-        metadata = file.metadata.metadata or {}
-        if b"rnngen" in metadata:
-            return json.loads(metadata[b"rnngen"])["bytes"]
+        return json.loads(file.schema_arrow.metadata[b"rnngen"])["bytes"]
     return sum(len(piece) for piece in pieces(file, view))
 
 

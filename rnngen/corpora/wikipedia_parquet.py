@@ -43,6 +43,7 @@ def write_wikipedia(dumps: Sequence[str | Path], output: Path, options: Options)
             use_dictionary=DICTIONARY,
             write_statistics=[name for name in SCHEMA.names if name not in LARGE],
             write_page_checksum=True,
+            store_schema=False,  # the types are Parquet's own; so the provenance is schema metadata for every reader
         ) as writer:
             for group in row_groups(counts.counted(read_dumps(dumps, options, findings))):
                 writer.write_table(group, row_group_size=max(len(group), 1))
@@ -132,7 +133,7 @@ class Counts:
     def report(self, findings: Findings) -> dict[str, Any]:
         """The quality report: the same for equal input, whatever the machine."""
         first, last = (
-            None if value is None else np.datetime_as_string(np.datetime64(value, "s")) + "Z"
+            None if value is None else np.datetime_as_string(np.datetime64(value, "ms"), "s") + "Z"
             for value in (self.first, self.last)
         )
         return {
