@@ -8,7 +8,7 @@ import pyarrow
 from typer import Argument, Option
 
 from pipeline.command import command
-from rnngen.corpora.handwriting import write_lines
+from rnngen.corpora.handwriting_table import write_lines
 from rnngen.corpora.iam_ondb import parse_iam_ondb
 from rnngen.corpora.quality import write_quality
 
@@ -22,7 +22,9 @@ def main(
     # Arrow's default pool keeps what is freed, here 20 MB
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     lines, report = parse_iam_ondb(folder, keep_going)
-    write_lines(output, lines, {"corpus": "iam-ondb", "refused": report["refused_items"]})
+    lines.reverse()
+    taken = (lines.pop() for _ in range(len(lines)))  # what is written is no longer held
+    write_lines(output, taken, {"corpus": "iam-ondb", "refused": report["refused_items"]})
     write_quality(output, report)
     by_split = ", ".join(f"{split} {counts['lines']:,}" for split, counts in report["splits"].items())
     unlisted = report["oddities"]["unlisted_lines"]
