@@ -25,6 +25,9 @@ class RecordedLine:
     stroke_char: np.ndarray  # (strokes,) int32
 
 
+BODY = slice(2, 6)  # the bands of BANDS from just below the baseline to x-height
+
+
 class _Strokes:
     """Strokes under way: control points, corners and, for each point, the character it belongs to."""
 
@@ -45,15 +48,15 @@ class _Strokes:
 def _advance(left: Glyph, right: Glyph, spacing: float) -> float:
     """How far the origin of `right` lies from that of `left`, so that their bodies are `spacing` apart.
 
-    The gap is measured at equal heights, but never less than halfway between that and the gap of the whole bodies.
+    Half of the gap is measured between the bodies from baseline to x-height, half where the letters come closest at
+    equal heights; and nowhere is it less than two thirds of `spacing`.
     """
-    body_left, body_right = left.right[2:6], right.left[2:6]  # between baseline and x-height
-    whole = max(left.right[2:].max(), 0.0) - min(right.left[2:].min(), 3.0)
-    near = body_left.max() if np.isfinite(body_left).any() else left.right.max()
-    far = body_right.min() if np.isfinite(body_right).any() else right.left.min()
-    facing = (left.right - right.left)[np.isfinite(left.right) & np.isfinite(right.left)]
-    closest = facing.max() if len(facing) else whole
-    return max(0.5 * (near - far) + 0.5 * closest, closest - 0.35 * spacing) + spacing
+    near, far = left.right[BODY].max(), right.left[BODY].min()
+    # signs without a body, such as quotes: their whole outline
+    near = near if np.isfinite(near) else left.right.max()
+    far = far if np.isfinite(far) else right.left.min()
+    closest = (left.right - right.left).max()  # -inf where the letters have no height in common
+    return max(0.5 * (near - far) + 0.5 * max(closest, near - far - 10), closest - 0.35 * spacing) + spacing
 
 
 def _place(text: str, writer: Writer, rng: np.random.Generator) -> tuple[_Strokes, np.ndarray]:

@@ -1,6 +1,6 @@
 """Letter shapes: a text file of control points becomes an alphabet of allographs. Units: x-height 10."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +13,7 @@ HANDS = ("print", "cursive", "any")
 BANDS = np.array([-10.0, -5.0, -1.0, 2.5, 6.0, 9.0, 12.0, 16.0, 21.0])  # heights between which letters must not collide
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stroke:
     """A row of control points (n, 2) and which of them are corners (n,)."""
 
@@ -21,7 +21,7 @@ class Stroke:
     corners: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Glyph:
     """One way to write one character.
 
@@ -36,18 +36,15 @@ class Glyph:
     delayed: int
     lead: np.ndarray | None
     tail: np.ndarray | None
-    left: np.ndarray = field(
-        compare=False, default=None
-    )  # (bands,) leftmost x of the body in each band of heights, +inf: none
-    right: np.ndarray = field(compare=False, default=None)  # (bands,) rightmost x, -inf: none
+    left: np.ndarray  # (bands,) leftmost x in each band of heights, +inf where there is none
+    right: np.ndarray  # (bands,) rightmost x, -inf where there is none
 
     @property
     def ends_high(self) -> bool:
         """Whether a joined writer leaves this letter at x-height rather than on the baseline."""
-        return (
-            self.tail is not None
-            and (self.tail if len(self.tail) else self.strokes[self.delayed - 1].points)[-1, 1] > 6
-        )
+        if self.tail is None:
+            return False
+        return (self.tail if len(self.tail) else self.strokes[self.delayed - 1].points)[-1, 1] > 6
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Writers: which of the forms of a letter a hand uses, and how it bends, leans, joins and hurries them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -89,6 +89,9 @@ def _bent(glyph: Glyph, rng: np.random.Generator, variety: float, rounder: float
     strokes = tuple(
         Stroke(bend(s.points) + variety * rng.normal(0, 0.2, s.points.shape), s.corners) for s in glyph.strokes
     )
-    lead = None if glyph.lead is None else bend(glyph.lead)
-    tail = None if glyph.tail is None else bend(glyph.tail)
-    return Glyph(glyph.character, glyph.hand, glyph.weight, strokes, glyph.delayed, lead, tail, glyph.left, glyph.right)
+    return replace(
+        glyph,
+        strokes=strokes,
+        lead=None if glyph.lead is None else bend(glyph.lead),
+        tail=None if glyph.tail is None else bend(glyph.tail),
+    )
