@@ -218,7 +218,7 @@ class Resuming:
                 leave=False,
             )
             with self.part.open("ab" if resumed else "wb") as file, bar:
-                for block in response.iter_content(1 << 18):
+                for block in response.iter_content(1 << 14):
                     file.write(block)
                     bar.update(len(block))
         arrived = self.part.stat().st_size
