@@ -2,7 +2,7 @@
 
     python -m pipeline.sample_handwriting --model results/models/synthesis/adaptive-weight-noise \\
         --corpus results/corpora/handwriting.parquet --figure 16 --output figure-16.parquet
-    python -m pipeline.sample_handwriting --model … --text "any text" --bias 0.5 --bias 2 --samples 3 --output mine.parquet
+    python -m pipeline.sample_handwriting --model … --text "any text" --bias 0.5 --bias 2 --output mine.parquet
 
 Figures 11 and 15 to 21 take their texts, biases and primes from pipeline/paper_lines.toml; options replace them. Where
 the corpus does not have a line the paper shows, or the alphabet not a character, another takes its place, and a line of
@@ -28,7 +28,8 @@ from rnngen.handwriting_sampling import sample
 from rnngen.written_lines import WrittenLine, write_lines
 
 PAPER_LINES = Path(__file__).with_name("paper_lines.toml")
-OTHER_PRIMES = 4  # lines among which `others` chooses
+SHORTEST, LONGEST = 20, 40  # characters of lines that take the place of the paper's, as long as its own
+OTHERS = 4  # such lines; `others` says which of them a figure takes
 
 
 @dataclass(frozen=True)
@@ -182,12 +183,11 @@ def chosen(lines: CorpusLines, texts: Sequence[str], splits: Sequence[str], firs
     found = [lines.with_text(text, splits) for text in texts]
     if None not in found:
         return [line for line in found if line is not None]
-    longest = max(map(len, texts))
+    count = max(OTHERS, first + len(texts))
     others: list[CorpusLine] = []
-    # the longest lines the corpus has, up to the length of the paper's
-    for shortest in range(min(map(len, texts)), 0, -1):
-        others = lines.spread(max(OTHER_PRIMES, len(texts)), splits, shortest, longest)
-        if len(others) >= first + len(texts):
+    for shortest in range(SHORTEST, 0, -1):  # short lines only where there are no others
+        others = lines.spread(count, splits, shortest, LONGEST)
+        if len(others) >= count:
             break
     others = others[first : first + len(texts)]
     if len(others) < len(texts):

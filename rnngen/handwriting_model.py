@@ -25,7 +25,7 @@ POINTS_PER_CHARACTER = 25.0  # §4.2, where a model does not say
 
 @dataclass(frozen=True)
 class Prime:
-    """Writing that a line goes on from: offsets in the network's units and their text (None for a prediction network)."""
+    """Writing that a line goes on from: offsets in the network's units and, for a synthesis network, their text."""
 
     offsets_t3: np.ndarray
     text: str | None

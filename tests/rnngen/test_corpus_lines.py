@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.tiny_handwriting import TEXTS, write_corpus
 
 from rnngen.corpus_lines import CorpusLines
 from rnngen.errors import InputError
+from tests.tiny_handwriting import TEXTS, write_corpus
 
 TRAINING = ["trainset", "testset_t", "testset_f"]
 

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from tests.tiny_handwriting import ALPHABET, NORMALISER, POINTS_PER_CHARACTER, write_corpus, write_model
 
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpus_lines import CorpusLines
@@ -12,6 +11,7 @@ from rnngen.errors import InputError
 from rnngen.handwriting_model import HandwritingModel, fitting_scale
 from rnngen.handwriting_sampling import sample
 from rnngen.strokes import Ink, transformed
+from tests.tiny_handwriting import ALPHABET, NORMALISER, POINTS_PER_CHARACTER, write_corpus, write_model
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,172 @@
+"""`rnngen write` from the command line, with an untrained model."""
+
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from rnngen import cli
+from rnngen.corpora.alphabet import Alphabet
+from rnngen.drawing import write_drawing
+from rnngen.ink_files import read_ink
+from rnngen.page import placed
+from rnngen.strokes import bounds
+from tests.tiny_handwriting import write_corpus, write_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("models") / "synthesis")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "hw.parquet")
+
+
+@pytest.fixture
+def rnngen(monkeypatch, capsys, tmp_path):
+    """Run a command line in an empty folder; (exit status, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["rnngen", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        return exit_.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+def test_every_format_from_one_writing(rnngen, model, tmp_path):
+    files = [f"note{suffix}" for suffix in (".svg", ".png", ".pdf", ".gif", ".json")]
+    outputs = [argument for file in files for argument in ("-o", file)]
+    status, out, err = rnngen("write", "hello\nunder the sun", "--model", model, "--seed", 5, "--json", *outputs)
+    assert status == 0, err
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(files)
+    summary = json.loads(out)
+    assert summary["files"] == files
+    assert [(line["text"], line["seed"], line["bias"]) for line in summary["lines"]] == [
+        ("hello", 5, 0.75),
+        ("under the sun", 6, 0.75),
+    ]
+    value = json.loads((tmp_path / "note.json").read_text())
+    assert value["lines"] == summary["lines"] and len(value["strokes_per_line"]) == 2
+    drawn = read_ink(tmp_path / "note.svg").strokes
+    assert len(drawn) == sum(value["strokes_per_line"]) == len(value["strokes"])
+
+
+def test_the_same_seed_draws_the_same_file_another_seed_another(rnngen, model, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert rnngen("write", "hello", "--model", model, "--seed", seed, "-o", f"{name}.svg")[0] == 0
+    a, b, c = ((tmp_path / f"{name}.svg").read_text() for name in "abc")
+    assert a == b != c
+
+
+def test_text_is_wrapped_and_may_come_from_standard_input(rnngen, model, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("under the sun\nhello\n"))
+    status, out, _ = rnngen("write", "-", "--model", model, "--width", 9, "--json", "-o", "a.svg")
+    assert status == 0
+    assert [line["text"] for line in json.loads(out)["lines"]] == ["under the", "sun", "hello"]
+
+
+def test_the_size_on_the_page(rnngen, model, tmp_path):
+    for size in (2, 4):
+        rnngen("write", "hello", "--model", model, "--size", size, "--smooth", 1, "-o", f"{size}.svg")
+    small, large = (np.array(bounds(read_ink(tmp_path / f"{size}.svg").strokes)) for size in (2, 4))
+    np.testing.assert_allclose(large[2:] - large[:2], 2 * (small[2:] - small[:2]), atol=0.01)
+
+
+def test_smoothing_defaults_to_what_the_model_leaves_out(rnngen, model, tmp_path):
+    rnngen("write", "hello", "--model", model, "--smooth", 1, "-o", "plain.svg")
+    rnngen("write", "hello", "--model", model, "-o", "smooth.svg")
+    plain, smooth = (read_ink(tmp_path / f"{name}.svg").strokes for name in ("plain", "smooth"))
+    for one, two in zip(plain, smooth, strict=True):
+        assert len(two) == (2 * len(one) - 1 if len(one) > 2 else len(one))
+
+
+def test_animation(rnngen, model, tmp_path):
+    assert rnngen("write", "hello", "--model", model, "--animate", "-o", "a.svg", "-o", "a.png")[0] == 0
+    assert "<animate" in (tmp_path / "a.svg").read_text()
+
+
+def test_a_style_from_the_corpus(rnngen, model, corpus, tmp_path):
+    arguments = ("write", "hello", "--model", model, "--seed", 3)
+    assert rnngen(*arguments, "-o", "plain.svg")[0] == 0
+    styled = (*arguments, "--style", "a00-001z-01", "--corpus", corpus, "--json", "-o", "styled.svg")
+    status, out, err = rnngen(*styled)
+    assert status == 0, err
+    assert json.loads(out)["lines"][0]["style"] == "a00-001z-01"
+    assert (tmp_path / "plain.svg").read_text() != (tmp_path / "styled.svg").read_text()
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".json"])
+def test_a_style_from_ones_own_strokes(rnngen, model, tmp_path, suffix):
+    random = np.random.default_rng(0)
+    mine = tmp_path / f"mine{suffix}"
+    write_drawing(mine, placed([[np.cumsum(random.normal(size=(15, 2)), axis=0) for _ in range(4)]]))
+    style = ("--style-strokes", mine.name, "--style-text", "under")
+    for further in ((), ("--style-as-recorded",)):
+        status, _, err = rnngen("write", "hello", "--model", model, *style, *further, "-o", "a.svg")
+        assert status == 0, err
+
+
+def test_a_line_that_is_cut_says_so(rnngen, model):
+    status, out, err = rnngen("write", "hello", "--model", model, "--steps", 4, "--json", "-o", "a.svg")
+    assert status == 0
+    assert "warning: 'hello' did not end within 4 points and was cut" in err
+    assert json.loads(out)["lines"][0]["stopped"] == "cap"
+
+
+def test_replacing_unknown_characters(rnngen, model, tmp_path):
+    arguments = ("write", "héllo", "--model", model, "-o", "a.svg")
+    status, _, err = rnngen(*arguments)
+    assert (status, list(tmp_path.iterdir())) == (1, [])
+    assert err.startswith("error: 'é' (U+00E9) outside the model's alphabet of 16 symbols ' abcdehilnorstuw'")
+    assert rnngen(*arguments, "--replace-unknown")[0] == 0
+
+
+def test_the_alphabets_class_is_used_only_when_asked_for(rnngen, tmp_path):
+    model = write_model(tmp_path / "model", alphabet=Alphabet(("<non-letter>", *"abc "), "<non-letter>"))
+    assert rnngen("write", "a1", "--model", model, "-o", "a.svg")[0] == 1
+    assert rnngen("write", "a1", "--model", model, "--replace-unknown", "-o", "a.svg")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--model", "nowhere", "-o", "a.svg"), "nowhere: no config.json in it"),
+        (("-o", "a.bmp"), "a.bmp: unknown picture format '.bmp'"),
+        (("--style", "a00-001z-01", "-o", "a.svg"), "--corpus must name the Parquet file"),
+        (("--style", "x", "--corpus", "none.parquet", "-o", "a.svg"), "none.parquet: not a handwriting corpus"),
+        (("--style-strokes", "me.svg", "-o", "a.svg"), "--style-text must say"),
+        (("--style-strokes", "me.svg", "--style-text", "me", "-o", "a.svg"), "me.svg: no such file"),
+        (("--style", "x", "--style-strokes", "me.svg", "-o", "a.svg"), "two styles"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(rnngen, model, tmp_path, arguments, message):
+    status, out, err = rnngen("write", "hello", "--model", model, *arguments)
+    assert status == 1 and out == "" and list(tmp_path.iterdir()) == []
+    assert err.startswith("error: ") and err.count("\n") == 1 and message in err
+
+
+def test_no_text(rnngen, model):
+    assert rnngen("write", " \n ", "--model", model, "-o", "a.svg")[2] == "error: there is no text to write\n"
+
+
+def test_a_prediction_network_writes_no_text(rnngen, tmp_path):
+    model = write_model(tmp_path / "model", "prediction")
+    status, _, err = rnngen("write", "hello", "--model", model, "-o", "a.svg")
+    assert status == 1 and "give a synthesis network" in err
+
+
+@pytest.mark.parametrize("arguments", [("write", "a"), ("write", "a", "--bias", "-1"), ("unknown",), ()])
+def test_bad_usage(rnngen, arguments):
+    assert rnngen(*arguments)[0] == 2
+
+
+def test_help_shows_examples(rnngen):
+    status, out, _ = rnngen("write", "--help")
+    assert status == 0 and 'rnngen write "watch" --animate -o watch.svg\n' in out
