@@ -37,7 +37,8 @@ SENTENCE_END = re.compile(r"(?<=[.?!])[\"”')]*\s+(?=[\"“(]?[A-Z0-9])")
 ABBREVIATED = re.compile(
     r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|St|Jr|Sr|Prof|Gen|Col|Sgt|Lt|Rev|Hon|vs|etc|cf|ca|No|Vol|pp|Fig|approx|e\.g|i\.e|U\.S)\.)$"
 )
-WORD = re.compile(r"[a-z]+(?:[-'][a-z]+)*|\d+(?:[.,]\d+)*|[$%&]")
+CLITIC = re.compile(r"(?<=[a-z])(n't|'(?:s|re|ve|ll|d|m))\b")
+WORD = re.compile(r"n't\b|'(?:s|re|ve|ll|d|m)\b|(?:[a-z]\.){2,}|[a-z]+(?:[-'&][a-z]+)*|\d+(?:[.,]\d+)*|[$%&]")
 TYPOGRAPHIC = str.maketrans({"–": "-", "—": " ", "’": "'", "‘": "'"})
 TREEBANK_FILES = {"train": "ptb.train.txt", "validation": "ptb.valid.txt", "test": "ptb.test.txt"}
 
@@ -121,8 +122,9 @@ def treebank_sentences(paragraphs: Iterable[str]) -> Iterator[list[str]]:
 
     1. Cut paragraphs into sentences.
     2. Lower case; dashes and typographic apostrophes to ASCII.
-    3. Words are runs of a to z with inner hyphens and apostrophes, $, % and &. Digits with inner points and commas are
-       the word N. Everything else separates words and is left out.
+    3. Words are runs of a to z with inner hyphens, apostrophes and &; 's, n't and the like, cut off as in the treebank;
+       abbreviations such as e.g.; and $, % and &. Digits with inner points and commas are the word N. Everything else
+       separates words and is left out.
     4. A sentence with a letter outside a to z is left out whole, as is one of fewer than SHORTEST_SENTENCE words.
     """
     for paragraph in paragraphs:
@@ -130,7 +132,7 @@ def treebank_sentences(paragraphs: Iterable[str]) -> Iterator[list[str]]:
             lowered = sentence.lower()
             if any(c.isalpha() and not "a" <= c <= "z" for c in lowered):
                 continue
-            words = ["N" if word[0].isdigit() else word for word in WORD.findall(lowered)]
+            words = ["N" if word[0].isdigit() else word for word in WORD.findall(CLITIC.sub(r" \1", lowered))]
             if len(words) >= SHORTEST_SENTENCE:
                 yield words
 
