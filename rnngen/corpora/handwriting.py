@@ -244,8 +244,9 @@ def load_handwriting(
     try:
         times = [] if sampling_interval is None else ["t"]
         table = pq.read_table(path, columns=["line", "form", "split", "text", "x", "y", "stroke_len", *times])
-    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
-        raise InputError(f"{path}: no corpus of handwriting ({error}); make it with pipeline.parse_iamondb") from error
+    except (pa.ArrowInvalid, FileNotFoundError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: no corpus of handwriting ({reason}); make it with pipeline.parse_iamondb") from error
     names, forms, texts = (table[name].to_pylist() for name in ("line", "form", "text"))
     role_l = _roles(path, table["split"].to_pylist(), forms, training, validation)
     points = _Points.of(path, table)

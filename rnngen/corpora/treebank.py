@@ -231,8 +231,9 @@ def read_sentences(path: str | Path) -> dict[str, list[str]]:
     try:
         table = pq.read_table(path)
         columns = [table[name].to_pylist() for name in ("split", "sentence")]
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise InputError(f"{path}: no treebank corpus ({error}); make it with pipeline.parse_treebank") from error
+    except (pa.ArrowInvalid, KeyError, FileNotFoundError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: no treebank corpus ({reason}); make it with pipeline.parse_treebank") from error
     rows: dict[str, list[str]] = {split: [] for split in SPLITS}
     for split, sentence in zip(*columns, strict=True):
         if split not in rows:
