@@ -1,5 +1,6 @@
 """From settings and a corpus to the objects of a training or an evaluation."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -15,12 +16,15 @@ from rnngen.bits_per_character import (
     perplexity_from_characters,
     perplexity_of_words,
 )
+from rnngen.corpora.handwriting import HandwritingBatches, load_handwriting
 from rnngen.corpora.text import ChunkBatches, SentenceBatches
 from rnngen.corpora.treebank import END, load_treebank
+from rnngen.corpora.wikipedia import load_wikipedia
 from rnngen.errors import InputError
-from rnngen.objectives import NextSymbol
+from rnngen.objectives import NextPoint, NextPointGivenText, NextSymbol
 from rnngen.prediction_network import PredictionNetwork
 from rnngen.rmsprop import GravesRMSProp
+from rnngen.synthesis_network import SynthesisNetwork
 from rnngen.text_sampling import utf8
 from rnngen.training import Progress, Schedule, not_finite
 from rnngen.weight_noise import WeightNoise
@@ -37,8 +41,6 @@ class TextData:
         self.training = settings["training"]
         options = {key: value for key, value in settings["corpus"].items() if key != "name"}
         if self.unit == "byte":
-            from rnngen.corpora.wikipedia import load_wikipedia
-
             self.source = load_wikipedia(corpus, **options)
             self.reported = "validation"
             self.rule = f"bytes of the dump, {len(self.source.alphabet)} distinct; state reset every "
@@ -124,6 +126,43 @@ class TextData:
         return {"alphabet": self.alphabet.as_json(), "rule": self.rule}
 
 
+class PenData:
+    """A corpus of handwriting as a network sees it."""
+
+    def __init__(self, settings: dict[str, Any], corpus: Path) -> None:
+        self.seed = settings["seed"]
+        self.maximum_points = settings["training"].get("maximum_points")
+        self.source = load_handwriting(corpus, **{k: v for k, v in settings["corpus"].items() if k != "name"})
+        self.unit = "point"
+        every = self.source.normaliser.every
+        self.rule = f"{len(self.source.validation)} validation lines, nats in units of the training lines' deviation "
+        self.rule += f"({', '.join(f'{d:.2f}' for d in self.source.normaliser.deviation)} of the corpus's units)"
+        self.rule += f", every {every} points" if every > 1 else ""
+
+    def batches(self, split: str, batch_size: int, shuffle: bool = False) -> HandwritingBatches:
+        """Batches of `train` or `validation`; the order of the corpus when `batch_size` is 1."""
+        if split not in ("train", "validation"):
+            raise InputError(f"--split {split}: a corpus of handwriting has train and validation")
+        lines = self.source.training if split == "train" else self.source.validation
+        return HandwritingBatches(
+            lines, batch_size, seed=self.seed, shuffle=shuffle, maximum_points=self.maximum_points
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What a model directory has to remember of the corpus."""
+        return {
+            "alphabet": self.source.alphabet.as_json(),
+            "normaliser": self.source.normaliser.as_json(),
+            "rule": self.rule,
+        }
+
+
+def pen_objective(network: nn.Module, settings: dict[str, Any]) -> NextPoint:
+    """The objective of a prediction or synthesis network."""
+    kind = NextPointGivenText if settings["kind"] == "synthesis" else NextPoint
+    return kind(network, settings["training"].get("clip_output"))
+
+
 def leading(batches: Any, symbols: int) -> Any:
     """The first batches, until they hold `symbols` symbols."""
     seen = 0
@@ -166,13 +205,27 @@ class Assembly:
             "generator": torch.Generator().manual_seed(settings["seed"]),
         }
         if settings["kind"] == "text":
-            self.data = TextData(settings, corpus)
+            self.data: Any = TextData(settings, corpus)
             symbols = self.data.symbols
             self.network: nn.Module = PredictionNetwork(symbols, output_size=symbols, symbols=True, **common)
             self.objective: Any = NextSymbol(self.network)
             self.unit = self.data.unit
         else:
-            raise InputError(f"kind {settings['kind']}: handwriting is wired in its own module")
+            self.data = PenData(settings, corpus)
+            mixtures = network["mixtures"]
+            if settings["kind"] == "prediction":
+                self.network = PredictionNetwork(3, output_size=6 * mixtures + 1, **common)
+            else:
+                at_pace = network.get("window_bias", "none") == "points-per-character"
+                self.network = SynthesisNetwork(
+                    alphabet_size=len(self.data.source.alphabet),
+                    window_components=network["window_components"],
+                    mixtures=mixtures,
+                    window_bias=-math.log(self.data.source.points_per_character) if at_pace else None,
+                    **common,
+                )
+            self.objective = pen_objective(self.network, settings)
+            self.unit = self.data.unit
         self.network.to(self.device)
         batch = training["batch_size"]
         self.training_batches: Any = OnDevice(self.data.batches("train", batch, shuffle=True), self.device)
@@ -224,7 +277,7 @@ class Assembly:
         if self.noise is not None:
             self.noise.load_state_dict(tensors["noise"])
         self.generator.set_state(tensors["generator"])
-        if tensors["carried"] is None:
+        if tensors["carried"] is None:  # sentences and lines of handwriting carry nothing
             return None
         return [tuple(tensor.to(self.device) for tensor in layer) for layer in tensors["carried"]]
 

@@ -87,7 +87,8 @@ def main(
                 bar.update()
             elif kind == "best":
                 save_network(assembly.network, best)
-            elif kind == "validation":
+                continue
+            else:
                 bar.validation(value)
                 write_log(progress, state_folder / "log.parquet")
             now = time.perf_counter()
