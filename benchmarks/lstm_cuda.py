@@ -27,8 +27,8 @@ from rnngen.artifacts import machine, write_json
 from rnngen.errors import InputError
 from rnngen.peephole_lstm import PeepholeLSTM
 from rnngen.prediction_network import PredictionNetwork
+from rnngen.recorded_loops import LOOPS
 from rnngen.softmax import cross_entropy
-from rnngen.wavefront import LOOPS
 
 CLIP = 1.0
 CHECKED_STEPS = 20

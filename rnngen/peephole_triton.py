@@ -39,12 +39,13 @@ def clamp(x, bound):
 @triton.jit(do_not_specialize=["diagonal", "lowest", "steps", "batch"])
 def gates_forward(
     g_ltbg, r_lbg, c_ltbh, s_dbsh, out_ltbh, bias_lg, peepholes_l3h, lengths_b, diagonal, lowest, steps, batch,
-    H: tl.constexpr, SLABS: tl.constexpr, LOWER: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+    H: tl.constexpr, ROW: tl.constexpr, LOWER: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Pre-activations → activations, in place; c_t; h_t into the slabs of the next diagonal.
 
-    `r_lbg` holds the recurrent products of this diagonal. c has one step more than g, the state before the first. With
-    WIDE, h also goes to `out_ltbh` unrounded. Grid: (blocks of batch × H, layers of the diagonal from `lowest` up).
+    `r_lbg` holds the recurrent products of this diagonal. c has one step more than g, the state before the first. A row
+    of slabs is ROW numbers long. With WIDE, h also goes to `out_ltbh` unrounded. Grid: (blocks of batch × H, layers of
+    the diagonal from `lowest` up).
     """
     layer = lowest + tl.program_id(1)
     t = diagonal - layer
@@ -79,7 +80,7 @@ def gates_forward(
     tl.store(g + 2 * H, tl.where(running, z, 0).to(stored), mask=inside)
     tl.store(g + 3 * H, tl.where(running, o, 0).to(stored), mask=inside)
     tl.store(c_before + batch * H, tl.where(running, c, 0), mask=inside)
-    s = s_dbsh + (diagonal + 1).to(tl.int64) * (batch * SLABS * H) + b * (SLABS * H) + (layer + LOWER) * H + j
+    s = s_dbsh + (diagonal + 1).to(tl.int64) * (batch * ROW) + b * ROW + (layer + LOWER) * H + j
     tl.store(s, h.to(stored), mask=inside)
     if WIDE:
         tl.store(out_ltbh + (layer * steps + t).to(tl.int64) * (batch * H) + at, h, mask=inside)
@@ -89,13 +90,13 @@ def gates_forward(
 def gates_backward(
     g_ltbg, r_lbk, c_ltbh, d_out_ltbh, d_c_lbh, d_last_h_lbh, d_last_c_lbh, peepholes_l3h, lengths_b, clip,
     diagonal, lowest, steps, batch,
-    H: tl.constexpr, LAYERS: tl.constexpr, LOWER: tl.constexpr, BLOCK: tl.constexpr,
+    H: tl.constexpr, ROW: tl.constexpr, LAYERS: tl.constexpr, LOWER: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Activations → clipped derivatives of the pre-activations, in place; d_c: of c_t → of c_{t−1}.
 
-    `r_lbk` holds the products of the diagonal after this one: for layer l the derivative by h of the layer below
-    (columns 0 … H − 1, if LOWER) and by its own h one step before. The derivatives by a sequence's last state enter at
-    its last step. `clip` is a tensor of one element.
+    `r_lbk` holds the products of the diagonal after this one, in rows of ROW numbers: for layer l the derivative by h
+    of the layer below (columns 0 … H − 1, if LOWER) and then by its own h one step before. The derivatives by a
+    sequence's last state enter at its last step. `clip` is a tensor of one element.
     """
     layer = lowest + tl.program_id(1)
     t = diagonal - layer
@@ -107,10 +108,9 @@ def gates_backward(
     inner = inside & (t + 1 < length)
     last = inside & (t + 1 == length)
 
-    K: tl.constexpr = (1 + LOWER) * H
     step = (layer * steps + t).to(tl.int64)
     g = g_ltbg + step * (batch * 4 * H) + b * (4 * H) + j
-    r = r_lbk + layer.to(tl.int64) * (batch * K) + b * K + j
+    r = r_lbk + layer.to(tl.int64) * (batch * ROW) + b * ROW + j
     c_before = c_ltbh + (step + layer) * (batch * H) + at  # c has one step more a layer
     state = layer.to(tl.int64) * (batch * H) + at
     peepholes = peepholes_l3h + layer * (3 * H) + j
@@ -128,7 +128,7 @@ def gates_backward(
     d_h += tl.load(r + LOWER * H, mask=inner, other=0).to(real)
     if LOWER:
         above = running & (layer + 1 + 0 * j < LAYERS)
-        d_h += tl.load(r + batch * K, mask=above, other=0).to(real)
+        d_h += tl.load(r + batch * ROW, mask=above, other=0).to(real)
     d_h += tl.load(d_last_h_lbh + state, mask=last, other=0)
     d_c = tl.load(d_c_lbh + state, mask=inner, other=0) + tl.load(d_last_c_lbh + state, mask=last, other=0)
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rnngen.fused_bptt import WORKSPACES, CompiledGates, EagerGates, Packing, Steps, compiled_gates
-from rnngen.peephole_lstm import Weights
+from rnngen.peephole_lstm import Weights, require_triton
 from rnngen.products import fastest_float32, repeated
 from rnngen.soft_window import WindowState, WindowTrace, WindowWeights, window_layer
 
@@ -251,12 +251,22 @@ def compiled_window_layer(weights: Weights, *arguments) -> tuple[Tensor, Tensor,
     return fused_window_layer(weights, *arguments, gates=compiled_gates(weights.bias_g))
 
 
+def triton_window_layer(*arguments) -> tuple[Tensor, Tensor, WindowState, WindowTrace]:
+    """Triton kernels, the time loop recorded in a CUDA graph: `rnngen.window_loop`, imported when first used."""
+    require_triton()
+    from rnngen.window_loop import triton_window_layer
+
+    return triton_window_layer(*arguments)
+
+
 WINDOW_LAYERS = {"reference": window_layer, "fused": fused_window_layer, "compiled": compiled_window_layer}
-"""Back end → function with the signature of `window_layer`."""
+"""Back end that runs on any device → function with the signature of `window_layer`."""
 
 
 def window_layer_named(backend: str, device: torch.device):
     """The window layer for a back end of `rnngen.peephole_lstm`; one that has none of its own uses the fused one."""
     if backend == "auto" and device.type == "cpu":
         backend = "compiled"
+    if backend == "triton":
+        return triton_window_layer
     return WINDOW_LAYERS.get(backend, fused_window_layer)

@@ -5,16 +5,12 @@ stack of L layers over T steps is T + L − 1 steps of L layers side by side ins
 one batched product (`torch.bmm`, cuBLAS) and one Triton launch each (`rnngen.peephole_triton`). A single layer is a
 stack of one. What does not depend on the recurrence is one product for all steps, before or after the loop.
 
-On CUDA the loop is recorded once into a CUDA graph for every shape and replayed, which takes the launches off the
-processor's hands. A graph fixes its buffers, so each shape has a `Loop` of its own with buffers for everything that the
-loop reads and writes; T is rounded up to a few values (`bucket`) so that there are few. Inside a caller's own
-recording (`torch.cuda.graph` around a whole training step) the launches join that graph.
+The loops are recorded and replayed as CUDA graphs (`rnngen.recorded_loops`).
 
-Shapes: as in `rnngen.peephole_triton`; i inputs, u steps of the bucket.
+Shapes: as in `rnngen.peephole_triton`; i inputs.
 """
 
 import math
-import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,10 +22,9 @@ from torch.autograd.function import once_differentiable
 from rnngen.errors import InputError
 from rnngen.peephole_lstm import State, Weights
 from rnngen.peephole_triton import gates_backward, gates_forward, gather_rows, sums_backward
+from rnngen.recorded_loops import LOOPS, RecordedLoop, aligned, bucket
 
 BLOCK = 512
-ALIGNED = 16
-"""Sizes of products are rounded up to this: cuBLAS wants rows of 16 bytes for the matrix units."""
 WIDEST_BATCH = 256
 """Above, a layer's own products fill the card and a stack gains nothing over its layers one after the other."""
 ONE_HOT_SYMBOLS = 1024
@@ -50,22 +45,12 @@ class Shape(NamedTuple):
     """torch's setting for products in float32 on a GPU, "tf32" for the matrix units' shorter operands."""
 
 
-def bucket(steps: int) -> int:
-    """`steps` rounded up to one of sixteen values an octave: at most 1/16 more, or 3."""
-    grain = max(4, 1 << max(0, steps.bit_length() - 5))
-    return -(-steps // grain) * grain
-
-
-def aligned(size: int) -> int:
-    return -(-size // ALIGNED) * ALIGNED
-
-
-class Loop:
+class Loop(RecordedLoop):
     """Buffers of one shape and the two loops over them; everything but the time steps happens outside."""
 
     def __init__(self, shape: Shape):
+        super().__init__(shape)
         layers, steps, batch, cells, dtype, operands, device, _ = shape
-        self.shape = shape
         self.lower = int(layers > 1)
         self.h = h = aligned(cells)
 
@@ -87,23 +72,16 @@ class Loop:
         self.d_last_h_lbh, self.d_last_c_lbh, self.d_c_lbh = zeros(3, layers, batch, h).unbind(0)
         self.r_lbg = zeros(layers, batch, 4 * h, dtype=operands)
         self.r_lbk = zeros(layers, batch, (1 + self.lower) * h, dtype=operands)
-        self.graphs: dict[str, torch.cuda.CUDAGraph] = {}
+        self.overwritten = [self.g_ltbg]
 
-    @property
-    def bytes(self) -> int:
-        return sum(x.numel() * x.element_size() for x in vars(self).values() if isinstance(x, Tensor))
+    def inputs(self) -> Tensor:
+        """(L, T·B, K), a view of the slabs: what each layer multiplies with its recurrent weights at each step.
 
-    def inputs(self, layer: int) -> Tensor:
-        """(T·B, K): what layer `layer` multiplies with its recurrent weights at each step, a view of the slabs."""
-        return self._slabs(layer, 1)[0]
-
-    def _slabs(self, layer: int, layers: int) -> Tensor:
-        """(layers, T·B, K) from `layer` up; one layer higher is one diagonal later and one slab further."""
-        (_, steps, batch, *_), (width, h) = self.shape, self.s_dbsh.shape[2:]
+        One layer higher is one diagonal later and one slab further.
+        """
+        (layers, steps, batch, *_), (width, h) = self.shape, self.s_dbsh.shape[2:]
         row = width * h
-        return self.s_dbsh.as_strided(
-            (layers, steps * batch, (1 + self.lower) * h), (batch * row + h, row, 1), layer * (batch * row + h)
-        )
+        return self.s_dbsh.as_strided((layers, steps * batch, (1 + self.lower) * h), (batch * row + h, row, 1))
 
     def h_after(self, layer: int) -> Tensor:
         """(T, B, H) of layer `layer` as stored for the products."""
@@ -111,7 +89,7 @@ class Loop:
 
     def weight_gradients(self) -> Tensor:
         """(L, 4H, K) from the derivatives that the loop left in the gates."""
-        return torch.bmm(self.g_ltbg.flatten(1, 2).transpose(1, 2), self._slabs(0, self.shape.layers))
+        return torch.bmm(self.g_ltbg.flatten(1, 2).transpose(1, 2), self.inputs())
 
     def sums(self) -> Tensor:
         """(L, 7, H): derivatives of the bias, then of the peepholes."""
@@ -129,7 +107,7 @@ class Loop:
         lowest = max(0, d - self.shape.steps + 1)
         return lowest, min(self.shape.layers - 1, d) - lowest + 1
 
-    def _forward(self) -> None:
+    def forward(self) -> None:
         layers, steps, batch, *_ = self.shape
         width, h = self.s_dbsh.shape[2:]
         for d in range(steps + layers - 1):
@@ -142,17 +120,17 @@ class Loop:
             gates_forward[(triton.cdiv(batch * h, BLOCK), active)](
                 self.g_ltbg, self.r_lbg, self.c_ltbh, self.s_dbsh, self.out_ltbh if self.wide else self.c_ltbh,
                 self.bias_lg, self.peepholes_l3h, self.lengths_b, d, lowest, steps, batch,
-                H=h, SLABS=width, LOWER=self.lower, WIDE=self.wide, BLOCK=BLOCK,
+                H=h, ROW=width * h, LOWER=self.lower, WIDE=self.wide, BLOCK=BLOCK,
             )  # fmt: skip
 
-    def _backward(self) -> None:
+    def backward(self) -> None:
         layers, steps, batch, *_ = self.shape
         for d in reversed(range(steps + layers - 1)):
             lowest, active = self._diagonal(d)
             gates_backward[(triton.cdiv(batch * self.h, BLOCK), active)](
                 self.g_ltbg, self.r_lbk, self.c_ltbh, self.d_out_ltbh, self.d_c_lbh, self.d_last_h_lbh,
                 self.d_last_c_lbh, self.peepholes_l3h, self.lengths_b, self.clip, d, lowest, steps, batch,
-                H=self.h, LAYERS=layers, LOWER=self.lower, BLOCK=BLOCK,
+                H=self.h, ROW=(1 + self.lower) * self.h, LAYERS=layers, LOWER=self.lower, BLOCK=BLOCK,
             )  # fmt: skip
             here = slice(lowest, lowest + active)
             d_gates = self.g_ltbg.as_strided(
@@ -161,73 +139,6 @@ class Loop:
                 (lowest * steps + d - lowest) * batch * 4 * self.h,
             )
             torch.bmm(d_gates, self.weight_lgk[here], out=self.r_lbk[here])
-
-    def run(self, name: str) -> None:
-        """The loop `name`, "forward" or "backward", over the buffers as they stand."""
-        loop = self._forward if name == "forward" else self._backward
-        if not LOOPS.graphs or self.shape.device.type != "cuda" or torch.cuda.is_current_stream_capturing():
-            loop()
-            return
-        if name not in self.graphs:
-            kept = self.g_ltbg.clone()  # of what a loop reads from outside it overwrites the gates alone
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                loop()  # compiles the kernels and lets cuBLAS choose, neither of which can be recorded
-            torch.cuda.current_stream().wait_stream(side)
-            self.graphs[name] = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graphs[name]):
-                loop()
-            self.g_ltbg.copy_(kept)
-        self.graphs[name].replay()
-
-
-class Loops:
-    """Loops kept between calls, most recently used last.
-
-    Those not in use take up to `limit` bytes (None: a quarter of the card's memory). A forward pass takes one and the
-    backward pass gives it back, so two layers of one shape have a loop each. With `graphs` False nothing is recorded:
-    the launches are made one by one.
-    """
-
-    def __init__(self, limit: int | None = None, graphs: bool = True):
-        self.limit, self.graphs = limit, graphs
-        self._free: list[Loop] = []
-        self._lock = threading.Lock()
-
-    def take(self, shape: Shape) -> Loop:
-        if _recording(shape.device):
-            return Loop(shape)  # belongs to the caller's graph, whose memory no one else may use
-        with self._lock:
-            for n in reversed(range(len(self._free))):
-                if self._free[n].shape == shape:
-                    return self._free.pop(n)
-        return Loop(shape)
-
-    def give_back(self, loop: Loop) -> None:
-        device = loop.shape.device
-        if _recording(device):
-            return
-        limit = self.limit
-        if limit is None:
-            memory = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else 1 << 30
-            limit = memory // 4
-        with self._lock:
-            self._free.append(loop)
-            while len(self._free) > 1 and sum(kept.bytes for kept in self._free) > limit:
-                self._free.pop(0)
-
-    def clear(self) -> None:
-        """Forget all loops that are not in use."""
-        with self._lock:
-            self._free.clear()
-
-
-LOOPS = Loops()
-
-
-def _recording(device: torch.device) -> bool:
-    return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
 
 class Stack(torch.autograd.Function):
@@ -243,7 +154,9 @@ class Stack(torch.autograd.Function):
         steps = len(symbols_tb) if symbols_tb is not None else len(first.dense[0])
         dtype, device = first.bias.dtype, first.bias.device
         fp32_precision = torch.backends.cuda.matmul.fp32_precision
-        loop = LOOPS.take(Shape(len(layers), bucket(steps), batch, cells, dtype, operands, device, fp32_precision))
+        loop = LOOPS.take(
+            Loop, Shape(len(layers), bucket(steps), batch, cells, dtype, operands, device, fp32_precision)
+        )
         lower, h, rows = loop.lower, loop.h, steps * batch
 
         loop.clip.fill_(clip)
@@ -269,7 +182,7 @@ class Stack(torch.autograd.Function):
             g_ng = loop.g_ltbg[n, :steps].view(rows, 4 * h)
             x_ni = weight_gi = None
             if layer.dense:
-                x_ni, weight_gi = _side_by_side(layer, outside_tb1, h, operands)
+                x_ni, weight_gi = side_by_side(layer.dense, layer.weights, outside_tb1, h, operands)
                 torch.mm(x_ni, weight_gi.t(), out=g_ng)
             if layer.rows is not None:
                 gather_rows[(rows, triton.cdiv(4 * h, BLOCK))](
@@ -376,18 +289,20 @@ def _unflatten(flat: Sequence[Tensor | None], sizes: Sequence[Sequence[int]]) ->
     return layers
 
 
-def _side_by_side(layer: _Layer, outside_tb1: Tensor | None, h: int, operands: torch.dtype) -> tuple[Tensor, Tensor]:
+def side_by_side(
+    dense: Sequence[Tensor], weights: Sequence[Tensor], outside_tb1: Tensor | None, h: int, operands: torch.dtype
+) -> tuple[Tensor, Tensor]:
     """A layer's dense inputs (N, I) and their weights (4H, I), in the operands' type, I and H rounded up with zeros."""
-    cells = layer.h_bh.shape[1]
-    sizes = [x.shape[2] for x in layer.dense]
+    cells = len(weights[0]) // 4
+    sizes = [x.shape[2] for x in dense]
     total = sum(sizes)
-    steps, batch = layer.dense[0].shape[:2]
-    x_tbi = layer.bias.new_empty(steps, batch, aligned(total), dtype=operands)
+    steps, batch = dense[0].shape[:2]
+    x_tbi = dense[0].new_empty(steps, batch, aligned(total), dtype=operands)
     x_tbi[:, :, total:] = 0
-    weight_4hi = layer.bias.new_zeros(4, h, aligned(total), dtype=operands)
-    for part, x in zip(x_tbi[:, :, :total].split(sizes, 2), layer.dense, strict=True):
+    weight_4hi = weights[0].new_zeros(4, h, aligned(total), dtype=operands)
+    for part, x in zip(x_tbi[:, :, :total].split(sizes, 2), dense, strict=True):
         part.copy_(x)
-    for part, weight in zip(weight_4hi[:, :cells, :total].split(sizes, 2), layer.weights, strict=True):
+    for part, weight in zip(weight_4hi[:, :cells, :total].split(sizes, 2), weights, strict=True):
         part.copy_(weight.reshape(4, cells, -1))
     if outside_tb1 is not None:
         x_tbi.masked_fill_(outside_tb1, 0)  # the derivatives there are 0, and 0 · NaN is NaN
@@ -418,13 +333,7 @@ def stack(
     which is not listed in `dense`. The other arguments are as in `rnngen.peephole_lstm.reference`.
     """
     bias = weights[0].bias_g
-    if bias.device.type != "cuda" and not interpreted():
-        raise InputError(
-            "back end 'triton': its kernels run on a CUDA device, and the weights are on "
-            f"{bias.device}; use backend='auto', or set TRITON_INTERPRET=1 to try it slowly on a CPU"
-        )
-    if bias.dtype not in (torch.float32, torch.float64):
-        raise InputError(f"back end 'triton': expected parameters in float32 or float64, got {bias.dtype}")
+    require_kernels(bias)
     flat: list[Tensor | None] = []
     for n, (layer, inputs, state) in enumerate(zip(weights, dense, states, strict=True)):
         own = layer.dense_gi[: len(inputs)]
@@ -441,9 +350,15 @@ def stack(
     return hidden, list(zip(last_h.unbind(0), last_c.unbind(0), strict=True))
 
 
-def interpreted() -> bool:
-    """Whether Triton's kernels are interpreted on the CPU."""
-    return not isinstance(gates_forward, triton.JITFunction)
+def require_kernels(bias: Tensor) -> None:
+    """InputError if Triton's kernels cannot run where the weights are, or in their type."""
+    if bias.device.type != "cuda" and isinstance(gates_forward, triton.JITFunction):
+        raise InputError(
+            "back end 'triton': its kernels run on a CUDA device, and the weights are on "
+            f"{bias.device}; use backend='auto', or set TRITON_INTERPRET=1 to try it slowly on a CPU"
+        )
+    if bias.dtype not in (torch.float32, torch.float64):
+        raise InputError(f"back end 'triton': expected parameters in float32 or float64, got {bias.dtype}")
 
 
 def triton_layer(weights, symbols_tb, dense, state, lengths_b, clip, precision) -> tuple[Tensor, State]:

@@ -167,7 +167,7 @@ def test_bfloat16_rounds_products_only():
 
 @runs_kernels
 def test_buffers_are_used_again_and_results_are_the_callers_own():
-    from rnngen.wavefront import LOOPS
+    from rnngen.recorded_loops import LOOPS
 
     LOOPS.clear()
     _, layer = pair(torch.float32, **CASES["dense"])
@@ -196,7 +196,8 @@ def test_buffers_are_used_again_and_results_are_the_callers_own():
 
 @runs_kernels
 def test_unused_buffers_are_bounded():
-    from rnngen.wavefront import Loop, Loops, Shape
+    from rnngen.recorded_loops import Loops
+    from rnngen.wavefront import Loop, Shape
 
     shapes = [Shape(1, 8, b, 4, torch.float32, torch.float32, torch.device(DEVICE), "ieee") for b in (1, 2, 3)]
     loops = [Loop(shape) for shape in shapes]
@@ -204,8 +205,8 @@ def test_unused_buffers_are_bounded():
     for loop in loops:
         pool.give_back(loop)
     assert pool._free == loops[1:]
-    assert pool.take(shapes[1]) is loops[1]
-    assert pool.take(shapes[0]) is not loops[0]
+    assert pool.take(Loop, shapes[1]) is loops[1]
+    assert pool.take(Loop, shapes[0]) is not loops[0]
 
 
 NETWORKS = {
@@ -215,9 +216,17 @@ NETWORKS = {
 
 
 @runs_kernels
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("lengths", [None, [3, 9]])
-@pytest.mark.parametrize("case", NETWORKS)
+@pytest.mark.parametrize(
+    ("case", "lengths", "dtype"),
+    [
+        ("handwriting", None, torch.float64),
+        ("handwriting", [3, 9], torch.float64),
+        ("handwriting", [3, 9], torch.float32),
+        ("text", None, torch.float64),
+        ("text", [3, 9], torch.float64),
+        ("text", None, torch.float32),
+    ],
+)
 def test_wavefront_equals_the_reference(case, lengths, dtype):
     options = NETWORKS[case]
     found = {}
@@ -249,10 +258,102 @@ def test_wavefront_equals_the_reference(case, lengths, dtype):
             assert relative(a, b) < TOLERANCES[dtype], (group, number)
 
 
+TEXT_LENGTHS = [2, 5, 1]
+
+
+def synthesis_results(backend, dtype, lengths, soiled=False):
+    """Outputs, states, trace and gradients of a synthesis network with the same weights at every call."""
+    from rnngen.synthesis_network import SynthesisNetwork, SynthesisState
+
+    options = dict(cells=5, layers=2, alphabet_size=4, window_components=3, mixtures=1, clip=0.05, init_range=0.5)
+    generator = torch.Generator().manual_seed(1)
+    network = SynthesisNetwork(**options, backend=backend, generator=generator)
+    network = network.to(DEVICE, dtype)
+
+    def random(*shape):
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(DEVICE, dtype)
+
+    cells = network.layers[0].cells
+    x = random(7, 3, 3)
+    text_bu = torch.randint(4, (3, 5), generator=generator).to(DEVICE)
+    text_lengths_b = torch.tensor(TEXT_LENGTHS, device=DEVICE)
+    state = [random(3, size).requires_grad_() for size in [cells] * 4 + [4, 3]]
+    lengths_b = None if lengths is None else torch.tensor(lengths, device=DEVICE)
+    if soiled:
+        for b in range(3):
+            x[lengths[b] :, b] = float("nan")
+            text_bu[b, TEXT_LENGTHS[b] :] = 99
+    x.requires_grad_()
+    traces = []
+
+    def run():
+        before = SynthesisState([tuple(state[n : n + 2]) for n in (0, 2)], *state[4:])
+        y_tbo, after, trace = network(x, text_bu, text_lengths_b, before, lengths_b)
+        if lengths_b is not None:
+            outside_tb1 = (torch.arange(len(x), device=DEVICE)[:, None] >= lengths_b).unsqueeze(2)
+            y_tbo = y_tbo.masked_fill(outside_tb1, 0)
+            trace = [value.masked_fill(outside_tb1, 0) for value in trace]
+        traces.extend(trace)
+        return [y_tbo, *(tensor for layer in after.layers for tensor in layer), after.window_bv, after.kappa_bk]
+
+    outputs, gradients = results(run, network, [x, *state], 2.0)
+    assert not any(value.requires_grad for value in traces)
+    return outputs + traces, gradients
+
+
+@runs_kernels
+@pytest.mark.parametrize(
+    ("lengths", "dtype"), [(None, torch.float64), ([3, 7, 1], torch.float64), ([3, 7, 1], torch.float32)]
+)
+def test_window_equals_the_reference(lengths, dtype):
+    wanted = synthesis_results("reference", dtype, lengths)
+    found = synthesis_results("triton", dtype, lengths)
+    for group in (0, 1):
+        for number, (a, b) in enumerate(zip(found[group], wanted[group], strict=True)):
+            assert relative(a, b) < TOLERANCES[dtype], (group, number)
+
+
+@runs_kernels
+def test_window_larger_than_a_block():
+    """More cells, positions, components and characters than the kernels take at a time."""
+    from rnngen.soft_window import WindowState, WindowWeights, window_layer
+    from rnngen.window_loop import triton_window_layer
+
+    generator = torch.Generator().manual_seed(4)
+    cells, characters, components, positions = 130, 40, 17, 45
+
+    def random(*shape, scale=0.1):
+        values = scale * torch.randn(shape, generator=generator, dtype=torch.float64)
+        return values.to(DEVICE).requires_grad_()
+
+    layer = PeepholeLSTM(cells, [3, characters], init_range=0.1).to(DEVICE, torch.float64)
+    to_window = WindowWeights(random(3 * components, cells), random(3 * components))
+    x_tbi = random(3, 2, 3, scale=1.0)
+    text_bu = torch.randint(characters, (2, positions), generator=generator).to(DEVICE)
+    text_lengths_b = torch.tensor([positions, 33], device=DEVICE)
+    state = WindowState(random(2, cells), random(2, cells), random(2, characters), random(2, components))
+    found = []
+    for run in (window_layer, triton_window_layer):
+        arguments = (x_tbi, text_bu, text_lengths_b, state, None, 0.5, "float32")
+        h_tbh, w_tbv, last, trace = run(layer.weights(), to_window, *arguments)
+        loss = (h_tbh.sin().sum() + w_tbv.cos().sum() + sum(value.square().sum() for value in last)) * 3
+        wanted = [*layer.parameters(), *to_window, x_tbi, *state]
+        found.append([h_tbh, w_tbv, *last, *trace, *torch.autograd.grad(loss, wanted)])
+    assert all(relative(b, a) < 1e-11 for a, b in zip(*found, strict=True))
+
+
+@runs_kernels
+def test_padding_of_lines_and_texts_is_never_read():
+    clean = synthesis_results("triton", torch.float32, [3, 7, 1])
+    soiled = synthesis_results("triton", torch.float32, [3, 7, 1], soiled=True)
+    for group in (0, 1):
+        assert all(torch.equal(a, b) for a, b in zip(clean[group], soiled[group], strict=True))
+
+
 @runs_kernels
 @pytest.mark.parametrize("steps", [1, 2, 8, 9, 100, 101, 640, 1900])
 def test_buckets_waste_little(steps):
-    from rnngen.wavefront import bucket
+    from rnngen.recorded_loops import bucket
 
     assert steps <= bucket(steps) <= steps + max(3, steps / 16)
     assert bucket(bucket(steps)) == bucket(steps)
@@ -276,7 +377,7 @@ def test_without_the_package_the_back_end_says_so(monkeypatch):
 @needs_cuda
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_graphs_replay_what_the_launches_compute(precision):
-    from rnngen.wavefront import LOOPS
+    from rnngen.recorded_loops import LOOPS
 
     torch.manual_seed(0)
     network = PredictionNetwork(3, 400, 3, 121, clip=1.0, backend="triton", precision=precision).cuda()
