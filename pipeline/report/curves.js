@@ -26,7 +26,7 @@ export function startCurves(root, curves) {
       points: { size: 5 },
       value: (_, value) => (value === null ? "–" : value.toFixed(3)),
     });
-    const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line") }, ticks: { stroke: colour("--line") } };
+    const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
     plot = new uPlot(
       {
         width: Math.max(240, chart.clientWidth),

@@ -28,7 +28,7 @@ export function startGallery(root, groups, writer) {
   };
   let chosen = false;
   for (const group of groups) {
-    const heading = Object.assign(document.createElement("h4"), { textContent: group.title });
+    const heading = Object.assign(document.createElement("h3"), { textContent: group.title });
     list.append(heading);
     for (const embedded of group.lines) {
       const line = { ...embeddedLine(embedded), readable: group.readable };
@@ -49,7 +49,7 @@ export function startBiasSlider(root, embedded) {
   const lines = embedded.map(embeddedLine);
   const biases = [...new Set(lines.map((line) => line.bias))].sort((a, b) => a - b);
   const stage = new PenStage(root.querySelector(".bias-stage"), null, { label: "Lines at the chosen bias", attention: false });
-  const slider = root.querySelector("input[type=range]"), output = root.querySelector("output");
+  const slider = root.querySelector(".field input"), output = root.querySelector(".field output");
   slider.max = biases.length - 1;
   const show = (play) => {
     const bias = biases[Number(slider.value)];
