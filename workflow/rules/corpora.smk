@@ -8,6 +8,7 @@ DATA = config["data"]
 WIKIPEDIA = config["corpora"]["wikipedia"]
 TREEBANK = config["corpora"]["treebank"]
 HANDWRITING = config["corpora"]["handwriting"]
+HELD_OUT = workflow.source_path("../held_out_texts.txt")
 FETCHED = {str(path_of(name, DATA)): name for name, s in sources().items() if s.kind != "registration"}
 
 
@@ -104,12 +105,15 @@ if HANDWRITING["folder"] is None:
 
     rule generate_handwriting:
         input:
-            f"{RESULTS}/corpora/wikipedia.parquet",
+            text=f"{RESULTS}/corpora/wikipedia.parquet",
+            # words of no generated line, so that the networks can be asked to write what they have never seen
+            held_out=HELD_OUT,
         output:
             directory(f"{RESULTS}/raw/handwriting"),
         params:
             lines=HANDWRITING["lines"],
             writers=HANDWRITING["writers"],
+            variety=HANDWRITING["variety"],
             shortest=HANDWRITING["characters"][0],
             longest=HANDWRITING["characters"][1],
             seed=config["seed"],
@@ -123,8 +127,8 @@ if HANDWRITING["folder"] is None:
         resources:
             mem_mb=1000,
         shell:
-            "python -m pipeline.generate_handwriting --text {input} --lines {params.lines} --writers {params.writers}"
-            " --shortest {params.shortest} --longest {params.longest} --seed {params.seed}"
+            "python -m pipeline.generate_handwriting --text {input.text} --held-out {input.held_out} --lines {params.lines}"
+            " --writers {params.writers} --variety {params.variety} --shortest {params.shortest} --longest {params.longest} --seed {params.seed}"
             " --output {output} > {log} 2>&1"
 
 

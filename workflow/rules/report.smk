@@ -76,6 +76,8 @@ rule make_report:
         models=[f"{model(name, row)}/config.json" for name in EXPERIMENTS for row in rows(name)],
         samples=[f"{RESULTS}/samples/{name}/{rows(name)[-1]}.txt" for name in TEXT],
         baselines=[f"{RESULTS}/evaluations/{name}/compressors.json" for name in TEXT],
+        figures=figures(),
+        legibility=[f"{RESULTS}/evaluations/legibility.json"] * bool(PEN),
         biases=[f"{RESULTS}/samples/biases.parquet" for name in SYNTHESIS[:1]],
         styles=[f"{RESULTS}/corpora/handwriting.parquet" for name in SYNTHESIS[:1]],
     output:

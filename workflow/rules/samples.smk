@@ -28,3 +28,115 @@ rule sample_text:
         "python -m pipeline.sample_text --model {params.folder} --corpus {input.corpus} --symbols {params.symbols}"
         " --temperature {params.temperature} --prime {params.prime:q} --seed {params.seed}"
         " --output {output.sample} --extract {output.extract} > {log} 2>&1"
+
+
+def writer(kind):
+    """The model that writes the figures of a kind of network: the last row of its last experiment, as in the paper."""
+    experiment = [name for name in PEN if EXPERIMENTS[name]["kind"] == kind][-1]
+    return experiment, rows(experiment)[-1]
+
+
+KIND_OF_FIGURE = {"fig10": "prediction", "fig11": "prediction"}
+
+
+def writer_of(wildcards):
+    return model(*writer(KIND_OF_FIGURE.get(wildcards.figure, "synthesis")))
+
+
+rule sample_handwriting:
+    input:
+        corpus=f"{RESULTS}/corpora/handwriting.parquet",
+        weights=lambda w: f"{writer_of(w)}/weights.safetensors",
+        description=lambda w: f"{writer_of(w)}/config.json",
+    output:
+        f"{RESULTS}/samples/handwriting/{{figure}}.parquet",
+    params:
+        folder=writer_of,
+        number=lambda w: w.figure.removeprefix("fig"),
+        finish=config["samples"]["handwriting"]["finish_stroke"],
+        seed=config["seed"],
+    wildcard_constraints:
+        figure="fig(11|15|16|17|18|19|20|21)",
+    log:
+        f"{RESULTS}/logs/sample_handwriting/{{figure}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/sample_handwriting/{{figure}}.tsv"
+    message:
+        "write the lines of figure {params.number}"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    shell:
+        "python -m pipeline.sample_handwriting --model {params.folder} --corpus {input.corpus} --figure {params.number}"
+        " --finish-stroke {params.finish} --seed {params.seed} --output {output} > {log} 2>&1"
+
+
+use rule sample_handwriting as sample_held_out_texts with:
+    input:
+        corpus=f"{RESULTS}/corpora/handwriting.parquet",
+        weights=lambda w: f"{model(*writer('synthesis'))}/weights.safetensors",
+        description=lambda w: f"{model(*writer('synthesis'))}/config.json",
+    output:
+        f"{RESULTS}/samples/handwriting/held_out.parquet",
+    params:
+        folder=lambda w: model(*writer("synthesis")),
+        number=lambda w: "15 --samples 1"
+        + "".join(f" --bias {bias}" for bias in config["samples"]["handwriting"]["legibility_biases"])
+        + "".join(f" --text '{text}'" for text in Path(HELD_OUT).read_text(encoding="utf-8").splitlines()),
+        finish=config["samples"]["handwriting"]["finish_stroke"],
+        seed=config["seed"],
+    log:
+        f"{RESULTS}/logs/sample_handwriting/held_out.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/sample_handwriting/held_out.tsv"
+    message:
+        "write texts whose words no training line holds"
+
+
+rule measure_legibility:
+    input:
+        corpus=f"{RESULTS}/corpora/handwriting.parquet",
+        samples=f"{RESULTS}/samples/handwriting/held_out.parquet",
+    output:
+        f"{RESULTS}/evaluations/legibility.json",
+    params:
+        every=HANDWRITING["every"],
+        updates=config["samples"]["handwriting"]["reader_updates"],
+        seed=config["seed"],
+    log:
+        f"{RESULTS}/logs/measure_legibility.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/measure_legibility.tsv"
+    message:
+        "read the samples with a network trained on the corpus's other lines"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    shell:
+        "python -m pipeline.measure_legibility --corpus {input.corpus} --samples {input.samples} --every {params.every}"
+        " --updates {params.updates} --seed {params.seed} --output {output} > {log} 2>&1"
+
+
+rule trace_handwriting:
+    input:
+        corpus=f"{RESULTS}/corpora/handwriting.parquet",
+        weights=lambda w: f"{model(*writer(w.kind))}/weights.safetensors",
+        description=lambda w: f"{model(*writer(w.kind))}/config.json",
+    output:
+        f"{RESULTS}/samples/handwriting/trace.{{kind}}.parquet",
+    params:
+        folder=lambda w: model(*writer(w.kind)),
+    wildcard_constraints:
+        kind="prediction|synthesis",
+    log:
+        f"{RESULTS}/logs/trace_handwriting/{{kind}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/trace_handwriting/{{kind}}.tsv"
+    message:
+        "follow a {wildcards.kind} network along a real line"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    shell:
+        "python -m pipeline.trace_handwriting --model {params.folder} --corpus {input.corpus} --output {output}"
+        " > {log} 2>&1"
