@@ -91,13 +91,13 @@ class Loops:
 
     def take(self, kind: type[RecordedLoop], shape: Hashable) -> Any:
         """A loop of this kind and shape that nobody else uses."""
-        if recording(shape.device):
-            return kind(shape)  # belongs to the caller's graph, whose memory no one else may use
-        with self._lock:
-            for n in reversed(range(len(self._free))):
-                if type(self._free[n]) is kind and self._free[n].shape == shape:
-                    return self._free.pop(n)
-        return kind(shape)
+        if not recording(shape.device):  # a loop in the caller's graph belongs to it: nobody else may use its memory
+            with self._lock:
+                for n in reversed(range(len(self._free))):
+                    if type(self._free[n]) is kind and self._free[n].shape == shape:
+                        return self._free.pop(n)
+        with torch.inference_mode(False):  # a buffer made in inference mode could never be written outside it again
+            return kind(shape)
 
     def give_back(self, loop: RecordedLoop) -> None:
         """The caller is done with a loop and with what its buffers hold."""

@@ -188,6 +188,12 @@ def test_buffers_are_used_again_and_results_are_the_callers_own():
     with torch.no_grad():
         assert torch.equal(layer(None, [x])[0], kept)
     assert len(LOOPS._free) == 2
+    with torch.inference_mode():
+        assert torch.equal(layer(None, [x])[0], kept)
+    LOOPS.clear()
+    with torch.inference_mode():  # buffers made while evaluating serve training
+        layer(None, [x])
+    layer(None, [x])[0].sum().backward()
     with pytest.raises(RuntimeError, match="second backward pass"):
         loss = layer(None, [x])[0].sum()
         loss.backward(retain_graph=True)
