@@ -9,7 +9,6 @@ worst of them, b being the same function in float64 over the first steps. Peak m
 backward, adds to a fresh process that holds weights, inputs and the derivative of the output.
 """
 
-import ctypes
 import multiprocessing
 import os
 import platform
@@ -28,7 +27,7 @@ from rnngen.artifacts import machine
 from rnngen.errors import InputError
 from rnngen.fused_bptt import compiled_gates
 from rnngen.peephole_lstm import PeepholeLSTM
-from rnngen.products import onednn_float32_is_exact
+from rnngen.products import keep_large_blocks, onednn_float32_is_exact
 from rnngen.synthesis_network import SynthesisNetwork
 
 CLIP = 10.0
@@ -41,6 +40,7 @@ LAYERS = {  # name → back end, precision
     "compiled bf16": ("compiled", "bfloat16"),
 }
 PEERS = {"nn.LSTM": False, "nn.LSTM bf16": True}  # under autocast to bfloat16 or not
+NAMES = [*PEERS, *LAYERS]
 
 
 def layer_pass(name: str, cells: int, x_tbi: Tensor, head_tbh: Tensor, dtype=torch.float32) -> Callable[[], list]:
@@ -111,6 +111,14 @@ def error(found: list[Tensor], expected: list[Tensor]) -> float:
     return max(((a.double() - b).norm() / b.norm()).item() for a, b in zip(found, expected, strict=True))
 
 
+def checked(make: Callable[[str, torch.dtype], Callable[[], list[Tensor]]]) -> dict[str, float]:
+    """The error of every variant."""
+    exact = {name: make(name, torch.float64)() for name in ("nn.LSTM", "naive loop")}
+    return {
+        name: error(make(name, torch.float32)(), exact["nn.LSTM" if name in PEERS else "naive loop"]) for name in NAMES
+    }
+
+
 def times(passes: dict[str, Callable[[], list]], rounds: int) -> dict[str, list[float]]:
     """Seconds of each pass in each round, the passes in turn, after two rounds to warm up."""
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
@@ -152,10 +160,41 @@ def _status(field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
+def measure_layer(cells: int, batch: int, steps: int, rounds: int) -> None:
+    x_tbi, head_tbh = torch.randn(steps, batch, cells), torch.randn(steps, batch, cells)
+    few = x_tbi[:CHECKED_STEPS], head_tbh[:CHECKED_STEPS]
+    errors = checked(lambda name, dtype: layer_pass(name, cells, *few, dtype=dtype))
+    passes = {name: layer_pass(name, cells, x_tbi, head_tbh) for name in NAMES}
+    # forward product and both of backward, of inputs and recurrence, 2 FLOP a weight
+    gigaflop = 3 * 2 * steps * batch * 2 * cells * 4 * cells / 1e9
+    report(f"one layer, H = I = {cells}, B = {batch}, T = {steps}", times(passes, rounds), errors, gigaflop)
+
+
+def measure_synthesis(batch: int, steps: int, rounds: int) -> None:
+    errors = checked(lambda name, dtype: synthesis_pass(name, CHECKED_STEPS, batch, dtype=dtype))
+    passes = {name: synthesis_pass(name, steps, batch) for name in NAMES}
+    heading = f"synthesis network, 3 × 400, window, B = {batch}, T = {steps}; nn.LSTM: three layers, no window"
+    report(heading, times(passes, rounds), errors, None)
+
+
+def measure_memory(cells: int, batch: int, steps: int, threads: int) -> None:
+    print(
+        f"\npeak memory of one layer, H = I = {cells}, B = {batch}, T = {steps}\n{'':16s}{'MiB':>8s}{'÷ nn.LSTM':>11s}"
+    )
+    found: dict[str, float] = {}
+    for name in NAMES:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            found[name] = pool.apply(peak_mebibytes, (name, cells, steps, batch, threads))
+        print(f"{name:16s}{found[name]:8.0f}{found[name] / found['nn.LSTM']:11.2f}", flush=True)
+
+
 def main(
     quick: Annotated[bool, typer.Option(help="One small size, few rounds: to see that it runs.")] = False,
     device: Annotated[str, typer.Option(help="Only cpu; on a GPU run benchmarks.lstm_cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(help="Threads of torch; more than one is measured by the wall clock.")] = 1,
+    part: Annotated[str, typer.Option(help="layer, synthesis, memory or all.")] = "all",
+    cells: Annotated[list[int], typer.Option(help="Sizes of the layer.")] = [400, 700, 1000],  # noqa: B006
+    batch: Annotated[list[int], typer.Option(help="Sequences at once.")] = [32, 64, 128],  # noqa: B006
     rounds: Annotated[int, typer.Option(help="Rounds of which a figure is the median.")] = 7,
     tuned_allocator: Annotated[bool, typer.Option(help="Let glibc keep large blocks, on both sides.")] = False,
 ) -> None:
@@ -164,9 +203,7 @@ def main(
         raise InputError(f"device {device!r}: this measures the CPU; `python -m benchmarks.lstm_cuda` measures a GPU")
     torch.set_num_threads(threads)
     if tuned_allocator:
-        glibc = ctypes.CDLL(None)
-        glibc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
-        glibc.mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD
+        keep_large_blocks()
     compiler = "yes" if compiled_gates(torch.zeros(1)) is not None else "no: compiled is fused here"
     print(
         f"{machine()}, torch {torch.__version__}, Python {platform.python_version()}, {threads} thread(s); "
@@ -174,43 +211,17 @@ def main(
         f"compiler: {compiler}; float32 products by {'oneDNN' if onednn_float32_is_exact() else 'MKL'}; "
         f"AMX: {'yes' if torch.cpu._is_amx_tile_supported() else 'no'}"
     )
-    sizes = [(64, 8)] if quick else [(cells, batch) for cells in (400, 700, 1000) for batch in (32, 64, 128)]
-    rounds = min(rounds, 3) if quick else rounds
-    names = [*PEERS, *LAYERS]
-    for cells, batch in sizes:
-        steps = 12 if quick else max(25, 128_000 // (cells * batch) * 10)
-        x_tbi, head_tbh = torch.randn(steps, batch, cells), torch.randn(steps, batch, cells)
-        errors = {}
-        for name in names:
-            few = x_tbi[:CHECKED_STEPS], head_tbh[:CHECKED_STEPS]
-            exact = "nn.LSTM" if name in PEERS else "naive loop"
-            expected = layer_pass(exact, cells, *few, dtype=torch.float64)()
-            errors[name] = error(layer_pass(name, cells, *few)(), expected)
-        passes = {name: layer_pass(name, cells, x_tbi, head_tbh) for name in names}
-        # forward product and both of backward, of inputs and recurrence, 2 FLOP a weight
-        gigaflop = 3 * 2 * steps * batch * 2 * cells * 4 * cells / 1e9
-        report(f"one layer, H = I = {cells}, B = {batch}, T = {steps}", times(passes, rounds), errors, gigaflop)
-
-    for batch in (4,) if quick else (32, 64):
-        steps = 6 if quick else 50
-        errors = {}
-        for name in names:
-            exact = "nn.LSTM" if name in PEERS else "naive loop"
-            expected = synthesis_pass(exact, CHECKED_STEPS, batch, dtype=torch.float64)()
-            errors[name] = error(synthesis_pass(name, CHECKED_STEPS, batch)(), expected)
-        passes = {name: synthesis_pass(name, steps, batch) for name in names}
-        heading = f"synthesis network, 3 × 400, window, B = {batch}, T = {steps}; nn.LSTM: three layers, no window"
-        report(heading, times(passes, rounds), errors, None)
-
-    cells, batch, steps = (64, 8, 12) if quick else (400, 64, 100)
-    print(
-        f"\npeak memory of one layer, H = I = {cells}, B = {batch}, T = {steps}\n{'':16s}{'MiB':>8s}{'÷ nn.LSTM':>11s}"
-    )
-    found: dict[str, float] = {}
-    for name in names:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            found[name] = pool.apply(peak_mebibytes, (name, cells, steps, batch, threads))
-        print(f"{name:16s}{found[name]:8.0f}{found[name] / found['nn.LSTM']:11.2f}", flush=True)
+    if quick:
+        cells, batch, rounds = [64], [4], min(rounds, 3)
+    if part in ("layer", "all"):
+        for size in cells:
+            for sequences in batch:
+                measure_layer(size, sequences, 12 if quick else max(25, 128_000 // (size * sequences) * 10), rounds)
+    if part in ("synthesis", "all"):
+        for sequences in batch:
+            measure_synthesis(sequences, 6 if quick else max(25, 3_200 // sequences), rounds)
+    if part in ("memory", "all"):
+        measure_memory(*(64, 8, 12) if quick else (400, 64, 100), threads)
 
 
 if __name__ == "__main__":
