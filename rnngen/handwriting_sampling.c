@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { LANES = 16, ROWS = 8, GROUP = 4, OUTS1 = 8, OUTS = 4, MAX_LAYERS = 16, MAX_MIXTURES = 256 };
+enum { LANES = 16, ROWS = 32, GROUP = 4, OUTS1 = 8, OUTS = 4, MAX_LAYERS = 16, MAX_MIXTURES = 256 };
 typedef float vec __attribute__((vector_size(4 * LANES)));
 
 typedef struct {
@@ -65,6 +65,7 @@ static inline int padded(int n) { return (n + LANES - 1) / LANES * LANES; }
 static __attribute__((noinline)) void add_lanes(const vec *sum, const float *bias, float *out) {
     for (int o = 0; o < OUTS; ++o) {
         float total = bias[o];
+#pragma omp simd reduction(+ : total)
         for (int l = 0; l < LANES; ++l) total += sum[o][l];
         out[o] = total;
     }

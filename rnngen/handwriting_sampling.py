@@ -19,13 +19,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rnngen.compiled import library as compiled_library
 from rnngen.errors import InputError
 from rnngen.mixture_density import Mixture, components
+from rnngen.peephole_lstm import Weights, reference
 from rnngen.philox import uniforms
-from rnngen.prediction_network import PredictionNetwork
-from rnngen.soft_window import phi
+from rnngen.prediction_network import PredictionNetwork, output_layer
+from rnngen.soft_window import WindowState, WindowTrace, WindowWeights, phi, window_layer
 from rnngen.synthesis_network import SynthesisNetwork
 
 Network = PredictionNetwork | SynthesisNetwork
@@ -98,6 +100,8 @@ def sample(
     _check(network, requests)
     if backend not in ("auto", "compiled", "torch"):
         raise InputError(f"unknown back end {backend!r}: expected auto, compiled or torch")
+    if not requests:
+        return []
     library = None if backend == "torch" else _library(network, required=backend == "compiled")
     progress = progress or (lambda lines: None)
     if library is None:
@@ -176,6 +180,7 @@ def _sample_torch(
     dtype, device = parameter.dtype, parameter.device
     lines, steps = len(requests), max((request.limit for request in requests), default=0)
     text = isinstance(network, SynthesisNetwork)
+    text_bu = lengths_b = None
     bias_b = torch.tensor([request.bias for request in requests], dtype=dtype, device=device)
     noise_tb4 = torch.from_numpy(np.stack([uniforms(request.seed, steps) for request in requests], 1)).to(device, dtype)
     if text:
@@ -186,67 +191,106 @@ def _sample_torch(
         text_bu, lengths_b = text_bu.to(device), lengths_b.to(device)
 
     x_b3 = torch.zeros(lines, 3, dtype=dtype, device=device)
-    state = None
-    points: list[list[np.ndarray]] = [[] for _ in requests]
-    phis: list[list[np.ndarray]] = [[] for _ in requests]
-    kappas: list[list[np.ndarray]] = [[] for _ in requests]
-    outputs: list[list[np.ndarray]] = [[] for _ in requests]
-    fired: list[int | None] = [None] * lines
-    stopped: list[str | None] = [None if request.limit else "cap" for request in requests]
+    state = _zero_state(network, x_b3)
+    limits = np.array([request.limit for request in requests])
+    primes = np.array([request.prime_steps for request in requests])
+    prime_tb3 = torch.zeros(int(primes.max(initial=0)), lines, 3, dtype=dtype, device=device)
+    for b, request in enumerate(requests):
+        if request.prime_t3 is not None:
+            prime_tb3[: request.prime_steps, b] = torch.from_numpy(np.asarray(request.prime_t3)).to(prime_tb3)
+    primed_b = torch.from_numpy(primes)[:, None].to(device)
+    positions = None if lengths_b is None else torch.arange(text_bu.shape[1] + 1, device=device)
+    trail: list[tuple[Tensor, ...]] = []  # of every step: ŷ if kept, φ, κ
+    points: list[Tensor] = []
+    fired, ended = np.full(lines, -1), np.full(lines, -1)  # step; −1: not yet
+    pen_up = np.zeros(lines, bool)
     for t in range(steps):
-        if text:
-            y_tbo, state, window = network(x_b3[None], text_bu, lengths_b, state)
+        y_bo, state, window = _step(network, x_b3, state, text_bu, lengths_b)
+        phi_bu, running = None, (ended < 0) & (t < limits)
+        if window is not None:
             phi_bu = phi(*(values_tbk[0] for values_tbk in window), text_bu.shape[1] + 1)
-            kappa_bk = window.kappa_tbk[0]
-        else:
-            y_tbo, state = network(x_b3[None], state)
-        x_b3 = Mixture(y_tbo[0], bias_b).place(noise_tb4[t])
-        for b, request in enumerate(requests):
-            if stopped[b] is not None:
-                continue
-            if keep_outputs:
-                outputs[b].append(y_tbo[0, b].cpu().numpy())
-            if text:
-                phis[b].append(phi_bu[b, : len(request.symbols_u) + 1].cpu().numpy())
-                kappas[b].append(kappa_bk[b].cpu().numpy())
-                if t >= request.prime_steps:
-                    if fired[b] is None and stops(phis[b][-1]):
-                        fired[b] = t
-                    pen_up = t > 0 and points[b][-1][2] > 0.5
-                    if fired[b] is not None and (pen_up or t - fired[b] >= finish_stroke):
-                        stopped[b] = "rule"
-                        progress(1)
-                        continue
-            if t < request.prime_steps:
-                x_b3[b] = torch.from_numpy(np.asarray(request.prime_t3[t])).to(x_b3)
-            points[b].append(x_b3[b].cpu().numpy().astype(np.float32))
-            if len(points[b]) == request.limit:
-                stopped[b] = "cap"
-                progress(1)
-        if None not in stopped:
+            past_b = phi_bu.gather(1, lengths_b[:, None])  # φ(t, U + 1)
+            most_b = phi_bu.masked_fill(positions >= lengths_b[:, None], 0).amax(1, keepdim=True)
+            rule = (past_b > most_b)[:, 0].cpu().numpy()  # `stops` of every row
+            fired = np.where(running & rule & (t >= primes) & (fired < 0), t, fired)
+            ends = running & (fired >= 0) & (pen_up | (t - fired >= finish_stroke))
+            ended = np.where(ends, t, ended)
+            progress(int(ends.sum()))
+        trail.append((y_bo if keep_outputs else None, phi_bu, None if window is None else window.kappa_tbk[0]))
+        x_b3 = Mixture(y_bo, bias_b).place(noise_tb4[t])
+        if t < len(prime_tb3):
+            x_b3 = torch.where(t < primed_b, prime_tb3[t], x_b3)
+        points.append(x_b3)
+        pen_up = (x_b3[:, 2] > 0.5).cpu().numpy()
+        running &= ended < 0
+        progress(int((running & (t + 1 == limits)).sum()))
+        if not (running & (t + 1 < limits)).any():
             break
     result = []
+    offsets_tb3 = torch.stack(points).cpu().numpy().astype(np.float32) if points else np.zeros((0, lines, 3))
+    outputs_sbo, phi_sbu, kappa_sbk = (_stacked(values) for values in zip(*trail, strict=True)) if trail else [None] * 3
     for b, request in enumerate(requests):
-        offsets_t3 = np.array(points[b], np.float32).reshape(-1, 3)
-        _require_finite(b, offsets_t3)
+        length = int(ended[b]) if ended[b] >= 0 else request.limit
+        evaluated = length + int(ended[b] >= 0)
+        _require_finite(b, offsets_tb3[:length, b])
         result.append(
             SampledLine(
-                offsets_t3,
+                offsets_tb3[:length, b].copy(),
                 request.prime_steps,
-                str(stopped[b]),
-                fired[b],
-                np.array(phis[b]) if text else None,
-                np.array(kappas[b]) if text else None,
-                np.array(outputs[b]) if keep_outputs else None,
+                "rule" if ended[b] >= 0 else "cap",
+                int(fired[b]) if fired[b] >= 0 else None,
+                phi_sbu[:evaluated, b, : len(request.symbols_u) + 1].copy() if text else None,
+                kappa_sbk[:evaluated, b].copy() if text else None,
+                outputs_sbo[:evaluated, b].copy() if keep_outputs else None,
             )
         )
     return result
 
 
+def _stacked(values: Sequence[Tensor | None]) -> np.ndarray | None:
+    return None if values[0] is None else torch.stack(list(values)).cpu().numpy()
+
+
+_State = tuple[list[tuple[Tensor, Tensor]], Tensor | None, Tensor | None]  # (h, c) of the layers, w and κ
+
+
+def _zero_state(network: Network, x_b3: Tensor) -> _State:
+    sizes = network.arguments
+    layers = [(x_b3.new_zeros(len(x_b3), sizes["cells"]),) * 2 for _ in network.layers]
+    if not isinstance(network, SynthesisNetwork):
+        return layers, None, None
+    window_bv = x_b3.new_zeros(len(x_b3), sizes["alphabet_size"])
+    return layers, window_bv, x_b3.new_zeros(len(x_b3), sizes["window_components"])
+
+
+def _step(
+    network: Network, x_b3: Tensor, state: _State, text_bu: Tensor | None, lengths_b: Tensor | None
+) -> tuple[Tensor, _State, WindowTrace | None]:
+    """One step by the readable back ends; what the fast ones prepare for a whole sequence would be lost on one step."""
+    layers, window_bv, kappa_bk = state
+    x_1b3, hidden, after, trace = x_b3[None], [], [], None
+    for n, layer in enumerate(network.layers):
+        weights = Weights(None, tuple(layer.weight_dense), layer.weight_recurrent, layer.peepholes, layer.bias)
+        if n == 0 and window_bv is not None:
+            to_window = WindowWeights(network.weight_window, network.bias_window)
+            before = WindowState(*layers[0], window_bv, kappa_bk)
+            h_1bh, _, last, trace = window_layer(
+                weights, to_window, x_1b3, text_bu, lengths_b, before, None, None, layer.precision
+            )
+            pair, window_bv, kappa_bk = (last.h_bh, last.c_bh), last.window_bv, last.kappa_bk
+        else:
+            dense = [x_1b3, *([] if window_bv is None else [window_bv[None]]), *([hidden[-1]] if hidden else [])]
+            h_1bh, pair = reference(weights, None, dense, layers[n], None, None, layer.precision)
+        hidden.append(h_1bh)
+        after.append(pair)
+    y_1bo = output_layer(hidden, network.weight_output, network.bias_output)
+    return y_1bo[0], (after, window_bv, kappa_bk), trace
+
+
 # --- compiled --------------------------------------------------------------------------------------------------------
 
 LANES, OUTS, OUTS1, MAX_LAYERS, MAX_MIXTURES = 16, 4, 8, 16, 256  # as in handwriting_sampling.c
-LINES_A_CALL = 16  # a call cannot be interrupted or report progress; it takes a second or so
+LINES_A_CALL = 64  # a call cannot be interrupted or report progress; it takes a few seconds
 _pointer = ctypes.c_void_p
 
 
