@@ -32,6 +32,7 @@ def main(
         str, typer.Option(help="columnar: fast, with lxml where it must; lxml: the reference.")
     ] = "columnar",
     workers: Annotated[int, typer.Option(min=1, help="Processes that decompress a multistream bzip2 file.")] = 1,
+    raw: Annotated[bool, typer.Option(help="Keep the bytes of every row; training on bytes needs them.")] = True,
     text_limit: Annotated[int, typer.Option(min=1, help="Bytes of the longest revision.")] = TEXT_LIMIT,
 ) -> None:
     """Parse dumps of pages (export schema 0.3 to 0.11, current or full history) into Parquet."""
@@ -45,7 +46,7 @@ def main(
         workers=workers,
         text_limit=text_limit,
     )
-    report = write_wikipedia([path_of(dump, folder) for dump in dumps], output, options)
+    report = write_wikipedia([path_of(dump, folder) for dump in dumps], output, options, raw=raw)
     rows = report["rows"]["revision"]
     print(
         f"{output}: {report['pages']:,} pages, {rows:,} revisions, {report['raw_bytes']:,} bytes, "

@@ -147,6 +147,8 @@ class ColumnReader:
 
         def integers(name: str) -> list[int | None]:
             values = strings(name)
+            if None not in values and b"".join(values).isdigit() and len(min(values)) and max(map(len, values)) <= 18:
+                return list(map(int, values))
             for at, value in enumerate(values):
                 if value is not None and not (value.removeprefix(b"-").isdigit() and len(value) <= 18):
                     wrong[at], values[at] = True, None
@@ -334,13 +336,10 @@ class ColumnReader:
     ) -> list[bool | None]:
         """True where the text has its SHA-1, None where none is given; what differs is left to lxml."""
         equal: list[bool | None] = []
-        for at, (text, *both) in enumerate(zip(texts, claims, elements, strict=True)):
-            given = {claim for claim in both if claim}
-            if not given:
-                equal.append(None)
-                continue
-            digest = int.from_bytes(sha1(text, usedforsecurity=False).digest(), "big")
-            equal.append(True)
-            if any(sha1_number(claim.decode()) != digest for claim in given):
-                wrong[at] = True
+        for at, (text, claim, element) in enumerate(zip(texts, claims, elements, strict=True)):
+            claim = claim or element
+            equal.append(True if claim else None)
+            if claim:
+                digest = int.from_bytes(sha1(text, usedforsecurity=False).digest(), "big")
+                wrong[at] |= sha1_number(claim) != digest or bool(element and element != claim)
         return equal

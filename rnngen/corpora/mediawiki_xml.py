@@ -714,7 +714,7 @@ def has_sha1(text: bytes, claims: list[str]) -> bool:
     return all(sha1_number(claim) == digest for claim in claims)
 
 
-def sha1_number(claim: str) -> int | None:
+def sha1_number(claim: str | bytes) -> int | None:
     """The number that a SHA-1 in a dump stands for; None where it is none."""
     claim = claim.strip()
     if not (claim.isascii() and claim.isalnum() and len(claim) <= 40):

@@ -80,7 +80,7 @@ def load_wikipedia(
     """
     if view not in ("dump", "text"):
         raise InputError(f"view {view!r} of the Wikipedia corpus: there are dump and text")
-    file = open_corpus(corpus)
+    file = open_corpus(corpus, "raw" if view == "dump" else "text")
     size = total_bytes(file, view)
     train, validation = (part_of(part, size) for part in (train_bytes, validation_bytes))
     if train < 1 or validation < 1:
@@ -107,8 +107,8 @@ def load_wikipedia(
     return ByteCorpus(stream, train, distinct_bytes(stream))
 
 
-def open_corpus(corpus: Path) -> pq.ParquetFile:
-    """The Parquet file, if it is one and has the columns of a Wikipedia corpus."""
+def open_corpus(corpus: Path, column: str) -> pq.ParquetFile:
+    """The Parquet file, if it is one and has the provenance and the column that are needed."""
     if not Path(corpus).exists():
         raise InputError(f"{corpus}: no such file; make it with python -m pipeline.parse_wikipedia DUMP… --output FILE")
     try:
@@ -120,8 +120,8 @@ def open_corpus(corpus: Path) -> pq.ParquetFile:
     schema = file.schema_arrow
     if b"rnngen" not in (schema.metadata or {}):
         raise InputError(f"{corpus}: a Parquet file without the provenance of a corpus; make it again")
-    if missing := {"kind", "text", "raw"} - set(schema.names):
-        raise InputError(f"{corpus}: not a Wikipedia corpus, without the columns {', '.join(sorted(missing))}")
+    if column not in schema.names:
+        raise InputError(f"{corpus}: no column {column}; is it a Wikipedia corpus, made without --no-raw?")
     return file
 
 

@@ -18,14 +18,16 @@ from rnngen.errors import InputError
 
 ROW_GROUP_BYTES = 16 << 20  # of `raw`
 DICTIONARY = ["kind", "part", "ns", "restrictions", "model", "format", "other_slots"]
-LARGE = ("text", "raw")  # columns without statistics: the least and the greatest article interest nobody
+LARGE = ("text", "raw")  # long values: without statistics, the least and the greatest article interest nobody
 
 
-def write_wikipedia(dumps: Sequence[str | Path], output: Path, options: Options) -> dict[str, Any]:
+def write_wikipedia(dumps: Sequence[str | Path], output: Path, options: Options, *, raw: bool = True) -> dict[str, Any]:
     """Parse dump files into the Parquet file `output`; its report goes beside it as JSON and Markdown, and is returned.
 
     Two runs on equal input give equal bytes, whatever the input is compressed with and whichever parser reads it.
-    Raises InputError at the first thing that cannot be read (see `Options`); then there is no output.
+    Without `raw` the column of that name is left out, which halves the file; that the rows give the dump back byte for
+    byte is checked all the same. Raises InputError at the first thing that cannot be read (see `Options`), and then
+    writes nothing.
     """
     for dump in dumps:
         if not Path(dump).exists():
@@ -34,19 +36,20 @@ def write_wikipedia(dumps: Sequence[str | Path], output: Path, options: Options)
             raise InputError(f"{dump}: a folder; name the dump files in it")
     findings = Findings()
     counts = Counts()
+    schema = SCHEMA if raw else SCHEMA.remove(SCHEMA.get_field_index("raw"))
     with written_whole(output) as partial:
         with pq.ParquetWriter(
             partial,
-            SCHEMA,
+            schema,
             compression="zstd",
             compression_level=1,
             use_dictionary=DICTIONARY,
-            write_statistics=[name for name in SCHEMA.names if name not in LARGE],
+            write_statistics=[name for name in schema.names if name not in LARGE],
             write_page_checksum=True,
             store_schema=False,  # the types are Parquet's own; so the provenance is schema metadata for every reader
         ) as writer:
             for group in row_groups(counts.counted(read_dumps(dumps, options, findings))):
-                writer.write_table(group, row_group_size=max(len(group), 1))
+                writer.write_table(group.select(schema.names), row_group_size=max(len(group), 1))
             parts = [
                 {"bytes": part.bytes, "sha256": part.sha256, "encoding": part.encoding, "schema": part.schema}
                 for part in findings.parts
@@ -61,7 +64,11 @@ def write_wikipedia(dumps: Sequence[str | Path], output: Path, options: Options)
 
 
 def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Tables of whole rows with ROW_GROUP_BYTES of `raw` or little more, cut at rows only, however the rows arrive."""
+    """Tables of whole rows with ROW_GROUP_BYTES of `raw` or little more, cut at rows only, however the rows arrive.
+
+    A table is valid until the next one is asked for: its long columns lie in memory that is used again.
+    """
+    memory: dict[str, np.ndarray] = {}
     waiting: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:
@@ -70,14 +77,44 @@ def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         start = 0
         while size + int(lengths[start:].sum()) >= ROW_GROUP_BYTES:
             stop = int(np.searchsorted(ends, ROW_GROUP_BYTES)) + 1
-            yield pa.Table.from_batches([*waiting, batch.slice(start, stop - start)]).combine_chunks()
+            yield contiguous([*waiting, batch.slice(start, stop - start)], memory)
             ends = ends - ends[stop - 1]
             waiting, size, start = [], 0, stop
         if start < len(batch):
             waiting.append(batch.slice(start))
             size += int(lengths[start:].sum())
     if waiting:
-        yield pa.Table.from_batches(waiting).combine_chunks()
+        yield contiguous(waiting, memory)
+
+
+def contiguous(batches: list[pa.RecordBatch], memory: dict[str, np.ndarray]) -> pa.Table:
+    """One table of one chunk a column: what Parquet pages hold then depends on the rows alone.
+
+    New memory would cost a page fault every 4 kB of it, so the long columns are copied into `memory`.
+    """
+    columns = []
+    for name in SCHEMA.names:
+        chunks = [batch.column(name) for batch in batches]
+        if name not in LARGE:
+            columns.append(pa.concat_arrays(chunks))
+            continue
+        values = [values_of(chunk) for chunk in chunks]
+        size = sum(map(len, values))
+        if name not in memory or len(memory[name]) < size:
+            memory[name] = np.empty(size + size // 4, np.uint8)
+        at = 0
+        for value in values:
+            memory[name][at : at + len(value)] = np.frombuffer(value, np.uint8)
+            at += len(value)
+        lengths = pc.fill_null(pc.binary_length(pa.chunked_array(chunks)), 0).to_numpy()
+        offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
+        present = None
+        if any(chunk.null_count for chunk in chunks):
+            valid = np.concatenate([chunk.is_valid().to_numpy(zero_copy_only=False) for chunk in chunks])
+            present = pa.py_buffer(np.packbits(valid, bitorder="little"))
+        buffers = [present, pa.py_buffer(offsets), pa.py_buffer(memory[name])]
+        columns.append(pa.Array.from_buffers(SCHEMA.field(name).type, len(lengths), buffers))
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
 class Counts:
