@@ -4,11 +4,11 @@
     python -m pipeline.reproduce_on_gpu --corpus handwriting=iam-ondb.parquet --experiment prediction-3-layer \\
         --seconds 540 --shards /mnt/out --results results/published
 
-Every experiment of the configuration (the paper preset, or --config) is a chain of trainings and their evaluations, run
-in order until --seconds are over; a training that is cut off goes on from its saved state in the next call, on this
-machine or on another one that has the shards. Models and states are kept in --work and, at the end of every call, in at
-most --shard-count files of at most --shard-mib in --shards, of which the first thing of the next call is to put back
-what --work lacks. Finished models go first, then states; what does not fit is named.
+Every experiment of the configuration (the paper preset, or --config) is a chain of trainings and their
+evaluations, run in order until --seconds are over; a training that is cut off goes on from its saved state in the next
+call, on this machine or on another one that has the shards. Models and states are kept in --work and, at the end of
+every call, in at most --shard-count files of at most --shard-mib in --shards; the first thing of the next call is to
+put them back. Finished models go first, then states; what does not fit is named.
 
 --results receives EXPERIMENT/REGULARISATION.json (measures, settings, seed, hardware, commit, times) and the learning
 curve beside it as REGULARISATION.parquet.
@@ -54,10 +54,9 @@ class Job(NamedTuple):
 
 def main(
     corpus: Annotated[list[str] | None, typer.Option(help="NAME=PARQUET, for each corpus there is.")] = None,
-    config: Annotated[
-        list[Path] | None, typer.Option(help="Configuration on top of config.yaml; default paper.")
-    ] = None,
+    config: Annotated[list[Path] | None, typer.Option(help="On top of config.yaml; default the paper preset.")] = None,
     experiment: Annotated[list[str] | None, typer.Option(help="Only these, in this order; default all.")] = None,
+    backend: Annotated[str, typer.Option(help="Back end of the layers: triton, fused or auto.")] = "triton",
     seconds: Annotated[float, typer.Option(help="Time for this call.")] = 540.0,
     work: Annotated[Path, typer.Option(help="Models and resumable states.")] = Path("checkpoints/gpu"),
     shards: Annotated[Path | None, typer.Option(help="Folder of shards, read first and written last.")] = None,
@@ -70,7 +69,7 @@ def main(
     """Run the jobs of the plan until the time is over."""
     deadline = time.monotonic() + seconds - SAFETY
     corpora = parse_corpora(corpus or [])
-    jobs = list_jobs(load_config([ROOT / "config.yaml", *(config or [PAPER])]), experiment)
+    jobs = list_jobs(load_config([ROOT / "config.yaml", *(config or [PAPER])]), experiment, backend)
     if shards is not None:
         restored = join(shards, work)
         print(f"{len(restored)} files put back from {shards}" if restored else f"no shards in {shards}", flush=True)
@@ -102,7 +101,7 @@ def parse_corpora(texts: list[str]) -> dict[str, Path]:
     return corpora
 
 
-def list_jobs(config: dict[str, Any], chosen: list[str] | None) -> list[Job]:
+def list_jobs(config: dict[str, Any], chosen: list[str] | None, backend: str = "triton") -> list[Job]:
     """All trainings, each after the one it starts from."""
     jobs = []
     for name in chosen or config["experiments"]:
@@ -111,6 +110,7 @@ def list_jobs(config: dict[str, Any], chosen: list[str] | None) -> list[Job]:
         entry = config["experiments"][name]
         for regularisation, row in entry["regularisations"].items():
             settings = training_settings(config, name, regularisation)
+            settings["training"]["backend"] = backend
             start = row.get("from")
             jobs.append(Job(name, regularisation, start, entry["corpus"], settings, entry.get("dynamic")))
     return jobs

@@ -126,6 +126,12 @@ def test_bad_corpora_are_named(text):
         driver.parse_corpora([text])
 
 
+def test_the_default_is_the_paper_on_triton():
+    jobs = driver.list_jobs(driver.load_config([driver.ROOT / "config.yaml", driver.PAPER]), None)
+    assert {job.settings["training"]["backend"] for job in jobs} == {"triton"}
+    assert {job.settings["network"]["cells"] for job in jobs} == {1000, 900, 700, 400}
+
+
 def test_unknown_experiments_are_named():
     with pytest.raises(InputError, match="--experiment nothing: expected one of treebank-character"):
         driver.list_jobs(driver.load_config([driver.ROOT / "config.yaml"]), ["nothing"])
