@@ -24,7 +24,7 @@ def main(
     lines, report = parse_iam_ondb(folder, keep_going)
     lines.reverse()
     taken = (lines.pop() for _ in range(len(lines)))  # what is written is no longer held
-    write_lines(output, taken, {"corpus": "iam-ondb", "refused": report["refused_items"]})
+    write_lines(output, taken, {"corpus": report["corpus"], "refused": report["refused_items"]})
     write_quality(output, report)
     by_split = ", ".join(f"{split} {counts['lines']:,}" for split, counts in report["splits"].items())
     unlisted = report["oddities"]["unlisted_lines"]

@@ -325,7 +325,7 @@ def quality(found: Found, lines: list[Line], refusals: Refusals) -> dict[str, An
     unlisted = [line.line for line in lines if line.split is None]
     backwards = [line.line for line in lines if (np.diff(line.recording.t) < 0).any()]
     report: dict[str, Any] = {
-        "corpus": "IAM-OnDB",
+        "corpus": "IAM-OnDB" if official(found) else "handwriting in the files of IAM-OnDB",
         "lines": len(lines),
         "strokes": sum(len(line.recording.stroke_len) for line in lines),
         "points": sum(len(line.recording.x) for line in lines),
