@@ -27,7 +27,7 @@ from rnngen.artifacts import machine
 from rnngen.errors import InputError
 from rnngen.fused_bptt import compiled_gates
 from rnngen.peephole_lstm import PeepholeLSTM
-from rnngen.products import keep_large_blocks, onednn_float32_is_exact
+from rnngen.products import onednn_float32_is_exact
 from rnngen.synthesis_network import SynthesisNetwork
 
 CLIP = 10.0
@@ -196,18 +196,16 @@ def main(
     cells: Annotated[list[int], typer.Option(help="Sizes of the layer.")] = [400, 700, 1000],  # noqa: B006
     batch: Annotated[list[int], typer.Option(help="Sequences at once.")] = [32, 64, 128],  # noqa: B006
     rounds: Annotated[int, typer.Option(help="Rounds of which a figure is the median.")] = 7,
-    tuned_allocator: Annotated[bool, typer.Option(help="Let glibc keep large blocks, on both sides.")] = False,
 ) -> None:
     """Time one layer at several sizes and the synthesis network, and measure the layer's peak memory."""
     if device != "cpu":
         raise InputError(f"device {device!r}: this measures the CPU; `python -m benchmarks.lstm_cuda` measures a GPU")
     torch.set_num_threads(threads)
-    if tuned_allocator:
-        keep_large_blocks()
+    tuned = [f"{name}={value}" for name, value in os.environ.items() if name.startswith(("MALLOC_", "THP_MEM"))]
     compiler = "yes" if compiled_gates(torch.zeros(1)) is not None else "no: compiled is fused here"
     print(
         f"{machine()}, torch {torch.__version__}, Python {platform.python_version()}, {threads} thread(s); "
-        f"allocator {'tuned' if tuned_allocator else 'default'} on both sides; load {os.getloadavg()[0]:.1f}\n"
+        f"allocator {' '.join(tuned) or 'default'}, on both sides; load {os.getloadavg()[0]:.1f}\n"
         f"compiler: {compiler}; float32 products by {'oneDNN' if onednn_float32_is_exact() else 'MKL'}; "
         f"AMX: {'yes' if torch.cpu._is_amx_tile_supported() else 'no'}"
     )

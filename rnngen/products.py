@@ -3,7 +3,6 @@
 Shapes: n rows, i inputs, o outputs.
 """
 
-import ctypes
 import functools
 import threading
 from collections.abc import Callable, Iterator
@@ -74,20 +73,6 @@ def _packed(weight_oi: Tensor, rows: int) -> Tensor | None:
         return torch.ops.mkldnn._reorder_linear_weight(weight_oi.contiguous(), rows)
     except (AttributeError, NotImplementedError, RuntimeError):
         return None
-
-
-def keep_large_blocks() -> bool:
-    """Let glibc keep freed blocks of any size for the whole process, instead of giving the large ones back at once.
-
-    Every fresh large tensor otherwise costs a page fault per 4 KiB. For programs that train: resident memory then stays
-    at its peak. Returns whether the C library has the switch.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return False
-    trim_threshold, mmap_threshold = -1, -3
-    return bool(mallopt(mmap_threshold, 1 << 30) and mallopt(trim_threshold, (1 << 31) - 1))
 
 
 class Workspaces:

@@ -1,7 +1,5 @@
 """Fast products are the same products, and buffers that come back are used again."""
 
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -78,16 +76,3 @@ def test_workspaces_from_several_threads():
     for thread in threads:
         thread.join()
     assert len(seen) == 1200 and all(seen)
-
-
-def test_large_blocks_are_kept_when_asked():
-    """In a process of its own: the switch is the whole process's. A block freed and taken again costs no page faults."""
-    program = (
-        "import resource, torch; from rnngen.products import keep_large_blocks; assert keep_large_blocks()\n"
-        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "torch.ones(1 << 24); before = faults(); torch.ones(1 << 24); print(faults() - before)"
-    )
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    if "AssertionError" in found.stderr:
-        pytest.skip("no mallopt here")
-    assert int(found.stdout) < 1000  # 16,384 pages of 4 KiB otherwise
