@@ -31,7 +31,7 @@ def main(
     parser: Annotated[
         str, typer.Option(help="columnar: fast, with lxml where it must; lxml: the reference.")
     ] = "columnar",
-    workers: Annotated[int, typer.Option(min=1, help="Processes that decompress a multistream bzip2 file.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that decompress a multistream bzip2 file.")] = 1,
     raw: Annotated[bool, typer.Option(help="Keep the bytes of every row; training on bytes needs them.")] = True,
     text_limit: Annotated[int, typer.Option(min=1, help="Bytes of the longest revision.")] = TEXT_LIMIT,
 ) -> None:

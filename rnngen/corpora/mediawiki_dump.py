@@ -84,7 +84,7 @@ class Options:
                       be read on is recorded too, and its rows end there
     sha1_mismatches   so many texts may differ from the checksum beside them (`sha1_ok` is false); one more is an error
     columnar          use the columnar parser where it can read a page exactly
-    workers           processes that decompress a multistream bzip2 file
+    workers           threads that decompress a multistream bzip2 file
     text_limit        bytes; a longer revision is refused
     """
 
