@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +62,20 @@ def provenance(settings: Any, seed: int | None = None, device: str = "cpu", wall
         "command": " ".join(sys.orig_argv[1:]),
         "commit": commit(),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in RECORDED_PACKAGES},
+        "packages": {name: installed_version(name) for name in RECORDED_PACKAGES},
         "device": device,
         "machine": machine(),
         "wall_seconds": wall_seconds,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def installed_version(package: str) -> str | None:
+    """The version of a package; None where it is not installed (a training alone needs no workflow engine)."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def machine() -> str:
