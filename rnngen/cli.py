@@ -10,6 +10,10 @@ import torch
 import typer
 from tqdm import tqdm
 
+from rnngen.commands.compare import compare
+from rnngen.commands.inspect import inspect
+from rnngen.commands.text import text
+from rnngen.commands.watch import watch
 from rnngen.corpus_lines import CorpusLines
 from rnngen.drawing import FORMATS, Pen, check_format, write_drawing
 from rnngen.errors import InputError
@@ -166,6 +170,10 @@ def _prime(
     if as_recorded:
         return writer.prime(ink, text, strokes.name)
     return writer.prime_from_any(ink, text, strokes.name)
+
+
+for command in (text, inspect, compare, watch):
+    app.command()(command)
 
 
 def main() -> None:

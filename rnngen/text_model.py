@@ -1,0 +1,80 @@
+"""A trained text network with what it needs to write: its symbols, and how they become text."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from rnngen.checkpoint import load_network
+from rnngen.corpora.alphabet import Alphabet
+from rnngen.corpora.treebank import END, Treebank
+from rnngen.errors import InputError
+from rnngen.text_sampling import sample_symbols, utf8
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """Network and alphabet; `unit` is character, word or byte; `about` is the whole config.json."""
+
+    network: nn.Module
+    alphabet: Alphabet
+    unit: str
+    about: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "cpu") -> "TextModel":
+        """The model of a directory with weights.safetensors and config.json."""
+        folder = Path(folder)
+        about = read_config(folder)
+        if about.get("kind") != "text":
+            raise InputError(f"{folder}: a model of {about.get('kind', 'another kind')}, not of text; see rnngen write")
+        network = load_network(folder / "weights.safetensors", device=device)
+        return cls(network, Alphabet.from_json(about["alphabet"]), about["provenance"]["settings"]["unit"], about)
+
+    def encode(self, text: str) -> list[int]:
+        """The symbols of a text; InputError names what the alphabet lacks."""
+        if self.unit == "byte":
+            codes = {byte_of_name(name): code for code, name in enumerate(self.alphabet.symbols)}
+            strange = sorted({byte for byte in text.encode() if byte not in codes})
+            if strange:
+                raise InputError(f"{text!r} has bytes that the model never read: {', '.join(map(hex, strange))}")
+            return [codes[byte] for byte in text.encode()]
+        return Treebank(self.unit, self.alphabet, {}, {}, {}, "").encode(text).tolist()
+
+    def text(self, codes: Iterable[int]) -> Iterator[str]:
+        """Symbols as text, piece by piece as they come."""
+        symbols = self.alphabet.symbols
+        if self.unit == "byte":
+            yield from utf8(bytes([byte_of_name(symbols[code])]) for code in codes)
+            return
+        space = " " if self.unit == "word" else ""
+        for code in codes:
+            yield symbols[code] if symbols[code] == END else symbols[code] + space
+
+    def sample(self, count: int, *, seed: int, prime: str = "", temperature: float = 1.0) -> Iterator[str]:
+        """`count` symbols after `prime`, as text, piece by piece; the prime itself is not repeated."""
+        codes = self.encode(prime)
+        draws = sample_symbols(self.network, count, seeds=[seed], prime=codes, temperature=temperature)
+        return self.text(int(symbol_b[0]) for symbol_b in draws)
+
+
+def byte_of_name(name: str) -> int:
+    """The byte that a symbol of a byte alphabet stands for: an ASCII character, or \\xNN."""
+    return ord(name) if len(name) == 1 else int(name[2:], 16)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json of a model directory."""
+    config = folder / "config.json"
+    if not config.is_file():
+        raise InputError(f"{folder}: no config.json in it; give the directory of a trained model")
+    try:
+        about = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{config}: not JSON: {error}") from error
+    if not isinstance(about, dict):
+        raise InputError(f"{config}: not the description of a model")
+    return about

@@ -1,0 +1,128 @@
+"""`rnngen text`, `inspect`, `compare` and `watch` from the command line."""
+
+import json
+import sys
+
+import pandas as pd
+import pytest
+
+from rnngen import cli
+from rnngen.artifacts import write_json
+from rnngen.commands.watch import curve
+from tests.rnngen.test_text_model import write_text_model
+from tests.tiny_handwriting import write_corpus, write_model
+
+
+@pytest.fixture
+def rnngen(monkeypatch, capsys):
+    """Run a command line; (exit status, standard output, standard error)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["rnngen", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        return exit_.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Two evaluations and two logs, one of a training that runs."""
+    for row, bits in (("none", 2.0), ("weight-noise", 1.75)):
+        write_json(
+            tmp_path / "evaluations" / "wikipedia" / f"{row}.static.json",
+            {
+                "evaluation": "static",
+                "measures": {"bits_per_character": bits, "error_percent": 40.0},
+                "provenance": {"settings": {"dynamic": None, "noise": row}},
+            },
+        )
+    for folder, losses in (("models/wikipedia/none", [3.0, 2.0]), ("state/wikipedia/weight-noise", [2.0])):
+        (tmp_path / folder).mkdir(parents=True)
+        n = len(losses)
+        columns = {"epoch": [1.0] * n, "updates": [5] * n, "seconds": [2.0] * n, "train_nats_per_prediction": [1.0] * n}
+        pd.DataFrame(columns | {"validation_loss": losses}).to_parquet(tmp_path / folder / "log.parquet")
+    return tmp_path
+
+
+def test_text(rnngen, tmp_path):
+    model = write_text_model(tmp_path)
+    status, out, _ = rnngen("text", "ab", "--model", model, "-n", 30, "--samples", 2, "--seed", 5)
+    one, two = out.split("\n---\n")
+    two = two.removesuffix("\n")
+    assert status == 0 and one.startswith("ab") and two.startswith("ab") and one != two
+    status, out, _ = rnngen("text", "ab", "--model", model, "-n", 30, "--samples", 2, "--seed", 5, "--json")
+    assert [item["seed"] for item in json.loads(out)["texts"]] == [5, 6]
+    assert json.loads(out)["texts"][0]["text"] == one
+    status, out, _ = rnngen("text", "ab", "--model", model, "-n", 30, "--seed", 5, "-o", tmp_path / "t.txt")
+    assert out == "" and (tmp_path / "t.txt").read_text(encoding="utf-8") == one
+
+
+def test_text_refuses_in_one_line(rnngen, tmp_path):
+    model = write_text_model(tmp_path)
+    for arguments in (
+        ["zebra", "--model", model],
+        ["--model", model, "--temperature", 0],
+        ["--model", tmp_path / "no"],
+    ):
+        status, out, err = rnngen("text", *arguments)
+        assert (status, out, err.count("\n")) == (1, "", 1) and err.startswith("error: ")
+
+
+def test_inspect_a_model(rnngen, tmp_path):
+    model = write_model(tmp_path / "synthesis")
+    status, out, _ = rnngen("inspect", model)
+    assert status == 0 and "model of synthesis" in out and "normaliser" in out
+    found = json.loads(rnngen("inspect", model, "--json")[1])
+    assert found["parameters"]["total"] == 2398
+    assert found["parameters"]["tensors"]["layers.0.weight_recurrent"] == [32, 8]
+
+
+def test_inspect_other_artifacts(rnngen, results):
+    corpus = write_corpus(results / "hw.parquet")
+    counts = json.loads(rnngen("inspect", corpus, "--json")[1])["counts"]
+    assert sum(counts["lines"].values()) == 24 and counts["writers"] == 6
+    evaluation = results / "evaluations" / "wikipedia" / "none.static.json"
+    assert json.loads(rnngen("inspect", evaluation, "--json")[1])["measures"]["bits_per_character"] == 2.0
+    log = results / "models" / "wikipedia" / "none" / "log.parquet"
+    assert "log of a training" in rnngen("inspect", log)[1]
+    assert "wikipedia/none.static bits_per_character" in rnngen("inspect", results)[1]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[1]", b"PAR1nonsensePAR1"])
+@pytest.mark.parametrize("suffix", [".parquet", ".json", ".safetensors", ".txt"])
+def test_inspect_refuses_in_one_line(rnngen, tmp_path, suffix, content):
+    path = tmp_path / f"file{suffix}"
+    if content is not None:
+        path.write_bytes(content)
+    status, out, err = rnngen("inspect", path)
+    assert (status, out, err.count("\n")) == (1, "", 1) and str(path) in err
+
+
+def test_compare(rnngen, results):
+    folder = results / "evaluations" / "wikipedia"
+    runs = folder / "none.static.json", folder / "weight-noise.static.json"
+    found = json.loads(rnngen("compare", *runs, "--json")[1])
+    assert found["measures"]["bits_per_character"] == {"first": 2.0, "second": 1.75, "difference": -0.25}
+    assert found["settings"] == {"noise": ["none", "weight-noise"]}
+    out = rnngen("compare", *runs)[1]
+    assert "-0.25" in out and "-12.50" in out and "noise" in out
+    assert rnngen("compare", results, results)[0] == 0
+    status, _, err = rnngen("compare", runs[0], write_text_model(results))
+    assert status == 1 and "no measure in common" in err
+
+
+def test_watch(rnngen, results):
+    status, out, _ = rnngen("watch", results, "--once")
+    assert status == 0 and "running" in out and "done" in out and "█" in out
+    found = json.loads(rnngen("watch", results, "--json")[1])
+    assert found["wikipedia/weight-noise"]["running"] and not found["wikipedia/none"]["running"]
+    assert found["wikipedia/none"]["validation_loss"] == 2.0
+    assert "no training has validated" in rnngen("watch", write_text_model(results / "evaluations"), "--once")[1]
+
+
+def test_curve():
+    assert curve([3.0, 2.0, 1.0]) == "█▅▁"
+    assert curve([1.0, float("nan"), 1.0]) == "▁ ▁"
+    assert len(curve([float(n) for n in range(1000)])) == 20

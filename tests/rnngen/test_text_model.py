@@ -1,0 +1,79 @@
+"""Text models: symbols to text and back, for every unit."""
+
+import json
+
+import pytest
+
+from rnngen.checkpoint import save_network
+from rnngen.corpora.alphabet import Alphabet
+from rnngen.errors import InputError
+from rnngen.prediction_network import PredictionNetwork
+from rnngen.text_model import TextModel, byte_of_name
+
+ALPHABETS = {
+    "character": ("\n", " ", "<unk>", "a", "b", "c"),
+    "word": ("\n", "<unk>", "cat", "the"),
+    "byte": (" ", "\\", "a", "b", "\\xa9", "\\xc3"),
+}
+
+
+def write_text_model(folder, unit="character"):
+    """An untrained model of one layer of six cells."""
+    symbols = ALPHABETS[unit]
+    network = PredictionNetwork(len(symbols), 6, 1, len(symbols), symbols=True)
+    save_network(network, folder / "weights.safetensors")
+    about = {
+        "kind": "text",
+        "network": "PredictionNetwork",
+        "arguments": network.arguments,
+        "alphabet": Alphabet(symbols).as_json(),
+        "best": {"validation_bits_per_symbol": 2.5, "epoch": 1.0},
+        "provenance": {"settings": {"unit": unit, "training": {"batch_size": 4}}, "seed": 1},
+    }
+    (folder / "config.json").write_text(json.dumps(about), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("unit", "text", "codes"),
+    [
+        ("character", "ab <unk>c\na", [3, 4, 1, 2, 5, 0, 3]),
+        ("word", "the cat\nthe", [3, 2, 0, 3]),
+        ("byte", "a\\ é b", [2, 1, 0, 5, 4, 0, 3]),
+    ],
+)
+def test_text_and_symbols(tmp_path, unit, text, codes):
+    model = TextModel.load(write_text_model(tmp_path, unit))
+    assert model.encode(text) == codes
+    assert "".join(model.text(codes)).replace("cat \n", "cat\n").rstrip(" ") == text
+
+
+def test_bytes_have_names():
+    assert [byte_of_name(name) for name in ("a", "\\", "\\x00", "\\xff")] == [97, 92, 0, 255]
+
+
+def test_a_text_goes_on_from_its_prime(tmp_path):
+    model = TextModel.load(write_text_model(tmp_path))
+    one, two = ("".join(model.sample(40, seed=3, prime=prime)) for prime in ("abc", "abc"))
+    assert one == two != "".join(model.sample(40, seed=4, prime="abc"))
+    assert "".join(model.sample(15, seed=3, prime="abc")) == one[: len("".join(model.sample(15, seed=3, prime="abc")))]
+
+
+def test_strangers_are_named(tmp_path):
+    (tmp_path / "c").mkdir()
+    (tmp_path / "b").mkdir()
+    with pytest.raises(InputError, match="'x'"):
+        TextModel.load(write_text_model(tmp_path / "c")).encode("abx")
+    with pytest.raises(InputError, match="0x7a"):
+        TextModel.load(write_text_model(tmp_path / "b", "byte")).encode("az")
+
+
+def test_what_is_no_text_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no config\.json"):
+        TextModel.load(tmp_path)
+    (tmp_path / "config.json").write_text('{"kind": "synthesis"}', encoding="utf-8")
+    with pytest.raises(InputError, match="not of text"):
+        TextModel.load(tmp_path)
+    (tmp_path / "config.json").write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match="not JSON"):
+        TextModel.load(tmp_path)
