@@ -70,8 +70,9 @@ def _model(folder: Path, experiment: str, row: str, kind: str) -> None:
     }
     write_json(config, about)
     validation = "validation_bits_per_symbol" if kind == "text" else "validation_nats_per_point"
-    log = {"epoch": [1.0, 2.0, 3.0], "train_nats_per_prediction": [2.0, 1.5, 1.25], validation: [2.5, np.nan, 2.0]}
-    pd.DataFrame(log).to_parquet(folder / "log.parquet")
+    log = {"epoch": [1.0, 2.0, 3.0], "updates": [100, 200, 300], "seconds": [20.0, 40.0, 61.5]}
+    log |= {"train_nats_per_prediction": [2.0, 1.5, 1.25], "validation_loss": [50.0, 45.0, 40.0]}
+    pd.DataFrame(log | {validation: [2.5, np.nan, 2.0]}).to_parquet(folder / "log.parquet")
 
 
 def _evaluation(folder: Path, experiment: str, row: str, kind: str, measures: dict[str, float]) -> None:

@@ -145,6 +145,10 @@ export class PenStage {
     this.map.addEventListener("pointerdown", scrub);
     this.map.addEventListener("pointermove", scrub);
     window.addEventListener("themechange", () => this.drawMap());
+    window.addEventListener("beforeprint", () => {
+      this.pause();
+      if (this.total) this.moveTo(this.total - 1, false);
+    });
   }
 
   /**

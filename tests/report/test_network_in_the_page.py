@@ -1,6 +1,6 @@
 """The network of the page, run by node, against the library: same seed, same line.
 
-Both sides have the weights rounded to half precision, as the page embeds them. The page computes in double precision, so
+Both sides have the weights rounded to half precision, as the page embeds them. The page computes in double precision:
 it agrees with the library's float64 as far as offsets are kept (float32), and with the float32 that `rnngen write`
 computes in to `TOLERANCE`, in the network's units (standard deviations of a pen step).
 """
