@@ -365,6 +365,53 @@ def test_buckets_waste_little(steps):
     assert bucket(bucket(steps)) == bucket(steps)
 
 
+SIZES = {"steps", "batch", "share", "diagonal", "lowest", "t", "positions", "symbols"}
+INTEGERS = {"lengths_b", "text_bu", "text_lengths_b", "symbols_n"}
+ROUNDED = {"g_ltbg", "r_lbg", "s_dbsh", "r_lbk", "g_ng", "s_tbr", "r_br"}
+WINDOW = dict(COMPONENTS=10, K=16, H=400, ROW=464, V=64, CELLS=128, POSITIONS=32)
+CONSTANTS = {
+    "gates_forward": dict(H=704, ROW=5632, LOWER=1, WIDE=True, BLOCK=512),
+    "gates_backward": dict(H=704, ROW=1408, LAYERS=7, LOWER=1, BLOCK=512),
+    "sums_backward": dict(H=704, ROWS=4, COLUMNS=128),
+    "gather_rows": dict(CELLS=700, H=704, ADD=True, BLOCK=512),
+    "window_forward": WINDOW | dict(WIDTH=64),
+    "window_backward": WINDOW,
+}
+
+
+@needs_triton
+@pytest.mark.skipif(INTERPRETED, reason="the interpreter compiles nothing")
+@pytest.mark.parametrize("kernel", CONSTANTS)
+def test_kernels_compile_for_hopper(kernel, monkeypatch, tmp_path):
+    """To machine code of compute capability 9.0, for which no such device is needed, with loads of 16 bytes."""
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from rnngen import peephole_triton, soft_window_triton
+
+    function = getattr(soft_window_triton if "window" in kernel else peephole_triton, kernel)
+    constants, types = CONSTANTS[kernel], {}
+    for name in function.arg_names:
+        if name in constants:
+            types[name] = "constexpr"
+        elif name in SIZES:
+            types[name] = "i32"
+        else:
+            types[name] = "*i64" if name in INTEGERS else "*bf16" if name in ROUNDED else "*fp32"
+    places = {name: (place,) for place, name in enumerate(function.arg_names)}
+    source = ASTSource(
+        fn=function,
+        signature=types,
+        constexprs={places[name]: value for name, value in constants.items()},
+        attrs={places[name]: [["tt.divisibility", 16]] for name in types if types[name].startswith("*")},
+    )
+    compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32))
+    assert len(compiled.asm["cubin"]) > 1000
+    assert ".v4." in compiled.asm["ptx"]
+
+
 @needs_triton
 @pytest.mark.skipif(INTERPRETED or CUDA, reason="here the kernels can run")
 def test_on_the_cpu_the_back_end_says_what_it_needs():
