@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import pandas as pd
 import torch
 import typer
-from rnngen.checkpoint import load_network
 
 from pipeline.assembly import EVALUATION_BATCH, PenData, TextData, device_of, leading, pen_objective
 from pipeline.command import command
@@ -20,6 +19,7 @@ from rnngen.artifacts import provenance, write_json, written_whole
 from rnngen.bits_per_character import (
     bits,
 )
+from rnngen.checkpoint import load_network
 from rnngen.dynamic_evaluation import evaluate_dynamically
 from rnngen.errors import InputError
 from rnngen.objectives import NextSymbol
@@ -40,7 +40,8 @@ def main(
     settings = description["provenance"]["settings"]
     device = device_of(settings["device"])
     torch.set_num_threads(settings["threads"])
-    network = load_network(model / "weights.safetensors").to(device)
+    backend = settings["training"].get("backend", "auto")
+    network = load_network(model / "weights.safetensors", backend=backend, device=device)
     adaptation = json.loads(dynamic)
     if settings["kind"] == "text":
         data: Any = TextData(settings, corpus)
