@@ -6,9 +6,10 @@ processor's hands. A graph fixes its shapes and its memory: each shape has a loo
 everything that the loop reads and writes, and T is rounded up to a few values (`bucket`) so that there are few.
 
 Inside a caller's own recording (`torch.cuda.graph` around a whole training step) the launches join that graph; without
-CUDA, or with `LOOPS.graphs = False`, they are simply made.
+CUDA, or with RNNGEN_CUDA_GRAPHS=0 in the environment, they are simply made.
 """
 
+import os
 import threading
 from collections.abc import Hashable
 from typing import Any
@@ -119,7 +120,7 @@ class Loops:
             self._free.clear()
 
 
-LOOPS = Loops()
+LOOPS = Loops(graphs=os.environ.get("RNNGEN_CUDA_GRAPHS") != "0")
 
 
 def recording(device: torch.device) -> bool:
