@@ -51,7 +51,8 @@ rule parse_wikipedia:
     resources:
         mem_mb=1000,
     shell:
-        "python -m pipeline.parse_wikipedia {input} --output {output.corpus} {params.truncated} > {log} 2>&1"
+        "python -m pipeline.parse_wikipedia {input} --output {output.corpus} {params.truncated}"
+        " --workers {threads} > {log} 2>&1"
 
 
 if TREEBANK["folder"] is None:
