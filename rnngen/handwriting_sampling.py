@@ -27,6 +27,7 @@ from rnngen.mixture_density import Mixture, components
 from rnngen.peephole_lstm import Weights, reference
 from rnngen.philox import uniforms
 from rnngen.prediction_network import PredictionNetwork, output_layer
+from rnngen.recorded_loops import recorded
 from rnngen.soft_window import WindowState, WindowTrace, WindowWeights, phi, window_layer
 from rnngen.synthesis_network import SynthesisNetwork
 
@@ -191,7 +192,7 @@ def _sample_torch(
         text_bu, lengths_b = text_bu.to(device), lengths_b.to(device)
 
     x_b3 = torch.zeros(lines, 3, dtype=dtype, device=device)
-    state = _zero_state(network, x_b3)
+    parts = _parts(_zero_state(network, x_b3))
     limits = np.array([request.limit for request in requests])
     primes = np.array([request.prime_steps for request in requests])
     prime_tb3 = torch.zeros(int(primes.max(initial=0)), lines, 3, dtype=dtype, device=device)
@@ -204,20 +205,31 @@ def _sample_torch(
     points: list[Tensor] = []
     fired, ended = np.full(lines, -1), np.full(lines, -1)  # step; −1: not yet
     pen_up = np.zeros(lines, bool)
+
+    def advance(x_b3: Tensor, uniforms_b4: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
+        """The next point, ŷ, the parts of the state, and with a text φ and whether the rule stops a row."""
+        y_bo, state, window = _step(network, x_b3, _joined(parts, len(network.layers)), text_bu, lengths_b)
+        following = (Mixture(y_bo, bias_b).place(uniforms_b4), y_bo, *_parts(state))
+        if window is None:
+            return following
+        phi_bu = phi(*(values_tbk[0] for values_tbk in window), text_bu.shape[1] + 1)
+        past_b = phi_bu.gather(1, lengths_b[:, None])  # φ(t, U + 1)
+        most_b = phi_bu.masked_fill(positions >= lengths_b[:, None], 0).amax(1, keepdim=True)
+        return (*following, phi_bu, (past_b > most_b)[:, 0])
+
+    advance = recorded(advance, x_b3, x_b3.new_zeros(lines, 4), *parts)
     for t in range(steps):
-        y_bo, state, window = _step(network, x_b3, state, text_bu, lengths_b)
+        x_b3, y_bo, *after = advance(x_b3, noise_tb4[t], *parts)
+        parts = after[: len(parts)]
         phi_bu, running = None, (ended < 0) & (t < limits)
-        if window is not None:
-            phi_bu = phi(*(values_tbk[0] for values_tbk in window), text_bu.shape[1] + 1)
-            past_b = phi_bu.gather(1, lengths_b[:, None])  # φ(t, U + 1)
-            most_b = phi_bu.masked_fill(positions >= lengths_b[:, None], 0).amax(1, keepdim=True)
-            rule = (past_b > most_b)[:, 0].cpu().numpy()  # `stops` of every row
+        if text:
+            phi_bu = after[-2]
+            rule = after[-1].cpu().numpy()  # `stops` of every row
             fired = np.where(running & rule & (t >= primes) & (fired < 0), t, fired)
             ends = running & (fired >= 0) & (pen_up | (t - fired >= finish_stroke))
             ended = np.where(ends, t, ended)
             progress(int(ends.sum()))
-        trail.append((y_bo if keep_outputs else None, phi_bu, None if window is None else window.kappa_tbk[0]))
-        x_b3 = Mixture(y_bo, bias_b).place(noise_tb4[t])
+        trail.append((y_bo if keep_outputs else None, phi_bu, parts[-1] if text else None))
         if t < len(prime_tb3):
             x_b3 = torch.where(t < primed_b, prime_tb3[t], x_b3)
         points.append(x_b3)
@@ -261,6 +273,17 @@ def _zero_state(network: Network, x_b3: Tensor) -> _State:
         return layers, None, None
     window_bv = x_b3.new_zeros(len(x_b3), sizes["alphabet_size"])
     return layers, window_bv, x_b3.new_zeros(len(x_b3), sizes["window_components"])
+
+
+def _parts(state: _State) -> list[Tensor]:
+    layers, window_bv, kappa_bk = state
+    return [*(part for pair in layers for part in pair), *(() if window_bv is None else (window_bv, kappa_bk))]
+
+
+def _joined(parts: Sequence[Tensor], layers: int) -> _State:
+    """The inverse of `_parts`."""
+    window_bv, kappa_bk = parts[2 * layers :] or (None, None)
+    return [tuple(parts[2 * n : 2 * n + 2]) for n in range(layers)], window_bv, kappa_bk
 
 
 def _step(

@@ -11,7 +11,7 @@ CUDA, or with RNNGEN_CUDA_GRAPHS=0 in the environment, they are simply made.
 
 import os
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
@@ -75,6 +75,32 @@ class RecordedLoop:
                 x.copy_(before)
             self.graphs[name] = graph
         self.graphs[name].replay()
+
+
+def recorded(step: Callable[..., tuple[Tensor, ...]], *like: Tensor) -> Callable[..., tuple[Tensor, ...]]:
+    """`step`, tensors in and tensors out, as a CUDA graph for arguments of the shapes of `like`; elsewhere as it is.
+
+    It must not wait for the device. What else it reads stays where it was, results are the caller's own.
+    """
+    if like[0].device.type != "cuda" or not LOOPS.graphs:
+        return step
+    arguments = [x.clone() for x in like]
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        step(*arguments)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        results = step(*arguments)
+
+    def replay(*tensors: Tensor) -> tuple[Tensor, ...]:
+        for place, x in zip(arguments, tensors, strict=True):
+            place.copy_(x)
+        graph.replay()
+        return tuple(x.clone() for x in results)
+
+    return replay
 
 
 class Loops:

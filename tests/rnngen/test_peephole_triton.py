@@ -452,3 +452,31 @@ def test_graphs_replay_what_the_launches_compute(precision):
     recorded, replayed = gradients(), gradients()
     assert all(torch.equal(a, b) for a, b in zip(launched, recorded, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(recorded, replayed, strict=True))
+
+
+@pytest.mark.skipif(not CUDA or INTERPRETED, reason="no CUDA device")
+def test_a_recorded_step_computes_what_the_step_does():
+    from rnngen.recorded_loops import recorded
+
+    weight = torch.randn(5, 5, device="cuda")
+
+    def step(h, x):
+        h = torch.tanh(h @ weight + x)
+        return h, h.sum(0)
+
+    h, x = torch.randn(3, 5, device="cuda"), torch.randn(3, 5, device="cuda")
+    replay = recorded(step, h, x)
+    results = []
+    for run in (step, replay):
+        state, kept = h, []
+        for t in range(4):
+            state, total = run(state, t * x)
+            kept += [state, total]
+        results.append(kept)
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_without_a_device_a_step_is_left_as_it_is():
+    from rnngen.recorded_loops import recorded
+
+    assert recorded(max, torch.zeros(1)) is max
