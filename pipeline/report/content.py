@@ -47,6 +47,7 @@ class Experiment:
     curves: dict[str, Any] | None
     figures: list[dict[str, Any]]
     texts: dict[str, Any] | None
+    legibility: list[dict[str, Any]]
     command: str
 
 
@@ -104,8 +105,27 @@ def experiment(
         curves=curves(models, rows, kind),
         figures=figures(results, name),
         texts=texts(results, name, rows[-1], found.get(name, {})) if kind == "text" else None,
+        legibility=legibility(results / "evaluations" / "legibility.json") if kind == "synthesis" else [],
         command=f"snakemake {wanted}{options} --forcerun train",
     )
+
+
+def legibility(path: Path) -> list[dict[str, Any]]:
+    """What a reader trained on the corpus makes of real lines and of samples; nothing where it was not measured."""
+    if not path.exists():
+        return []
+    names = {"corpus": "real lines, held out", "generator": "the same texts by the generator", "samples": "samples"}
+    rows = json.loads(path.read_text(encoding="utf-8"))["measured"]
+    return [
+        {
+            "what": names.get(row["what"], row["what"]) + (", primed" if row.get("primed") else ""),
+            "bias": row.get("bias"),
+            "lines": row["lines"],
+            "characters": row["characters"],
+            "percent": 100 * row["character_error_rate"],
+        }
+        for row in rows
+    ]
 
 
 def read_evaluations(folder: Path, chosen: dict[str, dict[str, Any]]) -> Evaluations:
@@ -257,14 +277,17 @@ def add_handwriting(content: Content, results: Path, chosen: dict[str, dict[str,
         drawn = [line for line in lines if line.strokes]
         if path.stem == "biases":
             content.biased = [line_json(line) for line in drawn]
-        elif drawn:
-            number = str(about.get("figure"))
-            title = f"Figure {number} · {FIGURES[number]['title']}" if number in FIGURES else path.stem
+            continue
+        number, reading = about.get("figure"), about["network"] == "SynthesisNetwork"
+        if any(line.outputs_so is not None for line in drawn):
+            number = 13 if reading else 10
+        if str(number) in FIGURES and drawn:
             content.groups.append(
                 {
-                    "title": title,
-                    "order": int(number) if number in FIGURES else 99,
-                    "readable": about["network"] == "SynthesisNetwork",
+                    "title": f"Figure {number} · {FIGURES[str(number)]['title']}",
+                    "order": number,
+                    "readable": reading,
+                    "units": {"mean": about["mean"], "deviation": about["deviation"]},
                     "lines": [line_json(line) for line in _some(drawn)],
                 }
             )

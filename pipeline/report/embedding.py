@@ -34,7 +34,10 @@ def network_json(model: HandwritingModel) -> dict[str, Any]:
 
 
 def line_json(line: WrittenLine) -> dict[str, Any]:
-    """A line as the page draws it: points in tenths of the corpus's unit, lengths of its strokes, what it is."""
+    """A line as the page draws it: points in tenths of the corpus's unit, lengths of its strokes, what it is.
+
+    With it go the outputs of the network that read it, where they were kept: row t is what followed point t.
+    """
     p_tc = np.concatenate(line.strokes)
     tenths = np.rint(10 * (p_tc - p_tc[0])).astype(int)
     return {
@@ -47,7 +50,17 @@ def line_json(line: WrittenLine) -> dict[str, Any]:
         "x": tenths[:, 0].tolist(),
         "y": tenths[:, 1].tolist(),
         "lengths": [len(stroke) for stroke in line.strokes],
+        "outputs": matrix_json(line.outputs_so),
+        "phi": None if line.outputs_so is None else matrix_json(line.phi_su),
     }
+
+
+def matrix_json(matrix: np.ndarray | None) -> dict[str, Any] | None:
+    """A matrix in half precision as base64, row after row, and the length of a row."""
+    if matrix is None:
+        return None
+    data = base64.b64encode(matrix.astype("<f2").tobytes()).decode("ascii")
+    return {"columns": matrix.shape[1], "data": data}
 
 
 def prime_json(prime: Prime) -> dict[str, Any]:

@@ -13,9 +13,12 @@ const describe = (line) =>
     .filter(Boolean)
     .join(", ");
 
-/** `groups`: [{title, lines, readable}], the lines as embedded; those of a readable group can be asked. */
+/**
+ * `groups`: [{title, units, lines, readable}], the lines as embedded; those of a readable group can be
+ * asked, of the network in the page if their own network's outputs did not come with them.
+ */
 export function startGallery(root, groups, writer) {
-  const stage = new PenStage(root.querySelector(".gallery-stage"), writer?.units ?? null, {
+  const stage = new PenStage(root.querySelector(".gallery-stage"), null, {
     label: "A line of this run, written in pen order",
   });
   const list = root.querySelector(".lines"), caption = root.querySelector(".caption");
@@ -31,7 +34,7 @@ export function startGallery(root, groups, writer) {
     const heading = Object.assign(document.createElement("h3"), { textContent: group.title });
     list.append(heading);
     for (const embedded of group.lines) {
-      const line = { ...embeddedLine(embedded), readable: group.readable };
+      const line = { ...embeddedLine(embedded), readable: group.readable, units: group.units };
       const button = Object.assign(document.createElement("button"), { type: "button", className: "line" });
       button.setAttribute("aria-pressed", "false");
       button.append(thumbnail(line, describe(line)));

@@ -93,11 +93,18 @@ export class Writer {
   }
 }
 
-/** A line as it is embedded to points and ends of strokes. */
+function rows({ columns, data }) {
+  const all = floatsFromHalves(new Uint16Array(bytesFromBase64(data).buffer));
+  return Array.from({ length: all.length / columns }, (_, t) => all.subarray(t * columns, (t + 1) * columns));
+}
+
+/** A line as it is embedded to points, ends of strokes and, where the outputs of its network came with it, `next`. */
 export function embeddedLine(line) {
   const points = line.x.map((x, t) => [x / 10, line.y[t] / 10]);
   const ends = new Array(points.length).fill(0);
   let at = -1;
   for (const length of line.lengths) ends[(at += length)] = 1;
-  return { ...line, points, ends };
+  const phi = line.phi && rows(line.phi);
+  const next = line.outputs ? rows(line.outputs).map((y, t) => ({ y, phi: phi?.[t] ?? null })) : null;
+  return { ...line, points, ends, next };
 }

@@ -61,7 +61,7 @@ export function startLiveWriting(root, writer, primes, { lineWidth, model, corpu
       (strangers.length ? ` Not in its alphabet: ${strangers.join(" ")}` : "");
     command.textContent =
       `rnngen write ${JSON.stringify(text)} --model ${model} --bias ${bias} --seed ${seed} --width ${lineWidth}` +
-      (value("style") === "own" ? " --style-strokes yours.svg --style-text …" : prime() ? ` --style ${prime().name} --corpus ${corpus}` : "") +
+      (value("style") === "own" ? ` --style-strokes strokes.json --style-text ${JSON.stringify(own.text)}` : prime() ? ` --style ${prime().name} --corpus ${corpus}` : "") +
       " -o line.svg";
   }
 
@@ -114,6 +114,10 @@ function startOwnHand(root, writer, use) {
     strokes = [];
     svg.replaceChildren();
     note.textContent = "";
+  });
+  root.querySelector(".save").addEventListener("click", () => {
+    const rounded = strokes.map((stroke) => stroke.map(([x, y, t]) => [Math.round(x * 10) / 10, Math.round(y * 10) / 10, t]));
+    download("strokes.json", "application/json", JSON.stringify({ strokes: rounded }));
   });
   root.querySelector(".use").addEventListener("click", () => {
     const words = writer.readable(text.value.trim());

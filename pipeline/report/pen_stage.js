@@ -79,11 +79,18 @@ export function thumbnail(line, label) {
   return svg;
 }
 
+/** Which character the window is on, in words. */
+function windowWords(phi, text) {
+  if (!phi) return "";
+  const letter = [...text][phi.indexOf(Math.max(...phi))];
+  return letter === undefined ? "the window is past the text; " : `the window is on “${letter === " " ? "␣" : letter}”; `;
+}
+
 let instances = 0;
 
 /**
- * `root` is an element that the stage fills. `units`: {mean, deviation} of the network's offsets, or null where
- * nothing can be asked of the points.
+ * `root` is an element that the stage fills. `units`: {mean, deviation} of the network's offsets; a line may have its
+ * own.
  */
 export class PenStage {
   constructor(root, units, { label, attention = true }) {
@@ -255,36 +262,33 @@ export class PenStage {
       );
       this.drawMap();
     }
-    const trace = line.next?.[Math.min(t - line.first, line.next.length - 1)];
+    const moment = line.next?.[Math.min(t - line.first, line.next.length - 1)];
     if (this.mapCursor) this.mapCursor(t - line.first);
     this.densityLayer.replaceChildren();
-    if (!trace) {
+    if (!moment) {
       this.reading.textContent = asking ? `Point ${t - line.first + 1} of ${line.points.length}.` : "";
       return;
     }
-    const total = trace.phi.reduce((a, b) => a + b, 0) || 1;
+    const total = moment.phi?.reduce((a, b) => a + b, 0) || 1;
     [...this.letters.children].forEach((span, u) =>
-      span.style.setProperty("--on", `${Math.round(100 * Math.min(1, trace.phi[u] / total))}%`),
+      span.style.setProperty("--on", `${Math.round(100 * Math.min(1, (moment.phi?.[u] ?? 0) / total))}%`),
     );
     if (!asking) {
       this.reading.textContent = "";
       return;
     }
-    const density = mixture(trace.y, line.bias ?? 0);
-    this.drawDensity(density, line.points[t - line.first]);
-    let top = 0;
-    trace.phi.forEach((value, u) => (top = value > trace.phi[top] ? u : top));
-    const letter = (line.text ?? "")[top];
+    const density = mixture(moment.y, line.bias ?? 0);
+    this.drawDensity(density, line.points[t - line.first], line.units ?? this.units);
     const heavy = [...density.weights].filter((weight) => weight > 0.05).length;
+    const lift = (100 * density.endOfStroke).toFixed(density.endOfStroke < 0.1 ? 1 : 0);
     this.reading.textContent =
-      `Point ${t - line.first + 1} of ${line.points.length}: the window is ` +
-      (letter === undefined ? "past the text" : `on “${letter === " " ? "␣" : letter}”`) +
-      `; ${heavy} component${heavy === 1 ? "" : "s"} of the mixture above 5 %; the pen lifts with ${(100 * density.endOfStroke).toFixed(density.endOfStroke < 0.1 ? 1 : 0)} %.`;
+      `Point ${t - line.first + 1} of ${line.points.length}: ${windowWords(moment.phi, line.text)}` +
+      `${heavy} component${heavy === 1 ? "" : "s"} of the mixture above 5 %; the pen lifts with ${lift} %.`;
   }
 
   /** Ellipses of one and two standard deviations of every component, as dark as it is probable. */
-  drawDensity(density, [x, y]) {
-    const { mean, deviation } = this.units;
+  drawDensity(density, [x, y], units) {
+    const { mean, deviation } = units;
     density.weights.forEach((weight, j) => {
       if (weight < 0.01) return;
       const a = deviation[0] * density.deviation1[j], b = deviation[1] * density.deviation2[j];
@@ -338,7 +342,7 @@ export class PenStage {
   drawMap() {
     const line = this.current;
     this.mapCursor = null;
-    if (!this.attention || !line?.next) {
+    if (!this.attention || !line?.next?.[0].phi) {
       if (this.attention) this.attention.hidden = true;
       return;
     }
@@ -363,10 +367,10 @@ export class PenStage {
         context.fillText(c === " " ? "␣" : c, 2, height - (u + 0.5) * cell);
       });
       context.fillStyle = colour("--accent");
-      const greatest = Math.max(...line.next.map((trace) => Math.max(...trace.phi.subarray(0, text.length))), 1e-9);
-      line.next.forEach((trace, t) => {
+      const greatest = Math.max(...line.next.map((moment) => Math.max(...moment.phi.subarray(0, text.length))), 1e-9);
+      line.next.forEach((moment, t) => {
         for (let u = 0; u < text.length; ++u) {
-          const share = trace.phi[u] / greatest;
+          const share = moment.phi[u] / greatest;
           if (share < 0.02) continue;
           context.globalAlpha = Math.min(1, share) ** 0.7;
           context.fillRect(gutter + (t * across) / steps, height - (u + 1) * cell, across / steps + 0.5, cell - 1);

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.make_report import main
+from rnngen.ink_files import read_ink
 from tests.tiny_results import EXPERIMENTS, TEXT_ONLY, write_results
 
 CHROMIUM = shutil.which("chromium")
@@ -170,6 +171,17 @@ def test_lines_of_the_run_can_be_chosen(page):
     assert "did not write it" in page.locator("#gallery .caption").text_content()
 
 
+def test_a_line_brings_the_outputs_of_its_own_network(page):
+    page.locator("#gallery .line").nth(-2).click()
+    at = page.locator("#gallery .at")
+    at.press("Home")
+    at.press("ArrowRight")
+    assert page.locator("#gallery .density ellipse").count() >= 2
+    reading = page.locator("#gallery .reading").text_content()
+    assert "the pen lifts" in reading and "window" not in reading
+    assert "12.5 %" in page.locator("#synthesis").text_content()
+
+
 def test_the_bias_slider_changes_the_lines(page):
     slider = page.locator("#bias-at")
     seen = []
@@ -181,7 +193,7 @@ def test_the_bias_slider_changes_the_lines(page):
     assert len(set(seen)) == 3
 
 
-def test_your_own_hand_becomes_a_style(page):
+def test_your_own_hand_becomes_a_style(page, tmp_path):
     before = ink(page, "#live .live-stage")
     page.click("#live .own summary")
     page.fill("#own-text", "hello")
@@ -195,6 +207,12 @@ def test_your_own_hand_becomes_a_style(page):
     page.click("#live .own .use")
     assert page.locator("input[name=style][value=own]").is_checked()
     assert ink(page, "#live .live-stage") != before
+    with page.expect_download() as download:
+        page.click("#live .own .save")
+    saved = tmp_path / "strokes.json"
+    download.value.save_as(saved)
+    drawn = read_ink(saved)
+    assert len(drawn.strokes) == 3 and drawn.times is not None
 
 
 def test_tables_sort_and_download(page, report):
