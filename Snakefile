@@ -6,6 +6,7 @@ from snakemake.utils import min_version
 
 min_version("9.20")
 
+
 configfile: "config.yaml"
 
 
@@ -21,6 +22,7 @@ except InputError as error:
 
 RESULTS = config["results"]
 EXPERIMENTS = config["experiments"]
+PRIME = config["samples"]["text"]["prime"]
 TEXT = [name for name, e in EXPERIMENTS.items() if e["kind"] == "text"]
 PEN = [name for name, e in EXPERIMENTS.items() if e["kind"] != "text"]
 
@@ -31,6 +33,7 @@ wildcard_constraints:
     evaluation="static|dynamic",
 
 
+include: "workflow/rules/common.smk"
 include: "workflow/rules/corpora.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/evaluations.smk"
@@ -40,8 +43,10 @@ include: "workflow/rules/report.smk"
 
 
 rule:
-    name: "reproduce-all"
+    name:
+        "reproduce-all"
     default_target: True
     input:
         f"{RESULTS}/report.html",
-    message: "everything is in {input}"
+    message:
+        "everything is in {input}"

@@ -1,36 +1,26 @@
 """Raw data to Parquet: dumps and archives are fetched, supplied by the user, or generated in the same formats."""
 
-from pathlib import Path
-
-from rnngen.corpora.sources import path_of, sources
-
-DATA = config["data"]
-WIKIPEDIA = config["corpora"]["wikipedia"]
-TREEBANK = config["corpora"]["treebank"]
-HANDWRITING = config["corpora"]["handwriting"]
-HELD_OUT = workflow.source_path("../held_out_texts.txt")
-FETCHED = {str(path_of(name, DATA)): name for name, s in sources().items() if s.kind != "registration"}
-
 
 rule fetch:
     output:
         f"{DATA}/{{file}}",
-    params:
-        name=lambda w: FETCHED.get(f"{DATA}/{w.file}", w.file),
-    wildcard_constraints:
-        file="|".join(re.escape(Path(path).name) for path in FETCHED),
     log:
         f"{RESULTS}/logs/fetch/{{file}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/fetch/{{file}}.tsv"
-    message:
-        "fetch {params.name}"
-    threads: 1
+    wildcard_constraints:
+        file="|".join(re.escape(Path(path).name) for path in FETCHED),
     retries: 1
+    threads: 1
     resources:
         mem_mb=500,
+    params:
+        name=lambda w: FETCHED.get(f"{DATA}/{w.file}", w.file),
+        folder=lambda w, output: str(Path(output[0]).parent),
+    message:
+        "fetch {params.name}"
     shell:
-        "python -m pipeline.fetch {params.name} --folder {DATA} > {log} 2>&1"
+        "python -m pipeline.fetch {params.name} --folder {params.folder} > {log} 2>&1"
 
 
 rule parse_wikipedia:
@@ -39,17 +29,17 @@ rule parse_wikipedia:
     output:
         corpus=f"{RESULTS}/corpora/wikipedia.parquet",
         quality=f"{RESULTS}/corpora/wikipedia.quality.json",
-    params:
-        truncated="--allow-truncated" if WIKIPEDIA["allow_truncated"] else "",
     log:
         f"{RESULTS}/logs/parse_wikipedia.log",
     benchmark:
         f"{RESULTS}/benchmarks/parse_wikipedia.tsv"
-    message:
-        "parse {input}"
     threads: 2
     resources:
         mem_mb=1000,
+    params:
+        truncated="--allow-truncated" if WIKIPEDIA["allow_truncated"] else "",
+    message:
+        "parse {input}"
     shell:
         "python -m pipeline.parse_wikipedia {input} --output {output.corpus} {params.truncated}"
         " --workers {threads} > {log} 2>&1"
@@ -62,21 +52,21 @@ if TREEBANK["folder"] is None:
             f"{RESULTS}/corpora/wikipedia.parquet",
         output:
             directory(f"{RESULTS}/raw/treebank"),
+        log:
+            f"{RESULTS}/logs/derive_treebank.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/derive_treebank.tsv"
+        threads: 1
+        resources:
+            mem_mb=1000,
         params:
             train=TREEBANK["train_characters"],
             validation=TREEBANK["validation_characters"],
             test=TREEBANK["test_characters"],
             vocabulary=TREEBANK["vocabulary"],
             seed=config["seed"],
-        log:
-            f"{RESULTS}/logs/derive_treebank.log",
-        benchmark:
-            f"{RESULTS}/benchmarks/derive_treebank.tsv"
         message:
             "derive a treebank-style corpus from the articles"
-        threads: 1
-        resources:
-            mem_mb=1000,
         shell:
             "python -m pipeline.derive_treebank --text {input} --train {params.train}"
             " --validation {params.validation} --test {params.test} --vocabulary {params.vocabulary}"
@@ -93,11 +83,11 @@ rule parse_treebank:
         f"{RESULTS}/logs/parse_treebank.log",
     benchmark:
         f"{RESULTS}/benchmarks/parse_treebank.tsv"
-    message:
-        "parse {input}"
     threads: 1
     resources:
         mem_mb=1000,
+    message:
+        "parse {input}"
     shell:
         "python -m pipeline.parse_treebank {input} --output {output.corpus} > {log} 2>&1"
 
@@ -111,6 +101,13 @@ if HANDWRITING["folder"] is None:
             held_out=HELD_OUT,
         output:
             directory(f"{RESULTS}/raw/handwriting"),
+        log:
+            f"{RESULTS}/logs/generate_handwriting.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/generate_handwriting.tsv"
+        threads: 1
+        resources:
+            mem_mb=1000,
         params:
             lines=HANDWRITING["lines"],
             writers=HANDWRITING["writers"],
@@ -118,15 +115,8 @@ if HANDWRITING["folder"] is None:
             shortest=HANDWRITING["characters"][0],
             longest=HANDWRITING["characters"][1],
             seed=config["seed"],
-        log:
-            f"{RESULTS}/logs/generate_handwriting.log",
-        benchmark:
-            f"{RESULTS}/benchmarks/generate_handwriting.tsv"
         message:
             "write {params.lines} lines by hand"
-        threads: 1
-        resources:
-            mem_mb=1000,
         shell:
             "python -m pipeline.generate_handwriting --text {input.text} --held-out {input.held_out} --lines {params.lines}"
             " --writers {params.writers} --variety {params.variety} --shortest {params.shortest} --longest {params.longest} --seed {params.seed}"
@@ -143,10 +133,10 @@ rule parse_iamondb:
         f"{RESULTS}/logs/parse_iamondb.log",
     benchmark:
         f"{RESULTS}/benchmarks/parse_iamondb.tsv"
-    message:
-        "parse {input}"
     threads: 1
     resources:
         mem_mb=1000,
+    message:
+        "parse {input}"
     shell:
         "python -m pipeline.parse_iamondb {input} --output {output.corpus} > {log} 2>&1"

@@ -1,16 +1,6 @@
 """Losses on held-out data, static and dynamic, and what general compressors make of it."""
 
 
-def evaluations(experiment):
-    """Every evaluation of an experiment: static for all, dynamic for text."""
-    kinds = ["static", "dynamic"] if EXPERIMENTS[experiment]["kind"] == "text" else ["static"]
-    return [
-        f"{RESULTS}/evaluations/{experiment}/{regularisation}.{kind}.json"
-        for regularisation in rows(experiment)
-        for kind in kinds
-    ]
-
-
 rule evaluate:
     input:
         corpus=corpus_of,
@@ -18,22 +8,24 @@ rule evaluate:
         description=f"{RESULTS}/models/{{experiment}}/{{regularisation}}/config.json",
     output:
         f"{RESULTS}/evaluations/{{experiment}}/{{regularisation}}.{{evaluation}}.json",
-    params:
-        folder=lambda w: model(w.experiment, w.regularisation),
-        dynamic=lambda w: json.dumps(
-            EXPERIMENTS[w.experiment].get("dynamic") if w.evaluation == "dynamic" else None
-        ),
-        extract=config["samples"]["text"]["extract"],
     log:
         f"{RESULTS}/logs/evaluate/{{experiment}}.{{regularisation}}.{{evaluation}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/evaluate/{{experiment}}.{{regularisation}}.{{evaluation}}.tsv"
-    message:
-        "evaluate {wildcards.experiment}, {wildcards.regularisation}, {wildcards.evaluation}"
     threads: config["threads"]
     resources:
         gpu=GPUS,
         mem_mb=4000,
+    params:
+        folder=lambda w: model(w.experiment, w.regularisation),
+        dynamic=lambda w: json.dumps(
+            EXPERIMENTS[w.experiment].get("dynamic")
+            if w.evaluation == "dynamic"
+            else None
+        ),
+        extract=config["samples"]["text"]["extract"],
+    message:
+        "evaluate {wildcards.experiment}, {wildcards.regularisation}, {wildcards.evaluation}"
     shell:
         "python -m pipeline.evaluate --model {params.folder} --corpus {input.corpus} --dynamic {params.dynamic:q}"
         " --extract {params.extract} --output {output} > {log} 2>&1"
@@ -44,17 +36,19 @@ rule measure_baselines:
         corpus=corpus_of,
     output:
         f"{RESULTS}/evaluations/{{experiment}}/compressors.json",
-    params:
-        settings=lambda w: json.dumps(training_settings(config, w.experiment, rows(w.experiment)[0])),
     log:
         f"{RESULTS}/logs/measure_baselines/{{experiment}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/measure_baselines/{{experiment}}.tsv"
-    message:
-        "compressors on the data of {wildcards.experiment}"
     threads: 1
     resources:
         mem_mb=2000,
+    params:
+        settings=lambda w: json.dumps(
+            training_settings(config, w.experiment, rows(w.experiment)[0])
+        ),
+    message:
+        "compressors on the data of {wildcards.experiment}"
     shell:
         "python -m pipeline.measure_baselines --settings {params.settings:q} --corpus {input.corpus}"
         " --output {output} > {log} 2>&1"

@@ -1,21 +1,11 @@
 """Tables and the page that shows everything."""
 
-TABLES = {
-    "table1": [name for name in ("treebank-character", "treebank-word") if name in EXPERIMENTS],
-    "table2": [name for name in ("wikipedia",) if name in EXPERIMENTS],
-    "table3": [name for name in PEN if EXPERIMENTS[name]["kind"] == "prediction"],
-    "table4": [name for name in PEN if EXPERIMENTS[name]["kind"] == "synthesis"],
-}
-
-
-def rows_of(experiments):
-    """Experiment → its rows, as JSON."""
-    return json.dumps({name: rows(name) for name in experiments})
-
 
 rule make_table:
     input:
-        evaluations=lambda w: [path for name in TABLES[w.table] for path in evaluations(name)],
+        evaluations=lambda w: [
+            path for name in TABLES[w.table] for path in evaluations(name)
+        ],
     output:
         csv=report(
             f"{RESULTS}/tables/{{table}}.csv",
@@ -24,25 +14,23 @@ rule make_table:
             labels={"table": "{table}"},
         ),
         md=f"{RESULTS}/tables/{{table}}.md",
-    params:
-        experiments=lambda w: rows_of(TABLES[w.table]),
-    wildcard_constraints:
-        table="table[1-4]",
     log:
         f"{RESULTS}/logs/make_table/{{table}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/make_table/{{table}}.tsv"
-    message:
-        "{wildcards.table}: ours beside the paper's"
+    wildcard_constraints:
+        table="table[1-4]",
     threads: 1
     resources:
         mem_mb=500,
+    params:
+        evaluations=f"{RESULTS}/evaluations",
+        experiments=lambda w: rows_of(TABLES[w.table]),
+    message:
+        "{wildcards.table}: ours beside the paper's"
     shell:
-        "python -m pipeline.make_table --table {wildcards.table} --evaluations {RESULTS}/evaluations"
+        "python -m pipeline.make_table --table {wildcards.table} --evaluations {params.evaluations}"
         " --experiments {params.experiments:q} --csv {output.csv} --md {output.md} > {log} 2>&1"
-
-
-SYNTHESIS = [name for name in PEN if EXPERIMENTS[name]["kind"] == "synthesis"]
 
 
 rule sample_biases:
@@ -51,19 +39,21 @@ rule sample_biases:
         description=lambda w: f"{model(SYNTHESIS[0], rows(SYNTHESIS[0])[-1])}/config.json",
     output:
         f"{RESULTS}/samples/biases.parquet",
-    params:
-        folder=lambda w, input: input.weights.rpartition("/")[0],
-        biases=" ".join(f"--bias {bias}" for bias in (0, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)),
-        seed=config["seed"],
     log:
         f"{RESULTS}/logs/sample_biases.log",
     benchmark:
         f"{RESULTS}/benchmarks/sample_biases.tsv"
-    message:
-        "one text at every bias, for the slider of the report"
     threads: 1
     resources:
         mem_mb=1000,
+    params:
+        folder=lambda w, input: input.weights.rpartition("/")[0],
+        biases=" ".join(
+            f"--bias {bias}" for bias in (0, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
+        ),
+        seed=config["seed"],
+    message:
+        "one text at every bias, for the slider of the report"
     shell:
         "python -m pipeline.sample_handwriting --model {params.folder} --text 'easier to read' {params.biases}"
         " --samples 3 --seed {params.seed} --output {output} > {log} 2>&1"
@@ -71,9 +61,15 @@ rule sample_biases:
 
 rule make_report:
     input:
-        tables=[f"{RESULTS}/tables/{table}.csv" for table, names in TABLES.items() if names],
+        tables=[
+            f"{RESULTS}/tables/{table}.csv" for table, names in TABLES.items() if names
+        ],
         curves=[f"{RESULTS}/figures/curves.{name}.svg" for name in EXPERIMENTS],
-        models=[f"{model(name, row)}/config.json" for name in EXPERIMENTS for row in rows(name)],
+        models=[
+            f"{model(name, row)}/config.json"
+            for name in EXPERIMENTS
+            for row in rows(name)
+        ],
         samples=[f"{RESULTS}/samples/{name}/{rows(name)[-1]}.txt" for name in TEXT],
         baselines=[f"{RESULTS}/evaluations/{name}/compressors.json" for name in TEXT],
         figures=figures(),
@@ -81,20 +77,32 @@ rule make_report:
         biases=[f"{RESULTS}/samples/biases.parquet" for name in SYNTHESIS[:1]],
         styles=[f"{RESULTS}/corpora/handwriting.parquet" for name in SYNTHESIS[:1]],
     output:
-        report(f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"),
-    params:
-        experiments=json.dumps({name: {"kind": e["kind"], "rows": rows(name)} for name, e in EXPERIMENTS.items()}),
-        preset=config["preset"],
-        configfile="" if config["preset"] == "demo" else f"--configfile workflow/presets/{config['preset']}.yaml",
+        report(
+            f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"
+        ),
     log:
         f"{RESULTS}/logs/make_report.log",
     benchmark:
         f"{RESULTS}/benchmarks/make_report.tsv"
-    message:
-        "the report"
     threads: 1
     resources:
         mem_mb=2000,
+    params:
+        results=lambda w, output: str(Path(output[0]).parent),
+        experiments=json.dumps(
+            {
+                name: {"kind": e["kind"], "rows": rows(name)}
+                for name, e in EXPERIMENTS.items()
+            }
+        ),
+        preset=config["preset"],
+        configfile=(
+            ""
+            if config["preset"] == "demo"
+            else f"--configfile workflow/presets/{config['preset']}.yaml"
+        ),
+    message:
+        "the report"
     shell:
-        "python -m pipeline.make_report --results {RESULTS} --experiments {params.experiments:q}"
+        "python -m pipeline.make_report --results {params.results} --experiments {params.experiments:q}"
         " --preset {params.preset} {params.configfile} --output {output} > {log} 2>&1"

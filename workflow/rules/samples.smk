@@ -9,38 +9,25 @@ rule sample_text:
     output:
         sample=f"{RESULTS}/samples/{{experiment}}/{{regularisation}}.txt",
         extract=f"{RESULTS}/samples/{{experiment}}/{{regularisation}}.real.txt",
-    params:
-        folder=lambda w: model(w.experiment, w.regularisation),
-        symbols=config["samples"]["text"]["symbols"],
-        temperature=config["samples"]["text"]["temperature"],
-        prime=config["samples"]["text"]["prime"],
-        seed=config["seed"],
     log:
         f"{RESULTS}/logs/sample_text/{{experiment}}.{{regularisation}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/sample_text/{{experiment}}.{{regularisation}}.tsv"
-    message:
-        "text from {wildcards.experiment}, {wildcards.regularisation}"
     threads: 1
     resources:
         mem_mb=2000,
+    params:
+        folder=lambda w: model(w.experiment, w.regularisation),
+        symbols=config["samples"]["text"]["symbols"],
+        temperature=config["samples"]["text"]["temperature"],
+        prime=f"--prime {shlex.quote(PRIME)}" if PRIME else "",
+        seed=config["seed"],
+    message:
+        "text from {wildcards.experiment}, {wildcards.regularisation}"
     shell:
         "python -m pipeline.sample_text --model {params.folder} --corpus {input.corpus} --symbols {params.symbols}"
-        " --temperature {params.temperature} --prime {params.prime:q} --seed {params.seed}"
+        " --temperature {params.temperature} {params.prime} --seed {params.seed}"
         " --output {output.sample} --extract {output.extract} > {log} 2>&1"
-
-
-def writer(kind):
-    """The model that writes the figures of a kind of network: the last row of its last experiment, as in the paper."""
-    experiment = [name for name in PEN if EXPERIMENTS[name]["kind"] == kind][-1]
-    return experiment, rows(experiment)[-1]
-
-
-KIND_OF_FIGURE = {"fig10": "prediction", "fig11": "prediction"}
-
-
-def writer_of(wildcards):
-    return model(*writer(KIND_OF_FIGURE.get(wildcards.figure, "synthesis")))
 
 
 rule sample_handwriting:
@@ -50,24 +37,24 @@ rule sample_handwriting:
         description=lambda w: f"{writer_of(w)}/config.json",
     output:
         f"{RESULTS}/samples/handwriting/{{figure}}.parquet",
-    params:
-        folder=writer_of,
-        number=lambda w: w.figure.removeprefix("fig"),
-        finish=config["samples"]["handwriting"]["finish_stroke"],
-        seed=config["seed"],
-    wildcard_constraints:
-        figure="fig(11|15|16|17|18|19|20|21)",
     log:
         f"{RESULTS}/logs/sample_handwriting/{{figure}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/sample_handwriting/{{figure}}.tsv"
-    message:
-        "write the lines of figure {params.number}"
+    wildcard_constraints:
+        figure="fig(11|15|16|17|18|19|20|21)",
     threads: 1
     resources:
         mem_mb=2000,
+    params:
+        folder=writer_of,
+        what=lambda w: f"--figure {w.figure.removeprefix('fig')}",
+        finish=config["samples"]["handwriting"]["finish_stroke"],
+        seed=config["seed"],
+    message:
+        "write the lines of {wildcards.figure}"
     shell:
-        "python -m pipeline.sample_handwriting --model {params.folder} --corpus {input.corpus} --figure {params.number}"
+        "python -m pipeline.sample_handwriting --model {params.folder} --corpus {input.corpus} {params.what}"
         " --finish-stroke {params.finish} --seed {params.seed} --output {output} > {log} 2>&1"
 
 
@@ -78,17 +65,22 @@ use rule sample_handwriting as sample_held_out_texts with:
         description=lambda w: f"{model(*writer('synthesis'))}/config.json",
     output:
         f"{RESULTS}/samples/handwriting/held_out.parquet",
-    params:
-        folder=lambda w: model(*writer("synthesis")),
-        number=lambda w: "15 --samples 1"
-        + "".join(f" --bias {bias}" for bias in config["samples"]["handwriting"]["legibility_biases"])
-        + "".join(f" --text '{text}'" for text in Path(HELD_OUT).read_text(encoding="utf-8").splitlines()),
-        finish=config["samples"]["handwriting"]["finish_stroke"],
-        seed=config["seed"],
     log:
         f"{RESULTS}/logs/sample_handwriting/held_out.log",
     benchmark:
         f"{RESULTS}/benchmarks/sample_handwriting/held_out.tsv"
+    params:
+        folder=lambda w: model(*writer("synthesis")),
+        what="".join(
+            f" --bias {bias}"
+            for bias in config["samples"]["handwriting"]["legibility_biases"]
+        )
+        + "".join(
+            f" --text '{text}'"
+            for text in Path(HELD_OUT).read_text(encoding="utf-8").splitlines()
+        ),
+        finish=config["samples"]["handwriting"]["finish_stroke"],
+        seed=config["seed"],
     message:
         "write texts whose words no training line holds"
 
@@ -99,19 +91,19 @@ rule measure_legibility:
         samples=f"{RESULTS}/samples/handwriting/held_out.parquet",
     output:
         f"{RESULTS}/evaluations/legibility.json",
-    params:
-        every=HANDWRITING["every"],
-        updates=config["samples"]["handwriting"]["reader_updates"],
-        seed=config["seed"],
     log:
         f"{RESULTS}/logs/measure_legibility.log",
     benchmark:
         f"{RESULTS}/benchmarks/measure_legibility.tsv"
-    message:
-        "read the samples with a network trained on the corpus's other lines"
     threads: 1
     resources:
         mem_mb=2000,
+    params:
+        every=HANDWRITING["every"],
+        updates=config["samples"]["handwriting"]["reader_updates"],
+        seed=config["seed"],
+    message:
+        "read the samples with a network trained on the corpus's other lines"
     shell:
         "python -m pipeline.measure_legibility --corpus {input.corpus} --samples {input.samples} --every {params.every}"
         " --updates {params.updates} --seed {params.seed} --output {output} > {log} 2>&1"
@@ -124,19 +116,19 @@ rule trace_handwriting:
         description=lambda w: f"{model(*writer(w.kind))}/config.json",
     output:
         f"{RESULTS}/samples/handwriting/trace.{{kind}}.parquet",
-    params:
-        folder=lambda w: model(*writer(w.kind)),
-    wildcard_constraints:
-        kind="prediction|synthesis",
     log:
         f"{RESULTS}/logs/trace_handwriting/{{kind}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/trace_handwriting/{{kind}}.tsv"
-    message:
-        "follow a {wildcards.kind} network along a real line"
+    wildcard_constraints:
+        kind="prediction|synthesis",
     threads: 1
     resources:
         mem_mb=2000,
+    params:
+        folder=lambda w: model(*writer(w.kind)),
+    message:
+        "follow a {wildcards.kind} network along a real line"
     shell:
         "python -m pipeline.trace_handwriting --model {params.folder} --corpus {input.corpus} --output {output}"
         " > {log} 2>&1"

@@ -1,0 +1,184 @@
+"""The whole graph on the smoke preset, once; then what reruns and what does not."""
+
+import bz2
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+SMOKE = ("--configfile", "workflow/presets/smoke.yaml")
+DUMP = "data/dump.xml.bz2"
+
+
+def write_dump(path: Path) -> None:
+    """A dump in MediaWiki's format, of the English that Python brings along as its own documentation."""
+    from pydoc_data.topics import topics
+
+    pages = []
+    for number, (title, text) in enumerate(sorted(topics.items()), 1):
+        prose = re.sub(r"\n(?=\S)", " ", re.sub(r"(?m)^ .*$", "", text))
+        pages.append(
+            f"  <page>\n    <title>{escape(title, quote=False)}</title>\n    <ns>0</ns>\n    <id>{number}</id>\n"
+            f"    <revision>\n      <id>{number}</id>\n      <timestamp>2020-01-01T00:00:00Z</timestamp>\n"
+            f"      <contributor><username>someone</username><id>1</id></contributor>\n"
+            f"      <model>wikitext</model>\n      <format>text/x-wiki</format>\n"
+            f'      <text xml:space="preserve">{escape(prose, quote=False)}</text>\n    </revision>\n  </page>\n'
+        )
+    path.parent.mkdir(parents=True)
+    path.write_bytes(
+        bz2.compress(
+            (
+                '<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/" version="0.10" xml:lang="en">\n'
+                + "".join(pages)
+                + "</mediawiki>\n"
+            ).encode()
+        )
+    )
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {
+        "PATH": f"{SNAKEMAKE.parent}:{os.environ['PATH']}",
+        "OMP_NUM_THREADS": "1",
+        "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")),
+    }
+    return subprocess.run(
+        [str(SNAKEMAKE), *arguments], cwd=folder, capture_output=True, text=True, env=environment, timeout=1200
+    )
+
+
+def planned(folder: Path, *arguments: str) -> Counter[str]:
+    """Rule → how many jobs a run with these arguments would do."""
+    result = snakemake(folder, "--dry-run", *SMOKE, *arguments)
+    assert result.returncode == 0, result.stderr
+    output = result.stdout + result.stderr
+    if "Nothing to be done" in output:
+        return Counter()
+    table = output.split("Job stats:", 1)[1].split("total", 1)[0]
+    return Counter({name: int(count) for name, count in re.findall(r"^([\w-]+) +(\d+)$", table, re.MULTILINE)})
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A folder with the workflow, a dump of its own, and the results of one whole run."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("workflow", "profiles"):
+        shutil.copytree(ROOT / name, folder / name)
+    preset = folder / "workflow" / "presets" / "smoke.yaml"
+    preset.write_text(
+        preset.read_text().replace("wikipedia: {train_bytes", f"wikipedia: {{dumps: [{DUMP}], train_bytes")
+    )
+    write_dump(folder / DUMP)
+    result = snakemake(folder, "reproduce-all", *SMOKE)
+    assert result.returncode == 0, (result.stdout + result.stderr)[-6000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(project) -> Path:
+    return project / "results" / "smoke"
+
+
+def test_every_table_figure_and_the_report_are_there(results):
+    assert (results / "report.html").stat().st_size > 10_000
+    for number in (1, 2, 3, 4):
+        table = pd.read_csv(results / "tables" / f"table{number}.csv")
+        assert len(table) > 0
+        assert (results / "tables" / f"table{number}.md").exists()
+    for number in (9, 10, 11, 13, 14, 15, 16, 17, 18, 19, 20, 21):
+        assert (results / "figures" / f"fig{number:02}.svg").stat().st_size > 1000
+        assert (results / "figures" / f"fig{number:02}.png").stat().st_size > 1000
+
+
+def test_table_1_has_every_row_static_and_dynamic(results):
+    table = pd.read_csv(results / "tables" / "table1.csv")
+    rows = {(r.network, r.regularisation, r.evaluation) for r in table.itertuples()}
+    for row in ("none", "weight-noise", "adaptive-weight-noise"):
+        assert {("treebank-character", row, "static"), ("treebank-character", row, "dynamic")} <= rows
+    for row in ("none", "weight-noise"):
+        assert {("treebank-word", row, "static"), ("treebank-word", row, "dynamic")} <= rows
+
+
+def test_a_second_run_finds_nothing_to_do(project):
+    assert planned(project) == Counter()
+
+
+def test_deleting_an_artifact_reruns_what_depends_on_it_only(project, results):
+    (results / "evaluations" / "wikipedia" / "none.dynamic.json").unlink()
+    assert planned(project) == Counter({"evaluate": 1, "make_table": 1, "make_report": 1, "reproduce-all": 1})
+    result = snakemake(project, *SMOKE)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert planned(project) == Counter()
+
+
+def test_a_plot_setting_redraws_and_trains_nothing(project):
+    jobs = planned(project, "--config", "figures={'width': 5.0}")
+    assert jobs["draw_figure"] == 12
+    assert not {"train", "evaluate", "sample_handwriting", "parse_wikipedia", "generate_handwriting"} & jobs.keys()
+
+
+def test_a_setting_of_one_experiment_leaves_the_others_alone(project):
+    jobs = planned(project, "--config", "experiments={'wikipedia': {'training': {'maximum_updates': 5}}}")
+    assert jobs["train"] == 1
+    jobs = planned(project, "--config", "experiments={'treebank-word': {'dynamic': {'learning_rate': 0.5}}}")
+    assert jobs["train"] == 0
+    assert jobs["evaluate"] == 3
+
+
+def test_the_parser_alone_gives_what_it_gives_in_the_workflow(project, results, tmp_path):
+    command = [sys.executable, "-m", "pipeline.parse_wikipedia", DUMP, "--output", str(tmp_path / "pages.parquet")]
+    subprocess.run(command, cwd=project, check=True, capture_output=True)
+    assert (tmp_path / "pages.parquet").read_bytes() == (results / "corpora" / "wikipedia.parquet").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [("sed=1", "'sed'"), ("seed=one", "key seed"), ("corpora={'wikipedia': {'dumps': 3}}", "corpora.wikipedia.dumps")],
+)
+def test_a_wrong_key_stops_the_run_with_one_line(project, change, named):
+    result = snakemake(project, "--dry-run", *SMOKE, "--config", change)
+    assert result.returncode != 0
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    assert named in lines[0]
+    assert "Traceback" not in result.stderr
+
+
+def test_a_dump_that_is_not_there_is_named(project):
+    result = snakemake(project, *SMOKE, "--config", "corpora={'wikipedia': {'dumps': ['data/no.xml.bz2']}}")
+    assert result.returncode != 0
+    assert "data/no.xml.bz2" in result.stdout + result.stderr
+
+
+def test_list_graph_and_report(project, tmp_path):
+    listed = snakemake(project, "--list", *SMOKE)
+    assert listed.returncode == 0
+    assert {"train", "evaluate", "make_report"} <= set(listed.stdout.split())
+    graph = snakemake(project, "--dag", *SMOKE)
+    assert graph.returncode == 0
+    assert "digraph" in graph.stdout
+    report = snakemake(project, *SMOKE, "--report", str(tmp_path / "report.html"))
+    assert report.returncode == 0, report.stderr[-2000:]
+    assert (tmp_path / "report.html").stat().st_size > 100_000
+
+
+def test_lint_is_clean_but_for_the_software_environment(project):
+    """The one lint rejected: the environment is the project's own (pyproject.toml), not one a rule."""
+    result = snakemake(project, "--lint", "json", *SMOKE)
+    import json
+
+    found = json.loads(result.stdout[result.stdout.index("{") :]) if "{" in result.stdout else {"rules": []}
+    titles = {lint["title"] for rule in found["rules"] for lint in rule["lints"]}
+    titles |= {lint["title"] for snakefile in found.get("snakefiles", []) for lint in snakefile["lints"]}
+    assert titles <= {"Specify a conda environment or container for each rule."}

@@ -1,0 +1,144 @@
+"""What the rules share: names of artifacts, and what depends on what in the configuration."""
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+from pipeline.experiment import training_settings
+from rnngen.corpora.sources import path_of, sources
+
+DATA = config["data"]
+WIKIPEDIA = config["corpora"]["wikipedia"]
+TREEBANK = config["corpora"]["treebank"]
+HANDWRITING = config["corpora"]["handwriting"]
+HELD_OUT = workflow.source_path("../held_out_texts.txt")
+FETCHED = {
+    str(path_of(name, DATA)): name
+    for name, s in sources().items()
+    if s.kind != "registration"
+}
+GPUS = int(
+    config["device"] == "cuda"
+    or (config["device"] == "auto" and shutil.which("nvidia-smi") is not None)
+)
+
+
+def rows(experiment):
+    """The rows (regularisations) of an experiment, in the order of the configuration."""
+    return list(EXPERIMENTS[experiment]["regularisations"])
+
+
+def model(experiment, regularisation):
+    return f"{RESULTS}/models/{experiment}/{regularisation}"
+
+
+def parent_of(wildcards):
+    """The weights a row starts from; none for the first of the chain."""
+    row = EXPERIMENTS[wildcards.experiment]["regularisations"][wildcards.regularisation]
+    return (
+        f"{model(wildcards.experiment, row['from'])}/weights.safetensors"
+        if "from" in row
+        else []
+    )
+
+
+def corpus_of(wildcards):
+    return f"{RESULTS}/corpora/{EXPERIMENTS[wildcards.experiment]['corpus']}.parquet"
+
+
+def evaluations(experiment):
+    """Every evaluation of an experiment: static for all, dynamic for text."""
+    kinds = (
+        ["static", "dynamic"]
+        if EXPERIMENTS[experiment]["kind"] == "text"
+        else ["static"]
+    )
+    return [
+        f"{RESULTS}/evaluations/{experiment}/{regularisation}.{kind}.json"
+        for regularisation in rows(experiment)
+        for kind in kinds
+    ]
+
+
+def writer(kind):
+    """The model that writes the figures of a kind of network: the last row of its last experiment, as in the paper."""
+    experiment = [name for name in PEN if EXPERIMENTS[name]["kind"] == kind][-1]
+    return experiment, rows(experiment)[-1]
+
+
+KIND_OF_FIGURE = {"fig10": "prediction", "fig11": "prediction"}
+
+
+def writer_of(wildcards):
+    return model(*writer(KIND_OF_FIGURE.get(wildcards.figure, "synthesis")))
+
+
+FIGURES = {
+    # figure: (module, its data, its options)
+    "fig09": (
+        "draw_training_lines",
+        f"{RESULTS}/corpora/handwriting.parquet",
+        "".join(f" --training {name}" for name in HANDWRITING["training"]),
+    ),
+    "fig10": (
+        "draw_densities",
+        f"{RESULTS}/samples/handwriting/trace.prediction.parquet",
+        "",
+    ),
+    "fig11": ("draw_samples", f"{RESULTS}/samples/handwriting/fig11.parquet", ""),
+    "fig13": (
+        "draw_window",
+        f"{RESULTS}/samples/handwriting/trace.synthesis.parquet",
+        "",
+    ),
+    "fig14": (
+        "draw_densities",
+        f"{RESULTS}/samples/handwriting/trace.synthesis.parquet",
+        "",
+    ),
+    "fig15": ("draw_samples", f"{RESULTS}/samples/handwriting/fig15.parquet", ""),
+    "fig16": (
+        "draw_samples",
+        f"{RESULTS}/samples/handwriting/fig16.parquet",
+        "--labels bias",
+    ),
+    "fig17": ("draw_samples", f"{RESULTS}/samples/handwriting/fig17.parquet", ""),
+} | {
+    name: (
+        "draw_samples",
+        f"{RESULTS}/samples/handwriting/{name}.parquet",
+        "--captions",
+    )
+    for name in ("fig18", "fig19", "fig20", "fig21")
+}
+
+
+def figures():
+    """The handwriting figures that the configuration's experiments allow."""
+    kinds = {EXPERIMENTS[name]["kind"] for name in PEN}
+    if not kinds:
+        return []
+    return [
+        f"{RESULTS}/figures/{name}.svg"
+        for name in FIGURES
+        if name == "fig09" or KIND_OF_FIGURE.get(name, "synthesis") in kinds
+    ]
+
+
+TABLES = {
+    "table1": [
+        name for name in ("treebank-character", "treebank-word") if name in EXPERIMENTS
+    ],
+    "table2": [name for name in ("wikipedia",) if name in EXPERIMENTS],
+    "table3": [name for name in PEN if EXPERIMENTS[name]["kind"] == "prediction"],
+    "table4": [name for name in PEN if EXPERIMENTS[name]["kind"] == "synthesis"],
+}
+
+
+def rows_of(experiments):
+    """Experiment → its rows, as JSON."""
+    return json.dumps({name: rows(name) for name in experiments})
+
+
+SYNTHESIS = [name for name in PEN if EXPERIMENTS[name]["kind"] == "synthesis"]
