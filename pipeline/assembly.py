@@ -250,8 +250,9 @@ class Assembly:
                 return WeightNoise(named, deviation)
             case "adaptive":
                 sequences = self.training_batches.sequences_per_epoch
-                options = self.settings["training"]["optimiser"]
-                batch = self.settings["training"]["batch_size"]
+                training = self.settings["training"]
+                options = training.get("noise_optimiser", training["optimiser"])
+                batch = training["batch_size"]
                 return AdaptiveWeightNoise(
                     named, deviation, sequences=sequences, optimiser=lambda p: make_optimiser(options, p, batch)
                 )
