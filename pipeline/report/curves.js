@@ -3,6 +3,15 @@
 const DASH = { train: [4, 4], validation: [] };
 const COLOURS = ["--curve-1", "--curve-2", "--curve-3", "--curve-4", "--curve-5"];
 
+/** From the least value to the greatest, but for outliers: a training that ran away must not flatten all the others. */
+function range(values) {
+  const sorted = values.filter((value) => value !== null).sort((a, b) => a - b);
+  const at = (share) => sorted[Math.round(share * (sorted.length - 1))];
+  const low = sorted[0], high = Math.min(sorted.at(-1), at(0.8) + 4 * (at(0.8) - at(0.2)));
+  const edge = 0.05 * (high - low) || 0.5;
+  return [low - edge, high + edge];
+}
+
 /** `curves`: {unit, rows: [{name, epochs, train, validation}]}. */
 export function startCurves(root, curves) {
   const chart = root.querySelector(".chart");
@@ -31,7 +40,7 @@ export function startCurves(root, curves) {
       {
         width: Math.max(240, chart.clientWidth),
         height: 280,
-        scales: { x: { time: false } },
+        scales: { x: { time: false }, y: { range: range(data.slice(1).flat()) } },
         axes: [{ ...axis, label: "epoch" }, { ...axis, label: curves.unit, size: 64 }],
         series: [
           { label: "epoch", value: (_, value) => (value === null ? "–" : value.toFixed(2)) },

@@ -121,11 +121,14 @@ export class PenStage {
       </div>`;
     const find = (selector) => root.querySelector(selector);
     this.svg = node("svg", { role: "img", "aria-label": label });
-    this.inkLayer = node("g", { class: "ink" });
-    this.densityLayer = node("g", { class: "density" });
+    this.inkLayer = node("g", { class: "ink", id: `${id}-ink` });
+    this.densityLayer = node("g", { class: "density", id: `${id}-density` });
+    const copy = (part) => node("use", { href: `#${id}-${part}`, class: `${part}-copy` });
+    this.lens = node("svg", { class: "lens", "aria-hidden": "true" }, copy("ink"), copy("density"));
     this.pen = node("circle", { class: "pen", r: 0 });
     this.svg.append(this.densityLayer, this.inkLayer, this.pen);
-    find(".sheet").append(this.svg);
+    find(".sheet").append(this.svg, this.lens);
+    root.classList.toggle("plain", !attention);
     this.root = root;
     this.letters = find(".letters");
     this.playButton = find(".play");
@@ -181,7 +184,7 @@ export class PenStage {
     let now = 0;
     for (const line of this.lines) for (const end of line.ends) this.times.push((now += 1)), (now += end ? PAUSE : 0);
     this.inkLayer.replaceChildren();
-    this.inkLayer.setAttribute("stroke-width", round(0.055 * pitch * this.penWidth));
+    this.inkLayer.setAttribute("stroke-width", round(0.046 * pitch * this.penWidth));
     for (const line of this.lines) {
       line.paths = line.strokes.map(() => node("path"));
       this.inkLayer.append(...line.paths);
@@ -195,7 +198,7 @@ export class PenStage {
 
   setPenWidth(width) {
     this.penWidth = width;
-    if (this.pitch) this.inkLayer.setAttribute("stroke-width", round(0.055 * this.pitch * width));
+    if (this.pitch) this.inkLayer.setAttribute("stroke-width", round(0.046 * this.pitch * width));
   }
 
   play() {
@@ -203,7 +206,7 @@ export class PenStage {
     if (this.position >= this.total - 1) this.moveTo(0, false);
     this.playing = true;
     this.playButton.textContent = "Pause";
-    this.densityLayer.replaceChildren();
+    this.clearDensity();
     let before = null;
     const frame = (now) => {
       if (!this.playing) return;
@@ -264,7 +267,7 @@ export class PenStage {
     }
     const moment = line.next?.[Math.min(t - line.first, line.next.length - 1)];
     if (this.mapCursor) this.mapCursor(t - line.first);
-    this.densityLayer.replaceChildren();
+    this.clearDensity();
     if (!moment) {
       this.reading.textContent = asking ? `Point ${t - line.first + 1} of ${line.points.length}.` : "";
       return;
@@ -286,9 +289,15 @@ export class PenStage {
       `${heavy} component${heavy === 1 ? "" : "s"} of the mixture above 5 %; the pen lifts with ${lift} %.`;
   }
 
-  /** Ellipses of one and two standard deviations of every component, as dark as it is probable. */
+  clearDensity() {
+    this.densityLayer.replaceChildren();
+    this.lens.classList.remove("shown");
+  }
+
+  /** Ellipses of one and two standard deviations of every component, as dark as it is probable; and a lens on them. */
   drawDensity(density, [x, y], units) {
     const { mean, deviation } = units;
+    let reach = 0.1 * this.pitch; // how far from the point the lens looks
     density.weights.forEach((weight, j) => {
       if (weight < 0.01) return;
       const a = deviation[0] * density.deviation1[j], b = deviation[1] * density.deviation2[j];
@@ -297,6 +306,7 @@ export class PenStage {
       const angle = (Math.atan2(2 * covariance, a * a - b * b) * 90) / Math.PI;
       const cx = round(x + mean[0] + deviation[0] * density.mean1[j]);
       const cy = round(y + mean[1] + deviation[1] * density.mean2[j]);
+      if (weight > 0.05) reach = Math.max(reach, Math.hypot(cx - x, cy - y) + 2 * Math.max(a, b));
       for (const sigmas of [2, 1])
         this.densityLayer.append(
           node("ellipse", {
@@ -309,6 +319,9 @@ export class PenStage {
           }),
         );
     });
+    reach = Math.min(1.1 * reach, this.pitch);
+    this.lens.setAttribute("viewBox", [x - reach, y - reach, 2 * reach, 2 * reach].map(round).join(" "));
+    this.lens.classList.add("shown");
   }
 
   hover(event) {
@@ -328,14 +341,14 @@ export class PenStage {
   ask(t) {
     if (this.playing) return;
     if (t === null) {
-      this.densityLayer.replaceChildren();
+      this.clearDensity();
       return;
     }
-    this.showMoment(this.lineAt(t), t, true);
     const line = this.lineAt(t), [x, y] = line.points[t - line.first];
     this.pen.setAttribute("cx", round(x));
     this.pen.setAttribute("cy", round(y));
     this.pen.setAttribute("r", round(0.05 * this.pitch));
+    this.showMoment(line, t, true);
   }
 
   /** The attention map of the current line: characters upwards, steps to the right. */
@@ -356,6 +369,7 @@ export class PenStage {
     this.map.style.height = `${height}px`;
     const style = getComputedStyle(this.root), colour = (name) => style.getPropertyValue(name).trim();
     const context = this.map.getContext("2d"), across = width - gutter;
+    const edge = (t) => gutter + Math.round((ratio * t * across) / steps) / ratio; // on whole pixels: no seams
     const draw = (cursor) => {
       context.setTransform(ratio, 0, 0, ratio, 0, 0);
       context.clearRect(0, 0, width, height);
@@ -372,8 +386,8 @@ export class PenStage {
         for (let u = 0; u < text.length; ++u) {
           const share = moment.phi[u] / greatest;
           if (share < 0.02) continue;
-          context.globalAlpha = Math.min(1, share) ** 0.7;
-          context.fillRect(gutter + (t * across) / steps, height - (u + 1) * cell, across / steps + 0.5, cell - 1);
+          context.globalAlpha = Math.min(1, share) ** 0.5;
+          context.fillRect(edge(t), height - (u + 1) * cell, edge(t + 1) - edge(t), cell - 1);
         }
       });
       context.globalAlpha = 1;
@@ -394,7 +408,7 @@ export class PenStage {
     return (
       `<svg xmlns="${SVG}" width="${round(width * scale)}mm" height="${round(height * scale)}mm" ` +
       `viewBox="${[x, y, width, height].map(round).join(" ")}" fill="none" stroke="#1b2a49" ` +
-      `stroke-width="${round(0.055 * this.pitch * this.penWidth)}" stroke-linecap="round" stroke-linejoin="round">\n` +
+      `stroke-width="${round(0.046 * this.pitch * this.penWidth)}" stroke-linecap="round" stroke-linejoin="round">\n` +
       `<title>${escaped}</title>\n${paths}\n</svg>\n`
     );
   }

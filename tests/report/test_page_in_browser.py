@@ -148,6 +148,7 @@ def test_a_point_says_what_was_expected_there(page):
     assert reading.startswith("Point 2 of") and "the window is on" in reading and "the pen lifts" in reading
     assert page.locator("#live .density ellipse").count() >= 2
     assert page.locator("#live .letters span[style]").count() > 0
+    assert page.locator("#live .lens").is_visible()
     at.press("End")
     path = page.locator("#live .ink path").first.bounding_box()
     page.mouse.move(path["x"] + 1, path["y"] + 1)
