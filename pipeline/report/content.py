@@ -21,7 +21,7 @@ from rnngen.errors import InputError
 from rnngen.handwriting_model import HandwritingModel
 from rnngen.written_lines import SCHEMA, read_lines
 
-LARGEST_FIGURE = 700_000  # bytes of a figure in the page; a larger SVG gives way to its PNG
+LARGEST_FIGURE = 250_000  # bytes of a figure in the page; a larger SVG gives way to its PNG
 LINES_A_GROUP = 8
 PRIMES = 8
 SAMPLE_CHARACTERS = 3_000

@@ -1,0 +1,88 @@
+"""The report as a file: whole, alone, and honest about what is missing."""
+
+import base64
+import json
+import re
+
+import numpy as np
+import pytest
+
+from pipeline import make_report
+from pipeline.report import content, embedding
+from pipeline.report.page import embedded_json, fixed, seconds, signed
+from rnngen.errors import InputError
+from tests.tiny_results import EXPERIMENTS, TEXT_ONLY, write_results
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return write_results(tmp_path_factory.mktemp("report") / "results")
+
+
+def made(results, experiments, preset="demo", name="report.html"):
+    make_report.main(results, json.dumps(experiments), preset, results / name)
+    return (results / name).read_text(encoding="utf-8")
+
+
+def data_in(html):
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL).group(1))
+
+
+def test_the_page_stands_alone(results):
+    html = made(results, EXPERIMENTS)
+    assert "default-src 'none'" in html
+    assert not re.search(r'(?:src|href)="(?!#|data:)', html)
+    # text of a sample cannot become markup
+    assert "<script>alert(1)" not in html
+    assert "treebank-character" in html and "snakemake" in html
+
+
+def test_what_the_scripts_read(results):
+    data = data_in(made(results, EXPERIMENTS))
+    halves = np.frombuffer(base64.b64decode(data["network"]["weights"]), "<f2")
+    assert len(halves) == sum(size for _, size in data["network"]["tensors"]) and np.isfinite(halves).all()
+    assert data["curves"]["wikipedia"]["rows"][0]["validation"] == [2.5, None, 2.0]
+    assert [group["title"][:9] for group in data["groups"]] == ["Figure 15", "Figure 10", "Figure 11"]
+    assert {line["bias"] for line in data["biased"]} == {0.0, 0.5, 2.0}
+    assert data["primes"] and all(prime["text"] for prime in data["primes"])
+
+
+def test_without_handwriting(tmp_path):
+    html = made(write_results(tmp_path / "results", TEXT_ONLY), TEXT_ONLY)
+    assert "no handwriting synthesis experiment" in html and data_in(html)["network"] is None
+
+
+def test_a_network_too_large_for_a_page_is_named(results, monkeypatch):
+    monkeypatch.setattr(content, "LARGEST_NETWORK", 100)
+    html = made(results, EXPERIMENTS, name="large.html")
+    assert "too many for a page" in html and data_in(html)["network"] is None
+
+
+def test_a_page_that_grew_too_large_is_not_written(results, monkeypatch):
+    monkeypatch.setattr(make_report, "LARGEST_PAGE", 1000)
+    with pytest.raises(InputError, match="over 1,000"):
+        made(results, EXPERIMENTS, name="never.html")
+    assert not (results / "never.html").exists()
+
+
+def test_an_experiment_of_ones_own_and_one_that_has_not_run(results):
+    html = made(results, {"letters": {"kind": "text", "rows": ["none"]}}, name="own.html")
+    assert "not in the paper" in html and "Not trained in this run." in html
+
+
+def test_nothing_to_report_is_an_error(results):
+    with pytest.raises(InputError, match="none is named"):
+        made(results, {})
+
+
+def test_matrices_survive_half_precision():
+    matrix = np.array([[1.5, -2.25], [0.125, 3.0], [1e-4, 60000.0]], np.float32)
+    value = embedding.matrix_json(matrix)
+    back = np.frombuffer(base64.b64decode(value["data"]), "<f2").reshape(-1, value["columns"])
+    assert np.allclose(back.astype(np.float32), matrix, rtol=1e-3)
+
+
+def test_numbers_as_they_are_printed():
+    assert (fixed(-1025.7, 1), fixed(None, 2), signed(0.5, 2)) == ("−1,025.7", "–", "+0.50")
+    assert (seconds(None), seconds(3.14), seconds(61.5), seconds(7300)) == ("–", "3.1 s", "1 min 2 s", "2 h 1 min")
+    assert "<" not in embedded_json({"text": "</script>"})
