@@ -284,6 +284,15 @@ def test_print_leaves_the_controls_out(page):
     assert hidden and inked
 
 
+def test_print_is_dark_on_white_in_either_theme(opened, report):
+    page = opened(report, theme="dark")
+    page.click("#theme")
+    page.click("#theme")
+    page.emulate_media(media="print")
+    colours = page.evaluate("[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]")
+    assert colours == ["rgb(35, 38, 45)", "rgb(255, 255, 255)"]
+
+
 def test_a_run_without_handwriting_says_so(opened, tmp_path):
     folder = write_results(tmp_path / "results", TEXT_ONLY)
     main(folder, json.dumps(TEXT_ONLY), "smoke", folder / "report.html")
