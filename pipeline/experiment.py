@@ -54,7 +54,7 @@ def check_config(config: dict) -> None:
                 f"configuration, key experiments.{name}.corpus: no corpus {experiment['corpus']!r}, "
                 f"there are {', '.join(config['corpora'])}"
             )
-        chain = experiment["regularisations"]
+        chain = rows(experiment)
         for regularisation in chain:
             seen = [regularisation]
             while parent := chain[seen[-1]].get("from"):
@@ -69,7 +69,7 @@ def check_config(config: dict) -> None:
 def training_settings(config: dict, experiment: str, regularisation: str) -> dict[str, Any]:
     """All that decides the outcome of one training, and nothing else: a change elsewhere retrains nothing."""
     entry = select(config["experiments"], experiment, "experiment")
-    row = dict(select(entry["regularisations"], regularisation, f"regularisation of {experiment}"))
+    row = dict(select(rows(entry), regularisation, f"regularisation of {experiment}"))
     row.pop("from", None)
     return {
         "experiment": experiment,
@@ -85,6 +85,11 @@ def training_settings(config: dict, experiment: str, regularisation: str) -> dic
         "device": config["device"],
         "threads": config["threads"],
     }
+
+
+def rows(experiment: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The rows (regularisations) of an experiment; one that a preset sets to null is left out."""
+    return {name: row for name, row in experiment["regularisations"].items() if row is not None}
 
 
 LOADER_KEYS = {

@@ -66,6 +66,41 @@ def test_a_row_can_change_the_training_of_its_experiment(config):
     assert training_settings(config, "treebank-character", "none")["training"]["maximum_epochs"] != 77
 
 
+def test_a_row_set_to_null_is_left_out(config):
+    config["experiments"]["treebank-word"]["regularisations"]["continued"] = None
+    check_config(config)
+    with pytest.raises(
+        InputError, match="'continued' in the configuration, there are none, weight-noise"
+    ):
+        training_settings(config, "treebank-word", "continued")
+    config["experiments"]["treebank-word"]["regularisations"]["none"] = None
+    with pytest.raises(InputError, match=r"treebank-word\.regularisations\.weight-noise\.from"):
+        check_config(config)
+
+
+def test_the_papers_preset_has_the_papers_constants():
+    config = load_config([ROOT / "config.yaml", ROOT / "workflow" / "presets" / "paper.yaml"])
+    for experiment, entry in config["experiments"].items():
+        for row, values in entry["regularisations"].items():
+            if values is None:
+                continue
+            settings = training_settings(config, experiment, row)
+            optimiser = settings["training"]["optimiser"]
+            assert optimiser["learning_rate"] == 1e-4
+            assert settings["training"]["schedule"] == "constant"
+            text = settings["kind"] == "text"
+            assert settings["training"]["clip_lstm"] == (1 if text else 10)
+            momentum = 0.9 if experiment == "wikipedia" or not text else 0.99
+            assert optimiser["momentum"] == momentum
+            if not text:
+                assert (optimiser["name"], optimiser["decay"], optimiser["damping"]) == ("rmsprop", 0.95, 1e-4)
+                assert settings["training"]["clip_output"] == 100
+                assert settings["network"]["mixtures"] == 20
+                assert settings["corpus"]["every"] == 1
+            if settings["noise"] != "none":
+                assert settings["standard_deviation"] == 0.075
+
+
 def test_an_unknown_experiment_or_row_is_named_with_what_there_is(config):
     with pytest.raises(InputError, match="no experiment 'treebank'.*treebank-character"):
         training_settings(config, "treebank", "none")

@@ -5,6 +5,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+from pipeline.experiment import rows as rows_of_experiment
 from pipeline.experiment import training_settings
 from rnngen.corpora.sources import path_of, sources
 
@@ -23,10 +24,19 @@ GPUS = int(
     or (config["device"] == "auto" and shutil.which("nvidia-smi") is not None)
 )
 
+SUPPLIED = {
+    "treebank": "the Penn Treebank's ptb.train.txt, ptb.valid.txt and ptb.test.txt, plain or in simple-examples.tgz",
+    "handwriting": "IAM-OnDB's lineStrokes-all.tar.gz, ascii-all.tar.gz and split lists, which want a registration",
+}
+for _corpus, _what in SUPPLIED.items():
+    _folder = config["corpora"][_corpus]["folder"]
+    if _folder is not None and not Path(_folder).exists():
+        sys.exit(f"error: corpora.{_corpus}.folder: no {_folder}; put {_what} there (docs/data.md says where from)")
+
 
 def rows(experiment):
     """The rows (regularisations) of an experiment, in the order of the configuration."""
-    return list(EXPERIMENTS[experiment]["regularisations"])
+    return list(rows_of_experiment(EXPERIMENTS[experiment]))
 
 
 def model(experiment, regularisation):
