@@ -10,13 +10,13 @@ from typing import Annotated
 
 import torch
 import typer
-from rnngen.checkpoint import load_network
 from tqdm import tqdm
 
 from pipeline.assembly import TextData, leading
 from pipeline.command import command
 from pipeline.evaluate import read_description, require_same
 from rnngen.artifacts import written_whole
+from rnngen.checkpoint import load_network
 from rnngen.errors import InputError
 from rnngen.text_sampling import sample_symbols
 

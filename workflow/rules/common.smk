@@ -31,7 +31,9 @@ SUPPLIED = {
 for _corpus, _what in SUPPLIED.items():
     _folder = config["corpora"][_corpus]["folder"]
     if _folder is not None and not Path(_folder).exists():
-        sys.exit(f"error: corpora.{_corpus}.folder: no {_folder}; put {_what} there (docs/data.md says where from)")
+        sys.exit(
+            f"error: corpora.{_corpus}.folder: no {_folder}; put {_what} there (docs/data.md says where from)"
+        )
 
 
 def rows(experiment):
