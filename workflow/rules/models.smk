@@ -13,6 +13,9 @@ rule train:
         f"{RESULTS}/logs/train/{{experiment}}.{{regularisation}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{experiment}}.{{regularisation}}.tsv"
+    wildcard_constraints:
+        experiment="|".join(name for name in EXPERIMENTS if name not in SYNTHESIS)
+        or "(?!)",
     priority: 10
     threads: config["threads"]
     resources:
@@ -33,3 +36,10 @@ rule train:
     shell:
         "python -m pipeline.train --settings {params.settings:q} --corpus {input.corpus} --output {params.folder}"
         " --state {params.state} {params.initial} 2>&1 | tee {log}"
+
+
+# the longest chain of trainings starts first, so that the others fill the cores beside it
+use rule train as train_synthesis with:
+    wildcard_constraints:
+        experiment="|".join(SYNTHESIS) or "(?!)",
+    priority: 20
