@@ -63,6 +63,8 @@ class Progress:
     best_loss: float = math.inf
     best_epoch: float = 0.0
     validations_since_best: int = 0
+    validation_due: bool = False
+    """The weights have learned what was to be learned before the next validation, which has not been made yet."""
     finished: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -117,6 +119,20 @@ def train(
     started = time.perf_counter() - progress.seconds
     per_epoch = batches.batches_per_epoch
     unseen = 0.0
+
+    def validation() -> Iterator[tuple[str, Any]]:
+        rate = schedule.factor(progress.updates - 1, per_epoch) * rates[0]
+        row, best = _validated(validate(), progress, per_epoch, rate, noise, parameters)
+        last = progress.updates == schedule.maximum_updates or progress.epoch == schedule.maximum_epochs
+        progress.seconds = time.perf_counter() - started
+        progress.finished = last or progress.validations_since_best >= schedule.patience
+        progress.validation_due = False
+        if best:
+            yield "best", row
+        yield "validation", row
+
+    if progress.validation_due:  # the caller stopped between an update and its validation
+        yield from validation()
     while not progress.finished:
         for batch in batches.epoch(progress.epoch, start=progress.batch):
             factor = schedule.factor(progress.updates, per_epoch)
@@ -155,15 +171,11 @@ def train(
             if epoch_ends:
                 progress.epoch, progress.batch = progress.epoch + 1, 0
                 state = None
+            progress.validation_due = due or last
             if looking:
                 yield "update", state
-            if due or last:
-                row, best = _validated(validate(), progress, per_epoch, factor * rates[0], noise, parameters)
-                progress.seconds = time.perf_counter() - started
-                progress.finished = last or progress.validations_since_best >= schedule.patience
-                if best:
-                    yield "best", row
-                yield "validation", row
+            if progress.validation_due:
+                yield from validation()
                 if progress.finished:
                     return
 

@@ -37,9 +37,13 @@ class Objective:
         return (self.network(batch.x_b[:, None])[:, 0] - 1).square(), state
 
 
-def events(look_every=1, spoilt=(), validate_every=None, maximum_updates=None):
-    objective, progress = Objective(), Progress()
-    optimiser = torch.optim.SGD(objective.network.parameters(), lr=0.01)
+def started():
+    objective = Objective()
+    return objective, Progress(), torch.optim.SGD(objective.network.parameters(), lr=0.01)
+
+
+def events(look_every=1, spoilt=(), validate_every=None, maximum_updates=None, carry_on=None):
+    objective, progress, optimiser = carry_on or started()
     loop = train(
         objective,
         Batches(spoilt),
@@ -95,3 +99,26 @@ def test_it_is_noticed_late_but_before_a_validation_with_seldom_looks():
     with pytest.raises(NotFiniteError, match="training loss"):
         list(loop)
     assert progress.history == []
+
+
+@pytest.mark.parametrize("validate_every", [None, 4])
+@pytest.mark.parametrize("maximum_updates", [None, 10])
+def test_stopping_after_any_event_changes_nothing(validate_every, maximum_updates):
+    """A validation that a stop prevented is made up for, the last one included, which is what ends the training."""
+    objective, whole, loop = events(1, (), validate_every, maximum_updates)
+    expected = [kind for kind, _ in loop]
+    weight = objective.network.weight.item()
+
+    carry_on, kinds = started(), []
+    while not carry_on[1].finished and len(kinds) < 100:
+        _, _, loop = events(1, (), validate_every, maximum_updates, carry_on)
+        for kind, _ in loop:
+            kinds.append(kind)
+            if kind != "best":  # the validation follows at once
+                break
+        resumed = Progress.from_json(carry_on[1].as_json())
+        carry_on = carry_on[0], resumed, carry_on[2]
+    assert kinds == expected
+    assert carry_on[0].network.weight.item() == weight
+    for row, other in zip(carry_on[1].history, whole.history, strict=True):
+        assert {**row, "seconds": 0} == {**other, "seconds": 0}
