@@ -1,0 +1,198 @@
+"""From a model directory to an evaluation to a table."""
+
+import copy
+import json
+import math
+
+import pandas as pd
+import pytest
+import torch
+
+from pipeline.evaluate import main as evaluate_command
+from pipeline.make_table import main as table_command
+from pipeline.measure_baselines import main as baselines_command
+from pipeline.sample_text import main as sample_command
+from pipeline.train import main as train_command
+from rnngen.checkpoint import load_network
+from rnngen.corpora.treebank import load_treebank, parse_treebank, write_treebank
+from rnngen.errors import InputError
+
+SETTINGS = {
+    "experiment": "treebank-character",
+    "regularisation": "none",
+    "kind": "text",
+    "unit": "character",
+    "network": {"layers": 1, "cells": 10},
+    "training": {
+        "optimiser": {"name": "sgd", "learning_rate": 1e-2, "momentum": 0.9},
+        "clip_lstm": 1.0,
+        "batch_size": 4,
+        "maximum_epochs": 2,
+        "patience": 5,
+        "schedule": "constant",
+    },
+    "noise": "none",
+    "standard_deviation": None,
+    "corpus": {"name": "treebank", "end_of_sentence": "symbol-and-unk"},
+    "seed": 3,
+    "device": "cpu",
+    "threads": 1,
+}
+
+
+def corpus_in(folder, words):
+    for name, shift in (("ptb.train.txt", 0), ("ptb.valid.txt", 1), ("ptb.test.txt", 2)):
+        lines = [" ".join(words[(i * j + shift + i) % len(words)] for j in range(1, 3 + i % 5)) for i in range(24)]
+        (folder / name).write_text("\n".join(lines) + "\n")
+    table, _ = parse_treebank(folder)
+    write_treebank(folder / "treebank.parquet", table, {})
+    return folder / "treebank.parquet"
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return corpus_in(tmp_path_factory.mktemp("corpus"), ["abba", "cab", "bad", "<unk>", "a", "N"])
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, corpus):
+    """Models and evaluations of a character and a word network."""
+    folder = tmp_path_factory.mktemp("results")
+    for experiment, unit in (("treebank-character", "character"), ("treebank-word", "word")):
+        settings = copy.deepcopy(SETTINGS) | {"experiment": experiment, "unit": unit}
+        model = folder / "models" / experiment / "none"
+        train_command(corpus=corpus, output=model, settings=json.dumps(settings))
+        for name, dynamic in (
+            ("static", "null"),
+            ("dynamic", '{"learning_rate": 0.05, "momentum": 0.0, "interval": 1}'),
+        ):
+            evaluate_command(
+                model=model,
+                corpus=corpus,
+                output=folder / "evaluations" / experiment / f"none.{name}.json",
+                dynamic=dynamic,
+                extract=30,
+            )
+    return folder
+
+
+def measures(results, experiment, name):
+    return json.loads((results / "evaluations" / experiment / f"none.{name}.json").read_text())["measures"]
+
+
+def total_bits(results, corpus, experiment, unit):
+    """Bits of the test set, one sentence after the other, straight from the network."""
+    network = load_network(results / "models" / experiment / "none" / "weights.safetensors")
+    treebank = load_treebank(corpus, unit)
+    sequences = treebank.sequences["test"]
+    nats = 0.0
+    with torch.no_grad():
+        for i in range(len(sequences)):
+            targets = torch.tensor(sequences[i])
+            y_tbk, _ = network(torch.cat([torch.tensor([-1]), targets[:-1]]).unsqueeze(1))
+            nats += torch.nn.functional.cross_entropy(y_tbk[:, 0].double(), targets, reduction="sum").item()
+    return nats / math.log(2), treebank
+
+
+def test_bits_per_character_are_shared_out_over_the_characters_of_the_file(results, corpus):
+    bits, treebank = total_bits(results, corpus, "treebank-character", "character")
+    found = measures(results, "treebank-character", "static")
+    assert found["bits_per_character"] == pytest.approx(bits / treebank.characters["test"], rel=1e-5)
+    assert found["perplexity_paper"] == pytest.approx(2 ** (5.6 * found["bits_per_character"]), rel=1e-12)
+    assert found["perplexity_exact"] == pytest.approx(2 ** (bits / treebank.words["test"]), rel=1e-5)
+    assert 0 < found["error_percent"] <= 100
+
+
+def test_perplexity_of_words_counts_the_end_of_a_sentence(results, corpus):
+    bits, treebank = total_bits(results, corpus, "treebank-word", "word")
+    found = measures(results, "treebank-word", "static")
+    assert found["perplexity_paper"] == pytest.approx(2 ** (bits / treebank.words["test"]), rel=1e-5)
+    assert found["bits_per_character"] == pytest.approx(bits / treebank.words["test"] / 5.6, rel=1e-5)
+    assert found["bits_per_character_exact"] == pytest.approx(bits / treebank.characters["test"], rel=1e-5)
+
+
+def test_surprisal_of_the_first_symbols_starts_alike_and_parts_after_the_first_sentence(results, corpus):
+    static, dynamic = (
+        pd.read_parquet(results / "evaluations" / "treebank-character" / f"none.{name}.surprisal.parquet")
+        for name in ("static", "dynamic")
+    )
+    assert len(static) == len(dynamic) == 30
+    assert static["symbol"].tolist() == dynamic["symbol"].tolist()
+    first = len(load_treebank(corpus).sequences["test"][0])
+    assert static["bits"][:first].tolist() == pytest.approx(dynamic["bits"][:first].tolist(), rel=1e-5)
+    assert static["bits"][first:].tolist() != pytest.approx(dynamic["bits"][first:].tolist(), rel=1e-5)
+
+
+def test_a_corpus_with_another_alphabet_is_refused(results, tmp_path):
+    other = corpus_in(tmp_path, ["zebra", "yak", "a"])
+    with pytest.raises(InputError, match="its alphabet differs from that of the network"):
+        evaluate_command(
+            model=results / "models" / "treebank-character" / "none", corpus=other, output=tmp_path / "e.json"
+        )
+    assert not (tmp_path / "e.json").exists()
+
+
+def test_a_folder_without_a_model_is_named(corpus, tmp_path):
+    with pytest.raises(InputError, match=r"no config\.json"):
+        evaluate_command(model=tmp_path, corpus=corpus, output=tmp_path / "e.json")
+
+
+def test_table_1_puts_the_papers_numbers_beside_ours(results, tmp_path):
+    table_command(
+        table="table1",
+        evaluations=results / "evaluations",
+        experiments='{"treebank-character": ["none"], "treebank-word": ["none"]}',
+        csv=tmp_path / "t.csv",
+        md=tmp_path / "t.md",
+    )
+    table = pd.read_csv(tmp_path / "t.csv").set_index(["network", "evaluation"])
+    row = table.loc[("treebank-character", "dynamic")]
+    ours = measures(results, "treebank-character", "dynamic")["bits_per_character"]
+    assert row["bits per character"] == pytest.approx(ours, abs=5e-4)
+    assert row["bits per character: paper"] == 1.29
+    assert row["bits per character: difference"] == pytest.approx(ours - 1.29, abs=1e-3)
+    assert table.loc[("treebank-word", "static"), "perplexity (2^(5.6 BPC)): paper"] == 138
+    assert table.loc[("treebank-word", "static"), "weights: paper"] == 54e6
+    lines = (tmp_path / "t.md").read_text().splitlines()
+    assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
+
+
+def test_a_table_without_its_evaluations_says_what_to_run(tmp_path):
+    with pytest.raises(InputError, match="no evaluation of none; run snakemake"):
+        table_command(
+            table="table2",
+            evaluations=tmp_path,
+            experiments='{"wikipedia": ["none"]}',
+            csv=tmp_path / "t.csv",
+            md=tmp_path / "t.md",
+        )
+
+
+def test_samples_are_seeded_and_the_extract_is_the_corpus(results, corpus, tmp_path):
+    model = results / "models" / "treebank-character" / "none"
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        sample_command(
+            model=model, corpus=corpus, output=tmp_path / name, symbols=40, seed=seed, extract=tmp_path / "real"
+        )
+    texts = {name: (tmp_path / name).read_text() for name in "abc"}
+    assert texts["a"] == texts["b"] != texts["c"]
+    treebank = load_treebank(corpus)
+    assert (tmp_path / "real").read_text().startswith(treebank.decode(treebank.sequences["test"][0].tolist()))
+
+
+def test_a_prime_outside_the_alphabet_is_named(results, corpus, tmp_path):
+    with pytest.raises(InputError, match=r"'Q' \(U\+0051\)"):
+        sample_command(
+            model=results / "models" / "treebank-character" / "none",
+            corpus=corpus,
+            output=tmp_path / "s",
+            prime="aQ",
+        )
+    assert not (tmp_path / "s").exists()
+
+
+def test_compressors_are_measured_on_the_same_split(corpus, tmp_path):
+    baselines_command(settings=json.dumps(SETTINGS), corpus=corpus, output=tmp_path / "b.json")
+    found = json.loads((tmp_path / "b.json").read_text())
+    assert found["split"] == "test"
+    assert set(found["measures"]) == {"bzip2", "xz", "ppmd"}
