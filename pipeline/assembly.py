@@ -191,7 +191,7 @@ class Assembly:
         training, network = settings["training"], settings["network"]
         self.device = device_of(settings["device"])
         if training.get("precision") == "bfloat16" and self.device.type == "cuda":
-            # the products of the output layer, which is no layer of cells: operands of 10 bits, still more than bfloat16
+            # the output layer, which is no layer of cells: operands of 10 bits, still more than bfloat16
             torch.backends.cuda.matmul.fp32_precision = "tf32"
         # noise is drawn where the weights are; on a GPU, then, in another order than on a CPU
         self.generator = torch.Generator(self.device).manual_seed(settings["seed"])

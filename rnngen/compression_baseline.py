@@ -1,4 +1,4 @@
-"""What general compressors need for the same test data, as a yardstick for bits per character (§3 quotes PAQ-8 and zip).
+"""What general compressors need for the same test data: a yardstick for bits per character (§3 quotes PAQ-8, zip).
 
 A compressor is given the training data first: its figure is size(training + test) − size(training), the cost of the
 test data to a model that has read the training data once, which is what a network trained on it is asked for.
