@@ -49,12 +49,9 @@ def check_config(config: dict) -> None:
         key = ".".join(str(part) for part in error.absolute_path) or "top level"
         raise InputError(f"configuration, key {key}: {error.message}; see workflow/config.schema.yaml")
     for name, experiment in config["experiments"].items():
-        if experiment["corpus"] not in config["corpora"]:
-            raise InputError(
-                f"configuration, key experiments.{name}.corpus: no corpus {experiment['corpus']!r}, "
-                f"there are {', '.join(config['corpora'])}"
-            )
         chain = rows(experiment)
+        if not chain:
+            raise InputError(f"configuration, key experiments.{name}.regularisations: every row is null; keep one")
         for regularisation in chain:
             seen = [regularisation]
             while parent := chain[seen[-1]].get("from"):
@@ -95,7 +92,15 @@ def rows(experiment: dict[str, Any]) -> dict[str, dict[str, Any]]:
 LOADER_KEYS = {
     "wikipedia": ("train_bytes", "validation_bytes"),
     "treebank": ("end_of_sentence",),
-    "handwriting": ("validation", "training", "every", "step_threshold", "alphabet", "non_letter"),
+    "handwriting": (
+        "validation",
+        "training",
+        "every",
+        "step_threshold",
+        "sampling_interval",
+        "alphabet",
+        "non_letter",
+    ),
 }
 
 

@@ -33,6 +33,12 @@ def test_every_preset_on_top_of_the_default_is_valid(preset):
         (("experiments", "wikipedia", "corpus"), "wiki", "experiments.wikipedia.corpus"),
         (("experiments", "treebank-word", "regularisations", "none", "from"), "noise", "none.from"),
         (("experiments", "treebank-word", "regularisations", "none", "from"), "continued", "continued.from"),
+        (("experiments", "wikipedia", "regularisations", "none"), None, "experiments.wikipedia.regularisations"),
+        (("experiments", "wikipedia", "unit"), "character", "experiments.wikipedia.unit"),
+        (("experiments", "treebank-word", "unit"), "byte", "experiments.treebank-word.unit"),
+        (("experiments", "synthesis", "corpus"), "treebank", "experiments.synthesis.corpus"),
+        (("experiments", "wikipedia", "corpus"), "handwriting", "experiments.wikipedia.corpus"),
+        (("corpora", "treebank", "end_of_sentence"), "dot", "corpora.treebank.end_of_sentence"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_in_one_line(config, path, value, named):
@@ -44,6 +50,35 @@ def test_a_wrong_key_or_value_is_named_in_one_line(config, path, value, named):
         check_config(config)
     assert named in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("experiments", "treebank-word", "dynamic"),
+        ("experiments", "treebank-word", "unit"),
+        ("experiments", "wikipedia", "training", "chunk"),
+        ("experiments", "prediction-1-layer", "network", "mixtures"),
+        ("experiments", "synthesis", "network", "window_components"),
+        ("experiments", "synthesis", "regularisations", "adaptive-weight-noise", "standard_deviation"),
+    ],
+)
+def test_a_key_that_this_kind_of_experiment_needs_is_named_where_it_is_missing(config, path):
+    place = config
+    for key in path[:-1]:
+        place = place[key]
+    del place[path[-1]]
+    with pytest.raises(InputError) as error:
+        check_config(config)
+    assert f"key {'.'.join(path[:-1])}: '{path[-1]}' is a required property" in str(error.value)
+
+
+def test_every_option_of_the_cleaning_reaches_the_loader(config):
+    config["corpora"]["handwriting"] |= {"sampling_interval": 0.01, "non_letter": None}
+    check_config(config)
+    corpus = training_settings(config, "synthesis", "none")["corpus"]
+    assert corpus["sampling_interval"] == 0.01
+    assert corpus["non_letter"] is None
 
 
 def test_settings_of_a_training_ignore_what_does_not_train(config):
@@ -69,9 +104,7 @@ def test_a_row_can_change_the_training_of_its_experiment(config):
 def test_a_row_set_to_null_is_left_out(config):
     config["experiments"]["treebank-word"]["regularisations"]["continued"] = None
     check_config(config)
-    with pytest.raises(
-        InputError, match="'continued' in the configuration, there are none, weight-noise"
-    ):
+    with pytest.raises(InputError, match="'continued' in the configuration, there are none, weight-noise"):
         training_settings(config, "treebank-word", "continued")
     config["experiments"]["treebank-word"]["regularisations"]["none"] = None
     with pytest.raises(InputError, match=r"treebank-word\.regularisations\.weight-noise\.from"):
