@@ -1,0 +1,33 @@
+"""Strokes of one's own (JSON, InkML, SVG) with transcripts → Parquet of handwriting, and a quality report.
+
+    python -m pipeline.import_ink data/my-hand --output results/my-hand/corpora/handwriting.parquet
+
+docs/your-own-data.md says what the folder holds; the workflow runs this where corpora.handwriting.folder is such a one.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from pipeline.command import command
+from rnngen.corpora.handwriting_table import write_lines
+from rnngen.corpora.own_handwriting import read_own_handwriting
+from rnngen.corpora.quality import write_quality
+
+
+def main(
+    folder: Annotated[Path, Argument(help="folder of NAME.json, .inkml or .svg with NAME.txt beside each")],
+    output: Annotated[Path, Option(help="Parquet file; NAME.quality.json and NAME.quality.md appear beside it")],
+    validation: Annotated[float, Option(min=0.0, max=1.0, help="share of the pages that is held out")] = 0.1,
+) -> None:
+    """Make a corpus of handwriting of strokes and transcripts."""
+    lines, report = read_own_handwriting(folder, validation)
+    write_lines(output, lines, {"corpus": report["corpus"], "scale": report["scale"]})
+    write_quality(output, report)
+    by_split = ", ".join(f"{split} {counts['lines']:,}" for split, counts in report["splits"].items())
+    print(f"{output}: {report['lines']:,} lines, {report['points']:,} points ({by_split})")
+
+
+if __name__ == "__main__":
+    command(main)
