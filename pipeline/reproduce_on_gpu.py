@@ -15,19 +15,18 @@ curve beside it as REGULARISATION.parquet.
 """
 
 import json
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import torch
 import typer
 
 from pipeline.command import command
-from pipeline.experiment import ROOT, load_config, training_settings
-from rnngen.artifacts import write_json, written_whole
+from pipeline.experiment import ROOT, load_config, rows, training_settings
+from pipeline.publish import publish
+from rnngen.artifacts import write_json
 from rnngen.errors import InputError
 from rnngen.shards import join, split
 
@@ -108,7 +107,7 @@ def list_jobs(config: dict[str, Any], chosen: list[str] | None, backend: str = "
         if name not in config["experiments"]:
             raise InputError(f"--experiment {name}: expected one of {', '.join(config['experiments'])}")
         entry = config["experiments"][name]
-        for regularisation, row in entry["regularisations"].items():
+        for regularisation, row in rows(entry).items():
             settings = training_settings(config, name, regularisation)
             settings["training"]["backend"] = backend
             start = row.get("from")
@@ -196,7 +195,7 @@ def run(job: Job, corpus: Path, work: Path, results: Path, deadline: float, comm
                 "evaluate", "--model", model, "--corpus", corpus, "--output", found, "--dynamic", json.dumps(adaptation)
             )
         measures[name] = json.loads(found.read_text(encoding="utf-8"))
-    publish(job, description, measures, model / "log.parquet", results, commit)
+    publish(description, measures, model / "log.parquet", results, commit=commit)
     return True
 
 
@@ -205,34 +204,6 @@ def module(name: str, *options: Any) -> None:
     process = subprocess.run([sys.executable, "-m", f"pipeline.{name}", *map(str, options)], cwd=ROOT)
     if process.returncode:
         raise InputError(f"pipeline.{name} ended with exit status {process.returncode}; its message is above")
-
-
-def publish(
-    job: Job, description: dict[str, Any], measures: dict[str, Any], curve: Path, results: Path, commit: str | None
-) -> None:
-    """Write the result and, first, its learning curve."""
-    training = description["provenance"]
-    path = result_path(job, results)
-    with written_whole(path.with_suffix(".parquet")) as partial:
-        shutil.copyfile(curve, partial)
-    model = ("network", "weights", "epochs", "best_epoch", "updates", "best", "initial")
-    write_json(
-        path,
-        {
-            "experiment": job.experiment,
-            "regularisation": job.regularisation,
-            "evaluations": {
-                name: {key: found[key] for key in ("split", "rule", "measures")}
-                | {"wall_seconds": found["provenance"]["wall_seconds"]}
-                for name, found in measures.items()
-            },
-            "dynamic": job.dynamic,
-            "model": {key: description[key] for key in model},
-            "hardware": torch.cuda.get_device_name() if torch.cuda.is_available() else training["machine"],
-            "training": training | {"commit": training["commit"] or commit},
-        },
-    )
-    print(f"published {path}", flush=True)
 
 
 def carry(jobs: list[Job], work: Path, shards: Path, shard_bytes: int, count: int) -> None:

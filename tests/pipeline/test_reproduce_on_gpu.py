@@ -20,7 +20,8 @@ class Trainer:
         self.calls.append((name, given))
         if name == "evaluate":
             measures = {"bits_per_character": 1.5}
-            provenance = {"wall_seconds": 2.0}
+            adaptation = json.loads(given["--dynamic"])
+            provenance = {"wall_seconds": 2.0, "settings": {"dynamic": adaptation}}
             write_json(
                 given["--output"], {"split": "test", "rule": "r", "measures": measures, "provenance": provenance}
             )
@@ -37,6 +38,7 @@ class Trainer:
         (model / "log.parquet").write_bytes(b"curve")
         settings = json.loads(given["--settings"].read_text())
         description = dict.fromkeys(("network", "weights", "epochs", "best_epoch", "updates", "best", "initial"), 1)
+        description |= {name: settings[name] for name in ("experiment", "regularisation")}
         provenance = {"settings": settings, "machine": "m", "commit": None, "wall_seconds": 120.0}
         write_json(model / "config.json", description | {"complete": finished, "provenance": provenance})
 
@@ -69,7 +71,7 @@ def test_a_chain_is_trained_over_slices_and_machines(slice_, capsys):
     for n in range(12):
         slice_(work=f"machine-{n}")  # every slice begins with nothing but the shards
     results = slice_.path / "results" / "prediction-3-layer"
-    rows = ["adaptive-weight-noise", "continued", "none"]
+    rows = ["adaptive-weight-noise", "none"]
     assert sorted(path.stem for path in results.glob("*.json")) == rows
     assert sorted(path.stem for path in results.glob("*.parquet")) == rows
     record = json.loads((results / "continued.json").read_text())

@@ -1,0 +1,85 @@
+"""Put a measured reproduction into results/published: its numbers, its learning curve, and how they were obtained.
+
+    python -m pipeline.publish --model results/paper/models/treebank-character/none \\
+        --evaluation results/paper/evaluations/treebank-character/none.static.json \\
+        --evaluation results/paper/evaluations/treebank-character/none.dynamic.json
+
+No weights and no data are published. A training that was cut off is published as such: `complete` is false.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from pipeline.command import command
+from pipeline.experiment import ROOT
+from rnngen.artifacts import write_json, written_whole
+from rnngen.errors import InputError
+
+MODEL = ("network", "weights", "complete", "epochs", "best_epoch", "updates", "best", "initial")
+
+
+def main(
+    model: Annotated[Path, typer.Option(help="Model directory.")],
+    evaluation: Annotated[list[Path], typer.Option(help="JSON of pipeline.evaluate; repeat for static and dynamic.")],
+    results: Annotated[Path, typer.Option(help="Folder of published results.")] = ROOT / "results" / "published",
+    note: Annotated[str, typer.Option(help="What a reader has to know beside the numbers.")] = "",
+) -> None:
+    """Write EXPERIMENT/REGULARISATION.json and, beside it, the learning curve as Parquet."""
+    config = model / "config.json"
+    if not config.exists():
+        raise InputError(f"{model}: no config.json, so no model directory; train one with pipeline.train")
+    description = json.loads(config.read_text(encoding="utf-8"))
+    measures = {}
+    for path in evaluation:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if any(found["model"][key] != description[key] for key in ("experiment", "regularisation", "epochs")):
+            raise InputError(
+                f"{path}: evaluates {found['model']}, which is not the model in {model}; evaluate it again"
+            )
+        measures[found["evaluation"]] = found
+    publish(description, measures, model / "log.parquet", results, note=note)
+
+
+def publish(
+    description: dict[str, Any],
+    measures: dict[str, Any],
+    curve: Path,
+    results: Path,
+    *,
+    commit: str | None = None,
+    note: str = "",
+) -> None:
+    """Write the result and, first, its learning curve."""
+    training = description["provenance"]
+    path = results / description["experiment"] / f"{description['regularisation']}.json"
+    with written_whole(path.with_suffix(".parquet")) as partial:
+        shutil.copyfile(curve, partial)
+    write_json(
+        path,
+        {
+            "experiment": description["experiment"],
+            "regularisation": description["regularisation"],
+            "note": note,
+            "evaluations": {
+                name: {key: found[key] for key in ("split", "rule", "measures")}
+                | {
+                    "dynamic": found["provenance"]["settings"]["dynamic"],
+                    "wall_seconds": found["provenance"]["wall_seconds"],
+                }
+                for name, found in measures.items()
+            },
+            "model": {key: description[key] for key in MODEL},
+            "hardware": torch.cuda.get_device_name() if torch.cuda.is_available() else training["machine"],
+            "training": training | {"commit": training["commit"] or commit},
+        },
+    )
+    print(f"published {path}", flush=True)
+
+
+if __name__ == "__main__":
+    command(main)
