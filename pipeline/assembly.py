@@ -58,6 +58,8 @@ class TextData:
             chunk, reset_every = self.training["chunk"], self.training["reset_every"]
             symbols, table = self.source.split(split), self.source.table
             return ChunkBatches(symbols, batch_size, chunk=chunk, reset_every=reset_every, table=table)
+        if split not in self.source.sequences:
+            raise InputError(f"split {split!r} of a treebank: there are {', '.join(self.source.sequences)}")
         return SentenceBatches(self.source.sequences[split], batch_size, seed=self.seed, shuffle=shuffle)
 
     def names(self, codes: Tensor) -> list[str]:

@@ -16,14 +16,13 @@ import typer
 from pipeline.assembly import EVALUATION_BATCH, PenData, TextData, device_of, leading, pen_objective
 from pipeline.command import command
 from rnngen.artifacts import provenance, write_json, written_whole
-from rnngen.bits_per_character import (
-    bits,
-)
+from rnngen.bits_per_character import bits
 from rnngen.checkpoint import load_network
 from rnngen.dynamic_evaluation import evaluate_dynamically
 from rnngen.errors import InputError
 from rnngen.objectives import NextSymbol
 from rnngen.softmax import surprisal
+from rnngen.text_model import read_config
 
 
 def main(
@@ -36,13 +35,13 @@ def main(
 ) -> None:
     """Write the measures as JSON, with the rule they follow."""
     started = time.perf_counter()
-    description = read_description(model)
+    description = read_config(model)
     settings = description["provenance"]["settings"]
     device = device_of(settings["device"])
     torch.set_num_threads(settings["threads"])
     backend = settings["training"].get("backend", "auto")
     network = load_network(model / "weights.safetensors", backend=backend, device=device)
-    adaptation = json.loads(dynamic)
+    adaptation = adaptation_of(dynamic)
     if settings["kind"] == "text":
         data: Any = TextData(settings, corpus)
         require_same(data.describe(), description, corpus)
@@ -108,12 +107,18 @@ def text_measures(
     return data.measures(measures, split), scored
 
 
-def read_description(model: Path) -> dict[str, Any]:
-    """config.json of a model directory."""
-    path = model / "config.json"
-    if not path.exists():
-        raise InputError(f"{model}: no config.json, so no model directory; train one with pipeline.train")
-    return json.loads(path.read_text(encoding="utf-8"))
+def adaptation_of(text: str) -> dict[str, Any] | None:
+    """The settings of dynamic evaluation in JSON; None for `null`."""
+    try:
+        settings = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"--dynamic: not JSON at column {error.colno}: {error.msg}") from error
+    keys = ("learning_rate", "momentum", "interval")
+    if settings is not None and not (
+        isinstance(settings, dict) and "learning_rate" in settings and settings.keys() <= {*keys}
+    ):
+        raise InputError(f"--dynamic {text}: expected null or an object of {', '.join(keys)}, the first at least")
+    return settings
 
 
 def require_same(found: dict[str, Any], description: dict[str, Any], corpus: Path) -> None:

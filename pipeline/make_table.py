@@ -101,7 +101,7 @@ def line(table: str, evaluation: dict[str, Any], paper: dict[str, Any]) -> dict[
         "epochs: paper": paper.get("epochs"),
         "weights": model["weights"],
         "weights: paper": paper.get("weights"),
-        "stopped early": model["complete"],
+        "training complete": model["complete"],
         "seed": model["seed"],
         "training seconds": model["wall_seconds"],
         "rule": evaluation["rule"],

@@ -14,10 +14,11 @@ from tqdm import tqdm
 
 from pipeline.assembly import TextData, leading
 from pipeline.command import command
-from pipeline.evaluate import read_description, require_same
+from pipeline.evaluate import require_same
 from rnngen.artifacts import written_whole
 from rnngen.checkpoint import load_network
 from rnngen.errors import InputError
+from rnngen.text_model import read_config
 from rnngen.text_sampling import sample_symbols
 
 
@@ -32,7 +33,7 @@ def main(
     extract: Annotated[Path | None, typer.Option(help="Also write as much of the real text here.")] = None,
 ) -> None:
     """Write one sample; long ones stream to the file as they are drawn."""
-    description = read_description(model)
+    description = read_config(model)
     settings = description["provenance"]["settings"]
     if settings["kind"] != "text":
         raise InputError(f"{model}: a {settings['kind']} network writes with pipeline.sample_handwriting")

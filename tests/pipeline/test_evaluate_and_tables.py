@@ -132,6 +132,23 @@ def test_a_corpus_with_another_alphabet_is_refused(results, tmp_path):
     assert not (tmp_path / "e.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dynamic": "{oops"}, "--dynamic: not JSON at column 2"),
+        ({"dynamic": '{"momentum": 0.9}'}, "expected null or an object of learning_rate, momentum, interval"),
+        ({"dynamic": '{"learning_rate": 0.1, "decay": 1}'}, "expected null or an object of"),
+        ({"dynamic": "3"}, "expected null or an object of"),
+        ({"split": "tests"}, "split 'tests' of a treebank: there are train, validation, test"),
+    ],
+)
+def test_an_option_that_cannot_be_is_named(results, corpus, tmp_path, options, message):
+    model = results / "models" / "treebank-character" / "none"
+    with pytest.raises(InputError, match=message):
+        evaluate_command(model=model, corpus=corpus, output=tmp_path / "e.json", **options)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_without_a_model_is_named(corpus, tmp_path):
     with pytest.raises(InputError, match=r"no config\.json"):
         evaluate_command(model=tmp_path, corpus=corpus, output=tmp_path / "e.json")
