@@ -123,20 +123,42 @@ if HANDWRITING["folder"] is None:
             " --output {output} > {log} 2>&1"
 
 
-rule parse_iamondb:
-    input:
-        HANDWRITING["folder"] or f"{RESULTS}/raw/handwriting",
-    output:
-        corpus=f"{RESULTS}/corpora/handwriting.parquet",
-        quality=f"{RESULTS}/corpora/handwriting.quality.json",
-    log:
-        f"{RESULTS}/logs/parse_iamondb.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/parse_iamondb.tsv"
-    threads: 1
-    resources:
-        mem_mb=1000,
-    message:
-        "parse {input}"
-    shell:
-        "python -m pipeline.parse_iamondb {input} --output {output.corpus} > {log} 2>&1"
+if HANDWRITING["folder"] is not None and holds_ink(HANDWRITING["folder"]):
+
+    rule import_ink:
+        input:
+            HANDWRITING["folder"],
+        output:
+            corpus=f"{RESULTS}/corpora/handwriting.parquet",
+            quality=f"{RESULTS}/corpora/handwriting.quality.json",
+        log:
+            f"{RESULTS}/logs/import_ink.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/import_ink.tsv"
+        threads: 1
+        resources:
+            mem_mb=1000,
+        message:
+            "import {input}"
+        shell:
+            "python -m pipeline.import_ink {input} --output {output.corpus} > {log} 2>&1"
+
+else:
+
+    rule parse_iamondb:
+        input:
+            HANDWRITING["folder"] or f"{RESULTS}/raw/handwriting",
+        output:
+            corpus=f"{RESULTS}/corpora/handwriting.parquet",
+            quality=f"{RESULTS}/corpora/handwriting.quality.json",
+        log:
+            f"{RESULTS}/logs/parse_iamondb.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/parse_iamondb.tsv"
+        threads: 1
+        resources:
+            mem_mb=1000,
+        message:
+            "parse {input}"
+        shell:
+            "python -m pipeline.parse_iamondb {input} --output {output.corpus} > {log} 2>&1"
