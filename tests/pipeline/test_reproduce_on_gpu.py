@@ -74,7 +74,7 @@ def test_a_chain_is_trained_over_slices_and_machines(slice_, capsys):
     rows = ["adaptive-weight-noise", "none"]
     assert sorted(path.stem for path in results.glob("*.json")) == rows
     assert sorted(path.stem for path in results.glob("*.parquet")) == rows
-    record = json.loads((results / "continued.json").read_text())
+    record = json.loads((results / "adaptive-weight-noise.json").read_text())
     assert record["training"]["commit"] == "abc" and record["training"]["wall_seconds"] == 120.0
     assert record["evaluations"]["static"]["measures"] == {"bits_per_character": 1.5}
     assert "dynamic" not in record["evaluations"]  # handwriting is evaluated statically
