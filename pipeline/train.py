@@ -9,6 +9,7 @@ alphabet or normaliser, headline numbers, provenance) and log.parquet (a row a v
 on a CPU to the same weights bit for bit. --time-budget pauses cleanly after that many seconds.
 """
 
+import hashlib
 import json
 import shutil
 import signal
@@ -56,13 +57,16 @@ def main(
     assembly = Assembly(chosen, corpus)
     if initial is not None:
         load_weights(assembly.network, initial / "weights.safetensors")
-    progress, carried = resume(assembly, state_folder, chosen) or (Progress(), None)
+    inputs = {"corpus": sha256(corpus), "initial": initial and sha256(initial / "weights.safetensors")}
+    progress, carried = resume(assembly, state_folder, chosen, inputs) or (Progress(), None)
     if progress.updates:
         print(f"resuming at epoch {progress.epoch}, update {progress.updates}", flush=True)
 
     def save(carried: Any) -> None:
         save_training_state(
-            state_folder, assembly.tensors(carried), {"settings": chosen, "progress": progress.as_json()}
+            state_folder,
+            assembly.tensors(carried),
+            {"settings": chosen, "inputs": inputs, "progress": progress.as_json()},
         )
 
     started = last_saved = time.perf_counter()
@@ -127,15 +131,25 @@ def resolve_settings(text: str | None, config: list[Path] | None, experiment: st
         raise InputError(f"--settings: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
 
 
-def resume(assembly: Assembly, folder: Path, chosen: dict) -> tuple[Progress, Any] | None:
-    """Progress and carried state from an interrupted run with the same settings, else None."""
+def sha256(path: Path) -> str:
+    """Checksum of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def resume(assembly: Assembly, folder: Path, chosen: dict, inputs: dict) -> tuple[Progress, Any] | None:
+    """Progress and carried state from an interrupted run with the same settings and the same inputs, else None."""
     if not (folder / "state.json").exists():
         return None
     tensors, values = load_training_state(folder)
-    if values["settings"] != chosen:
-        print(f"the state in {folder} is from other settings: starting anew", flush=True)
-        shutil.rmtree(folder)
-        return None
+    for what, same in (
+        ("settings", values["settings"] == chosen),
+        ("data or initial weights", values.get("inputs", inputs) == inputs),
+    ):
+        if not same:
+            print(f"the state in {folder} is from other {what}: starting anew", flush=True)
+            shutil.rmtree(folder)
+            return None
     return Progress.from_json(values["progress"]), assembly.restore(tensors)
 
 

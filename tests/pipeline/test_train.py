@@ -9,6 +9,7 @@ import sys
 import time
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -147,6 +148,26 @@ def test_a_state_from_other_settings_is_not_resumed(corpus, tmp_path, capsys):
     assert "from other settings: starting anew" in capsys.readouterr().out
     for name, weight in fresh.items():
         assert torch.equal(weight, other[name])
+
+
+def test_a_state_from_another_corpus_or_parent_is_not_resumed(corpus, tmp_path, capsys):
+    """Equal settings do not make equal data: weights and position would be those of another training."""
+    (tmp_path / "data").mkdir()
+    changed = tmp_path / "data" / "treebank.parquet"
+    table = pq.read_table(corpus)
+    write_treebank(changed, table.take(list(reversed(range(len(table))))), {})
+    whole, _ = run(SETTINGS, changed, tmp_path / "whole")
+    train_command(corpus=corpus, output=tmp_path / "m", settings=json.dumps(SETTINGS), time_budget=0.0)
+    other, _ = run(SETTINGS, changed, tmp_path / "m")
+    assert "from other data or initial weights: starting anew" in capsys.readouterr().out
+    assert all(torch.equal(weight, other[name]) for name, weight in whole.items())
+
+    options = {"settings": json.dumps(SETTINGS), "corpus": corpus, "output": tmp_path / "n", "time_budget": 0.0}
+    train_command(**options, initial=tmp_path / "whole")
+    train_command(**options, initial=tmp_path / "whole")
+    assert "resuming at epoch 0, update 1" in capsys.readouterr().out
+    train_command(**options)
+    assert "from other data or initial weights: starting anew" in capsys.readouterr().out
 
 
 def test_broken_settings_are_one_line(corpus, tmp_path):
