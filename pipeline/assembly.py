@@ -49,6 +49,7 @@ class TextData:
             self.source = load_treebank(corpus, self.unit, **options)
             self.reported = "test"
             self.rule = self.source.rule
+        self.summary = self.rule
         self.alphabet = self.source.alphabet
         self.symbols = len(self.alphabet)
 
@@ -140,6 +141,7 @@ class PenData:
         self.rule = f"{len(self.source.validation)} validation lines, nats in units of the training lines' deviation "
         self.rule += f"({', '.join(f'{d:.2f}' for d in self.source.normaliser.deviation)} of the corpus's units)"
         self.rule += f", every {every} points" if every > 1 else ""
+        self.summary = f"{self.rule}\n{cleaning_summary(self.source.statistics)}"
 
     def batches(self, split: str, batch_size: int, shuffle: bool = False) -> HandwritingBatches:
         """Batches of `train` or `validation`; the order of the corpus when `batch_size` is 1."""
@@ -157,6 +159,19 @@ class PenData:
             "normaliser": self.source.normaliser.as_json(),
             "rule": self.rule,
         }
+
+
+def cleaning_summary(statistics: dict[str, Any]) -> str:
+    """What cleaning left of the training lines, and what it did to the units of the loss."""
+    with_, without = (
+        "({:.2f}, {:.2f}) ± ({:.2f}, {:.2f})".format(*statistics[f"mean{suffix}"], *statistics[f"deviation{suffix}"])
+        for suffix in ("", "_without_cleaning")
+    )
+    training = statistics["training"]
+    return (
+        f"{training['lines']:,} training lines, {training['steps']:,} steps of {training['points']:,} points; offsets "
+        f"{with_}, without cleaning {without}: {statistics['nats_per_line_from_units']:+.1f} nats a line by units"
+    )
 
 
 def pen_objective(network: nn.Module, settings: dict[str, Any]) -> NextPoint:

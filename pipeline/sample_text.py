@@ -4,6 +4,7 @@
         --symbols 2000 --output sample.txt --extract real.txt
 """
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -41,13 +42,13 @@ def main(
     data = TextData(settings, corpus)
     require_same(data.describe(), description, corpus)
     network = load_network(model / "weights.safetensors")
-    draws = sample_symbols(network, symbols, seeds=[seed], prime=data.encode(prime), temperature=temperature)
+    read = data.encode(prime)
+    draws = sample_symbols(network, symbols, seeds=[seed], prime=read, temperature=temperature)
     codes = (
         int(symbol_b[0]) for symbol_b in tqdm(draws, total=symbols, unit="symbol", disable=not sys.stderr.isatty())
     )
     with written_whole(output) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        file.write(prime)
-        for piece in data.text(codes):
+        for piece in itertools.chain(data.text(read), data.text(codes)):
             file.write(piece)
     if extract is not None:
         real = (

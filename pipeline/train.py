@@ -55,6 +55,7 @@ def main(
     chosen = resolve_settings(settings, config, experiment, regularisation)
     state_folder = state or output / "state"
     assembly = Assembly(chosen, corpus)
+    print(assembly.data.summary, flush=True)
     if initial is not None:
         load_weights(assembly.network, initial / "weights.safetensors")
     inputs = {"corpus": sha256(corpus), "initial": initial and sha256(initial / "weights.safetensors")}

@@ -197,6 +197,18 @@ def test_samples_are_seeded_and_the_extract_is_the_corpus(results, corpus, tmp_p
     assert (tmp_path / "real").read_text().startswith(treebank.decode(treebank.sequences["test"][0].tolist()))
 
 
+@pytest.mark.parametrize(("unit", "prime", "written"), [("character", "a cab", "a cab"), ("word", "a cab", "a cab ")])
+def test_a_sample_goes_on_from_its_prime(results, corpus, tmp_path, unit, prime, written):
+    model = results / "models" / f"treebank-{unit}" / "none"
+    sample_command(model=model, corpus=corpus, output=tmp_path / "s", symbols=12, prime=prime)
+    text = (tmp_path / "s").read_text()
+    assert text.startswith(written)
+    assert len(text) > len(written)
+    if unit == "word":
+        words = set(load_treebank(corpus, "word").alphabet.symbols)
+        assert set(text.split()) <= words
+
+
 def test_a_prime_outside_the_alphabet_is_named(results, corpus, tmp_path):
     with pytest.raises(InputError, match=r"'Q' \(U\+0051\)"):
         sample_command(
