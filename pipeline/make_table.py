@@ -28,6 +28,7 @@ MEASURES = {
     # column: (where in an evaluation, the paper's name for it, digits)
     "table1": {
         "bits per character": ("bits_per_character", "bits_per_character", 3),
+        "bits per predicted symbol": ("bits_per_symbol", None, 3),
         "perplexity (2^(5.6 BPC))": ("perplexity_paper", "perplexity", 1),
         "perplexity (exact)": ("perplexity_exact", None, 1),
         "error %": ("error_percent", "error_percent", 1),
