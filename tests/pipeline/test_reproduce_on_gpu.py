@@ -79,7 +79,7 @@ def test_a_chain_is_trained_over_slices_and_machines(slice_, capsys):
     assert record["evaluations"]["static"]["measures"] == {"bits_per_character": 1.5}
     assert "dynamic" not in record["evaluations"]  # handwriting is evaluated statically
     trainings = [given for name, given in slice_.trainer.calls if name == "train"]
-    assert len(trainings) == 9
+    assert len(trainings) == 6
     assert "--initial" not in trainings[0] and trainings[-1]["--initial"].name == "none"
     assert "published: 2.0 min" in capsys.readouterr().out
 
