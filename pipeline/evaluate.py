@@ -67,7 +67,12 @@ def main(
                 key: description[key]
                 for key in ("experiment", "regularisation", "kind", "weights", "complete", "epochs", "best_epoch")
             }
-            | {"seed": settings["seed"], "wall_seconds": description["provenance"]["wall_seconds"]},
+            | {
+                "seed": settings["seed"],
+                "wall_seconds": description["provenance"]["wall_seconds"],
+                # the running mean up to the best validation; the paper does not say how it measured its training loss
+                "train_nats_per_prediction": description["best"]["train_nats_per_prediction"],
+            },
             "provenance": provenance({"dynamic": adaptation, "split": chosen}, settings["seed"], str(device), seconds),
         },
     )

@@ -14,6 +14,7 @@ import typer
 
 from pipeline.command import command
 from rnngen.artifacts import written_whole
+from rnngen.bits_per_character import bits
 from rnngen.errors import InputError
 
 PAPER = Path(__file__).with_name("paper.toml")
@@ -52,13 +53,14 @@ def main(
     experiments: Annotated[str, typer.Option(help="JSON: experiment → its rows.")],
     csv: Annotated[Path, typer.Option(help="CSV to write.")],
     md: Annotated[Path, typer.Option(help="Markdown to write.")],
+    preset: Annotated[str, typer.Option(help="Configuration; only that of the paper is compared with it.")] = "paper",
 ) -> None:
     """Write the table as CSV and Markdown."""
     if table not in TITLES:
         raise InputError(f"--table {table}: there are {', '.join(TITLES)}")
     paper = tomllib.loads(PAPER.read_text(encoding="utf-8"))[table]
     rows = [
-        line(table, evaluation, paper.get(experiment, {}).get(row, {}))
+        line(table, evaluation, paper.get(experiment, {}).get(row, {}), preset == "paper")
         for experiment, names in json.loads(experiments).items()
         for row in names
         for evaluation in read_evaluations(evaluations, experiment, row)
@@ -67,20 +69,34 @@ def main(
     with written_whole(csv) as partial:
         frame.to_csv(partial, index=False)
     with written_whole(md) as partial:
-        partial.write_text(f"# {TITLES[table]}\n\n{markdown(frame)}", encoding="utf-8")
+        partial.write_text(f"# {TITLES[table]}\n\n{remark(preset)}{markdown(frame)}", encoding="utf-8")
+
+
+def remark(preset: str) -> str:
+    """What a reader has to know before comparing."""
+    if preset == "paper":
+        return ""
+    return f"Preset `{preset}`: smaller networks, other corpora. Not comparable with the paper's numbers beside them.\n\n"
 
 
 def read_evaluations(folder: Path, experiment: str, row: str) -> list[dict[str, Any]]:
-    """The static and, where there is one, the dynamic evaluation of a row."""
-    found = [folder / experiment / f"{row}.{kind}.json" for kind in ("train", "static", "dynamic")]
+    """The static and, where there is one, the dynamic evaluation of a row; for bytes the training loss before them."""
+    found = [folder / experiment / f"{row}.{kind}.json" for kind in ("static", "dynamic")]
     found = [path for path in found if path.exists()]
     if not found:
         raise InputError(f"{folder / experiment}: no evaluation of {row}; run snakemake for it first")
-    return [json.loads(path.read_text(encoding="utf-8")) for path in found]
+    evaluations = [json.loads(path.read_text(encoding="utf-8")) for path in found]
+    if experiment == "wikipedia":
+        train = bits(evaluations[0]["model"]["train_nats_per_prediction"])
+        evaluations.insert(0, evaluations[0] | {"evaluation": "train", "measures": {"bits_per_character": train}})
+    return evaluations
 
 
-def line(table: str, evaluation: dict[str, Any], paper: dict[str, Any]) -> dict[str, Any]:
-    """One line of the table; None where the paper prints nothing or the measure does not exist."""
+def line(table: str, evaluation: dict[str, Any], paper: dict[str, Any], comparable: bool) -> dict[str, Any]:
+    """One line of the table; None where the paper prints nothing or the measure does not exist.
+
+    Differences stand only where corpora and networks are the paper's.
+    """
     printed = paper.get(evaluation["evaluation"], {})
     model = evaluation["model"]
     cells: dict[str, Any] = {
@@ -94,9 +110,9 @@ def line(table: str, evaluation: dict[str, Any], paper: dict[str, Any]) -> dict[
         if theirs is not None:
             reference = printed.get(theirs)
             cells[f"{column}: paper"] = reference
-            cells[f"{column}: difference"] = (
-                None if value is None or reference is None else round(value - reference, digits)
-            )
+            if comparable:
+                both = value is not None and reference is not None
+                cells[f"{column}: difference"] = round(value - reference, digits) if both else None
     return cells | {
         "epochs": round(model["epochs"], 2),
         "epochs: paper": paper.get("epochs"),

@@ -225,3 +225,34 @@ def test_compressors_are_measured_on_the_same_split(corpus, tmp_path):
     found = json.loads((tmp_path / "b.json").read_text())
     assert found["split"] == "test"
     assert set(found["measures"]) == {"bzip2", "xz", "ppmd"}
+
+
+def test_numbers_of_another_preset_are_not_set_against_the_papers(results, tmp_path):
+    table_command(
+        table="table1",
+        evaluations=results / "evaluations",
+        experiments='{"treebank-character": ["none"]}',
+        csv=tmp_path / "t.csv",
+        md=tmp_path / "t.md",
+        preset="demo",
+    )
+    assert not any("difference" in column for column in pd.read_csv(tmp_path / "t.csv").columns)
+    assert "Not comparable" in (tmp_path / "t.md").read_text()
+
+
+def test_table_2_has_the_training_loss_first(results, tmp_path):
+    (tmp_path / "wikipedia").mkdir()
+    static = json.loads((results / "evaluations" / "treebank-character" / "none.static.json").read_text())
+    static["model"] |= {"experiment": "wikipedia", "train_nats_per_prediction": math.log(2)}
+    (tmp_path / "wikipedia" / "none.static.json").write_text(json.dumps(static))
+    table_command(
+        table="table2",
+        evaluations=tmp_path,
+        experiments='{"wikipedia": ["none"]}',
+        csv=tmp_path / "t.csv",
+        md=tmp_path / "t.md",
+    )
+    table = pd.read_csv(tmp_path / "t.csv")
+    assert table["evaluation"].tolist() == ["train", "static"]
+    assert table["bits per character"][0] == 1.0
+    assert table["bits per character: paper"].tolist() == [1.42, 1.67]

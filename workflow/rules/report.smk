@@ -26,11 +26,12 @@ rule make_table:
     params:
         evaluations=f"{RESULTS}/evaluations",
         experiments=lambda w: rows_of(TABLES[w.table]),
+        preset=config["preset"],
     message:
         "{wildcards.table}: ours beside the paper's"
     shell:
         "python -m pipeline.make_table --table {wildcards.table} --evaluations {params.evaluations}"
-        " --experiments {params.experiments:q} --csv {output.csv} --md {output.md} > {log} 2>&1"
+        " --experiments {params.experiments:q} --preset {params.preset} --csv {output.csv} --md {output.md} > {log} 2>&1"
 
 
 rule sample_biases:
