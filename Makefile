@@ -39,5 +39,6 @@ $(VENV)/installed: pyproject.toml constraints.txt
 data: environment  ## the small real Wikipedia dump of the default run, checked by its sha256
 	$(BIN)/python -m pipeline.fetch enwiki-sample --folder data/raw
 
-clean:           ## removes everything made except downloads
-	rm -rf results/[!p]* results/.snakemake .snakemake
+clean:           ## removes the results of every preset but `paper`, not downloads
+	find results -mindepth 1 -maxdepth 1 ! -name published ! -name paper -exec rm -rf {} +
+	rm -rf .snakemake

@@ -30,6 +30,7 @@ MEASURES = {
     "table1": {
         "bits per character": ("bits_per_character", "bits_per_character", 3),
         "bits per predicted symbol": ("bits_per_symbol", None, 3),
+        "bits per character (exact)": ("bits_per_character_exact", None, 3),
         "perplexity (2^(5.6 BPC))": ("perplexity_paper", "perplexity", 1),
         "perplexity (exact)": ("perplexity_exact", None, 1),
         "error %": ("error_percent", "error_percent", 1),
@@ -76,7 +77,7 @@ def remark(preset: str) -> str:
     """What a reader has to know before comparing."""
     if preset == "paper":
         return ""
-    return f"Preset `{preset}`: smaller networks, other corpora. Not comparable with the paper's numbers beside them.\n\n"
+    return f"Preset `{preset}`: other networks, other corpora. Not comparable with the paper's numbers beside it.\n\n"
 
 
 def read_evaluations(folder: Path, experiment: str, row: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def _real_data() -> Path | None:
-    candidates = [os.environ.get("RNNGEN_DATA"), ROOT / "data", ROOT.parent / "shared" / "data"]
+    candidates = [os.environ.get("RNNGEN_DATA"), ROOT / "data" / "raw"]
     return next((Path(c) for c in candidates if c and (Path(c) / "penn-treebank").is_dir()), None)
 
 

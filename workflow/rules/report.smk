@@ -36,8 +36,8 @@ rule make_table:
 
 rule sample_biases:
     input:
-        weights=lambda w: f"{model(SYNTHESIS[0], rows(SYNTHESIS[0])[-1])}/weights.safetensors",
-        description=lambda w: f"{model(SYNTHESIS[0], rows(SYNTHESIS[0])[-1])}/config.json",
+        weights=lambda w: f"{model(SYNTHESIS[-1], rows(SYNTHESIS[-1])[-1])}/weights.safetensors",
+        description=lambda w: f"{model(SYNTHESIS[-1], rows(SYNTHESIS[-1])[-1])}/config.json",
     output:
         f"{RESULTS}/samples/biases.parquet",
     log:
@@ -57,7 +57,7 @@ rule sample_biases:
         "one text at every bias, for the slider of the report"
     shell:
         "python -m pipeline.sample_handwriting --model {params.folder} --text 'easier to read' {params.biases}"
-        " --samples 3 --seed {params.seed} --output {output} > {log} 2>&1"
+        " --samples 3 --finish-stroke {params.finish} --seed {params.seed} --output {output} > {log} 2>&1"
 
 
 rule make_report:
@@ -75,8 +75,8 @@ rule make_report:
         baselines=[f"{RESULTS}/evaluations/{name}/compressors.json" for name in TEXT],
         figures=figures(),
         legibility=[f"{RESULTS}/evaluations/legibility.json"] * bool(PEN),
-        biases=[f"{RESULTS}/samples/biases.parquet" for name in SYNTHESIS[:1]],
-        styles=[f"{RESULTS}/corpora/handwriting.parquet" for name in SYNTHESIS[:1]],
+        biases=[f"{RESULTS}/samples/biases.parquet" for name in SYNTHESIS[-1:]],
+        styles=[f"{RESULTS}/corpora/handwriting.parquet" for name in SYNTHESIS[-1:]],
     output:
         report(
             f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"
