@@ -64,8 +64,9 @@ def orderings(experiment: str, found: Evaluations) -> list[dict[str, Any]]:
     """The inequalities that the paper argues from, and whether ours point the same way; None where not measured."""
     claim = CLAIMS.get(experiment, {})
     entries = []
-    for low, high, statement in claim.get("orderings", []):
-        values = [_measure(name, experiment, found, claim["headline"]["measure"]) for name in (low, high)]
+    for low, high, statement, *other in claim.get("orderings", []):
+        measure = other[0] if other else claim["headline"]["measure"]
+        values = [_measure(name, experiment, found, measure) for name in (low, high)]
         known = None not in values
         entries.append(
             {
