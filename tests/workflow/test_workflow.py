@@ -18,6 +18,8 @@ SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 SMOKE = ("--configfile", "workflow/presets/smoke.yaml")
 DUMP = "data/dump.xml.bz2"
 
+pytestmark = pytest.mark.xdist_group("workflow")  # one worker runs the graph, once
+
 
 def write_dump(path: Path) -> None:
     """A dump in MediaWiki's format, of the English that Python brings along as its own documentation."""
