@@ -52,6 +52,7 @@ rule sample_biases:
         biases=" ".join(
             f"--bias {bias}" for bias in (0, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
         ),
+        finish=config["samples"]["handwriting"]["finish_stroke"],
         seed=config["seed"],
     message:
         "one text at every bias, for the slider of the report"
