@@ -11,6 +11,7 @@ from hashlib import sha1
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rnngen.corpora.mediawiki_xml import SiteInfo, sha1_number
 
@@ -76,6 +77,25 @@ class NotCanonical(ValueError):
     """No page of the stretch can be told apart from the others here; lxml has to read them all."""
 
 
+def spans(data: np.ndarray, begin: np.ndarray, end: np.ndarray) -> pa.BinaryArray:
+    """data[begin:end] for every pair, which follow one another without overlap, as one array with its own memory."""
+    offsets = np.empty(2 * len(begin), np.int32)
+    offsets[::2], offsets[1::2] = begin, end
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    # the values are the spans and, between each two of them, what is left out
+    values = pa.BinaryArray.from_buffers(pa.binary(), max(len(offsets) - 1, 0), buffers)
+    return values.take(pa.array(np.arange(0, len(offsets), 2, dtype=np.int32)))
+
+
+def values_of(column: pa.Array) -> memoryview:
+    """The bytes of a binary or string column, all values one after the other, without a copy."""
+    if len(column) == 0:
+        return memoryview(b"")
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
+    data = column.buffers()[2]
+    return memoryview(data)[offsets[0] : offsets[-1]] if data is not None else memoryview(b"")
+
+
 class ColumnReader:
     """Reads stretches of whole pages; keeps its work arrays, because fresh ones cost a page fault every 4 kB."""
 
@@ -83,7 +103,6 @@ class ColumnReader:
         self.site = site
         self.schema = schema
         self.page_limit = page_limit
-        self.keep = np.empty(0, bool)
         self.decoded = np.empty(0, np.uint8)
 
     def read(self, data: bytes, lt: np.ndarray) -> tuple[dict[str, pa.Array], np.ndarray, np.ndarray]:
@@ -107,8 +126,10 @@ class ColumnReader:
         bad |= ends - starts > self.page_limit
         # every `>` ends a tag, every `&` begins an entity, and there is no control character
         bad |= np.searchsorted(gt, ends) - np.searchsorted(gt, starts) != last - first + 1
-        controls = np.flatnonzero((byte < 32) & (byte != 10) & (byte != 9))
-        bad[np.searchsorted(ends, controls, "right")] = True
+        low = byte < 32
+        if np.count_nonzero(low) != np.count_nonzero(byte == 10) + np.count_nonzero(byte == 9):
+            controls = np.flatnonzero(low & (byte != 10) & (byte != 9))
+            bad[np.searchsorted(ends, controls, "right")] = True
         decoded, shift, strange = self._decode(buffer, byte, amp)
         bad[np.searchsorted(ends, strange, "right")] = True
         if bad.sum() > MOST_OTHERS * pages:
@@ -132,36 +153,44 @@ class ColumnReader:
 
         wrong = np.zeros(len(good), bool)
 
-        def strings(name: str) -> list[bytes | None]:
-            """The contents of the element of this name in the good pages; None where a page has none."""
+        def strings(name: str) -> pa.BinaryArray:
+            """The contents of the element of this name in the good pages; null where a page has none."""
             tags = opens[name]
-            begin = shift(tag_end[tags] + 1).tolist()
-            end = shift(lt[np.minimum(tags + 1, len(lt) - 1)]).tolist()
-            if (tags >= 0).all():
-                return [decoded[b:e] for b, e in zip(begin, end, strict=True)]
-            absent = [b"" if tag >= 0 else None for tag in empties[name].tolist()] if name in empties else None
-            return [
-                decoded[b:e] if tag >= 0 else absent and absent[at]
-                for at, (b, e, tag) in enumerate(zip(begin, end, tags.tolist(), strict=True))
-            ]
+            begin = shift(tag_end[tags] + 1)
+            end = shift(lt[np.minimum(tags + 1, len(lt) - 1)])
+            present = np.flatnonzero(tags >= 0)
+            values = spans(decoded, begin[present], end[present])
+            if len(present) == len(tags):
+                return values
+            # null where there is no tag; the first value past the others is empty, for an element that is empty
+            where = np.full(len(tags), -1, np.int32)
+            where[present] = np.arange(len(present), dtype=np.int32)
+            if name in empties:
+                where[empties[name] >= 0] = len(present)
+                values = pa.concat_arrays([values, pa.array([b""], pa.binary())])
+            return values.take(pa.array(where, mask=where < 0))
 
-        def integers(name: str) -> list[int | None]:
+        def integers(name: str) -> pa.Int64Array:
             values = strings(name)
-            if None not in values and b"".join(values).isdigit() and len(min(values)) and max(map(len, values)) <= 18:
-                return list(map(int, values))
-            for at, value in enumerate(values):
+            digits = np.frombuffer(values_of(values), np.uint8) - ord("0")
+            lengths = pc.min_max(pc.binary_length(values))
+            least, most = lengths["min"].as_py(), lengths["max"].as_py()
+            if least is None or ((digits <= 9).all() and least > 0 and most <= 18):
+                return values.view(pa.string()).cast(pa.int64())
+            numbers = values.to_pylist()
+            for at, value in enumerate(numbers):
                 if value is not None and not (value.removeprefix(b"-").isdigit() and len(value) <= 18):
-                    wrong[at], values[at] = True, None
-            return [None if value is None else int(value) for value in values]
+                    wrong[at], numbers[at] = True, None
+            return pa.array([None if value is None else int(value) for value in numbers], pa.int64())
 
-        titles, ns, sha1s = strings("title"), integers("ns"), strings("sha1")
+        titles, ns, sha1s = strings("title"), integers("ns"), strings("sha1").to_pylist()
+        if ns.null_count:
+            names = zip(ns.to_pylist(), titles.to_pylist(), strict=True)
+            ns = [self.site.namespace_of(title.decode()) if value is None else value for value, title in names]
         texts, claims = self._texts(data, decoded, lt, tag_end, opens["text"], empties["text"], shift, wrong)
         columns = {
             "page_id": integers("id"),
-            "ns": [
-                self.site.namespace_of(title.decode()) if value is None else value
-                for value, title in zip(ns, titles, strict=True)
-            ],
+            "ns": ns,
             "title": titles,
             "redirect": [
                 None if tag < 0 else self._redirect(data, lt[tag], tag_end[tag], wrong, at)
@@ -182,7 +211,7 @@ class ColumnReader:
             "sha1_ok": self._check_sha1(texts, claims, sha1s, wrong),
             "sha1": [value or None for value in sha1s],
         }
-        arrays = {name: pa.array(column, self.schema.field(name).type) for name, column in columns.items()}
+        arrays = {name: self._array(name, column) for name, column in columns.items()}
         offsets = np.zeros(len(texts) + 1, np.int32)
         np.cumsum([len(text) for text in texts], out=offsets[1:])
         joined = pa.py_buffer(b"".join(texts))
@@ -192,6 +221,12 @@ class ColumnReader:
         if wrong.any():
             arrays = {name: array.filter(pa.array(~wrong)) for name, array in arrays.items()}
         return arrays, read, ends
+
+    def _array(self, name: str, column: pa.Array | np.ndarray | list) -> pa.Array:
+        type_ = self.schema.field(name).type
+        if isinstance(column, pa.BinaryArray):
+            return column.view(type_)  # its bytes are known to be UTF-8
+        return column.cast(type_) if isinstance(column, pa.Array) else pa.array(column, type_)
 
     @staticmethod
     def _check_characters(data: bytes, every: np.ndarray, byte: np.ndarray) -> None:
@@ -258,21 +293,20 @@ class ColumnReader:
         six = np.flatnonzero(length == 6)
         length[six[np.frombuffer(buffer, np.uint8)[amp[six] + 5] != ord(";")]] = 0
         strange = amp[length == 0]
-        if len(self.keep) < size:
-            self.keep = np.empty(size + size // 4, bool)
+        if len(self.decoded) < size:
             self.decoded = np.empty(size + size // 4, np.uint8)
-        keep, decoded = self.keep[:size], self.decoded[:size]
-        keep[:] = True
+        decoded = self.decoded[:size]
         decoded[:] = byte
         decoded[amp] = character
-        for k in range(1, 6):
-            keep[amp[length > k] + k] = False
+        # what is kept ends with the character that takes the place of `&`; the rest of the entity is left out
+        begin = np.concatenate(([0], amp + np.maximum(length, 1)))
+        kept = spans(decoded, begin, np.concatenate((amp + 1, [size]))).buffers()[2]
         removed = np.concatenate(([0], np.cumsum(np.maximum(length - 1, 0))))
 
         def shift(position: np.ndarray) -> np.ndarray:
             return position - removed[np.searchsorted(amp, position)]
 
-        return decoded[keep].tobytes(), shift, strange
+        return np.frombuffer(kept, np.uint8), shift, strange
 
     @staticmethod
     def _redirect(data: bytes, start: int, end: int, wrong: np.ndarray, at: int) -> bytes | None:
@@ -304,7 +338,7 @@ class ColumnReader:
     @staticmethod
     def _texts(
         data: bytes,
-        decoded: bytes,
+        decoded: np.ndarray,
         lt: np.ndarray,
         tag_end: np.ndarray,
         opens: np.ndarray,
@@ -341,5 +375,6 @@ class ColumnReader:
             equal.append(True if claim else None)
             if claim:
                 digest = int.from_bytes(sha1(text, usedforsecurity=False).digest(), "big")
-                wrong[at] |= sha1_number(claim) != digest or bool(element and element != claim)
+                if sha1_number(claim) != digest or (element and element != claim):
+                    wrong[at] = True
         return equal

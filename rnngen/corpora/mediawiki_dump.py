@@ -7,7 +7,7 @@ Memory is constant in the size of the dump.
 
 import codecs
 import hashlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from rnngen.corpora.decompression import CompressedFile
-from rnngen.corpora.mediawiki_columns import ColumnReader, NotCanonical
+from rnngen.corpora.mediawiki_columns import ColumnReader, NotCanonical, values_of
 from rnngen.corpora.mediawiki_xml import (
     KNOWN_SCHEMAS,
     PROLOG_LIMIT,
@@ -164,6 +164,32 @@ def read_dumps(dumps: Sequence[str | Path], options: Options, findings: Findings
         raise InputError(f"{', '.join(map(str, dumps))}: no page with a revision in it; is it a dump of pages?")
 
 
+class Ahead:
+    """What was read of the dump and is not yet in a row: compared with the rows, byte for byte, as they come."""
+
+    def __init__(self) -> None:
+        self.blocks: deque[bytes] = deque()
+        self.start = 0  # of what is left of the first block
+        self.equal = True
+
+    def follow(self, row: memoryview) -> None:
+        """Take the bytes of a row, or of several, from the beginning."""
+        at = 0
+        while self.equal and at < len(row):
+            if not self.blocks:
+                self.equal = False
+                return
+            block = self.blocks[0]
+            size = min(len(row) - at, len(block) - self.start)
+            self.equal = np.array_equal(
+                np.frombuffer(row, np.uint8, size, at), np.frombuffer(block, np.uint8, size, self.start)
+            )
+            at, self.start = at + size, self.start + size
+            if self.start == len(block):
+                self.blocks.popleft()
+                self.start = 0
+
+
 class DumpReader:
     """Reads one dump file."""
 
@@ -185,10 +211,10 @@ class DumpReader:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Header, revisions and tail of the file. Fills the findings."""
         self.findings.parts.append(self.report)
-        read, written = hashlib.sha256(), hashlib.sha256()
+        read, ahead = hashlib.sha256(), Ahead()
         try:
-            for batch in self._batches(self._utf8_blocks(read)):
-                written.update(values_of(batch.column("raw")))
+            for batch in self._batches(self._utf8_blocks(read, ahead)):
+                ahead.follow(values_of(batch.column("raw")))
                 yield batch
         except InputError as error:
             if not self.options.keep_going:
@@ -198,14 +224,14 @@ class DumpReader:
             yield from self._flush()
             return
         self.report.sha256 = read.hexdigest()
-        if written.digest() != read.digest():
+        if not ahead.equal or any(ahead.blocks):
             raise InputError(
                 f"{self.path}: the rows do not give the file back byte for byte (its encoding {self.report.encoding} "
                 f"writes the same text in more than one way); convert it to UTF-8 first"
             )
 
-    def _utf8_blocks(self, digest: Any) -> Iterator[bytes]:
-        """Blocks of the dump in UTF-8, whatever it is encoded in; `digest` takes the bytes as they are in the file."""
+    def _utf8_blocks(self, digest: Any, ahead: Ahead) -> Iterator[bytes]:
+        """Blocks of the dump in UTF-8, whatever it is encoded in; `digest` and `ahead` take the bytes as they are."""
         beginning = b""
         blocks = self.file.blocks()
         for block in blocks:
@@ -213,6 +239,7 @@ class DumpReader:
             if len(beginning) >= 1024:
                 break
         digest.update(beginning)
+        ahead.blocks.append(beginning)
         self.report.bytes += len(beginning)
         encoding = encoding_of(beginning, str(self.path))
         self.report.encoding = encoding or "utf-8"
@@ -221,6 +248,7 @@ class DumpReader:
             yield beginning if decoder is None else decoder.decode(beginning).encode()
             for block in blocks:
                 digest.update(block)
+                ahead.blocks.append(block)
                 self.report.bytes += len(block)
                 yield block if decoder is None else decoder.decode(block).encode()
             if decoder is not None:
@@ -458,12 +486,3 @@ class DumpReader:
 
 def seen_before(values: dict) -> str:
     return f"page id {values['page_id']} ({values['title']!r}) for the second time"
-
-
-def values_of(column: pa.Array) -> memoryview:
-    """The bytes of a binary or string column, all values one after the other, without a copy."""
-    if len(column) == 0:
-        return memoryview(b"")
-    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
-    data = column.buffers()[2]
-    return memoryview(data)[offsets[0] : offsets[-1]] if data is not None else memoryview(b"")

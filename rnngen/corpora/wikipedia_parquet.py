@@ -16,7 +16,7 @@ from rnngen.artifacts import write_json, written_whole
 from rnngen.corpora.mediawiki_dump import SCHEMA, Findings, Options, read_dumps, values_of
 from rnngen.errors import InputError
 
-ROW_GROUP_BYTES = 16 << 20  # of `raw`
+ROW_GROUP_BYTES = 8 << 20  # of `raw`
 DICTIONARY = ["kind", "part", "ns", "restrictions", "model", "format", "other_slots"]
 LARGE = ("text", "raw")  # long values: without statistics, the least and the greatest article interest nobody
 
@@ -48,8 +48,8 @@ def write_wikipedia(dumps: Sequence[str | Path], output: Path, options: Options,
             write_page_checksum=True,
             store_schema=False,  # the types are Parquet's own; so the provenance is schema metadata for every reader
         ) as writer:
-            for group in row_groups(counts.counted(read_dumps(dumps, options, findings))):
-                writer.write_table(group.select(schema.names), row_group_size=max(len(group), 1))
+            for group in row_groups(counts.counted(read_dumps(dumps, options, findings)), schema):
+                writer.write_table(group, row_group_size=max(len(group), 1))
             parts = [
                 {"bytes": part.bytes, "sha256": part.sha256, "encoding": part.encoding, "schema": part.schema}
                 for part in findings.parts
@@ -63,10 +63,11 @@ def write_wikipedia(dumps: Sequence[str | Path], output: Path, options: Options,
     return report
 
 
-def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+def row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
     """Tables of whole rows with ROW_GROUP_BYTES of `raw` or little more, cut at rows only, however the rows arrive.
 
-    A table is valid until the next one is asked for: its long columns lie in memory that is used again.
+    They have the columns of `schema`. A table is valid until the next one is asked for: its long columns lie in memory
+    that is used again.
     """
     memory: dict[str, np.ndarray] = {}
     waiting: list[pa.RecordBatch] = []
@@ -77,23 +78,23 @@ def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         start = 0
         while size + int(lengths[start:].sum()) >= ROW_GROUP_BYTES:
             stop = int(np.searchsorted(ends, ROW_GROUP_BYTES)) + 1
-            yield contiguous([*waiting, batch.slice(start, stop - start)], memory)
+            yield contiguous([*waiting, batch.slice(start, stop - start)], schema, memory)
             ends = ends - ends[stop - 1]
             waiting, size, start = [], 0, stop
         if start < len(batch):
             waiting.append(batch.slice(start))
             size += int(lengths[start:].sum())
     if waiting:
-        yield contiguous(waiting, memory)
+        yield contiguous(waiting, schema, memory)
 
 
-def contiguous(batches: list[pa.RecordBatch], memory: dict[str, np.ndarray]) -> pa.Table:
+def contiguous(batches: list[pa.RecordBatch], schema: pa.Schema, memory: dict[str, np.ndarray]) -> pa.Table:
     """One table of one chunk a column: what Parquet pages hold then depends on the rows alone.
 
     New memory would cost a page fault every 4 kB of it, so the long columns are copied into `memory`.
     """
     columns = []
-    for name in SCHEMA.names:
+    for name in schema.names:
         chunks = [batch.column(name) for batch in batches]
         if name not in LARGE:
             columns.append(pa.concat_arrays(chunks))
@@ -114,7 +115,7 @@ def contiguous(batches: list[pa.RecordBatch], memory: dict[str, np.ndarray]) -> 
             present = pa.py_buffer(np.packbits(valid, bitorder="little"))
         buffers = [present, pa.py_buffer(offsets), pa.py_buffer(memory[name])]
         columns.append(pa.Array.from_buffers(SCHEMA.field(name).type, len(lengths), buffers))
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 class Counts:
