@@ -127,10 +127,14 @@ class ColumnReader:
         # every `>` ends a tag, every `&` begins an entity, and there is no control character
         bad |= np.searchsorted(gt, ends) - np.searchsorted(gt, starts) != last - first + 1
         low = byte < 32
-        if np.count_nonzero(low) != np.count_nonzero(byte == 10) + np.count_nonzero(byte == 9):
+        if np.count_nonzero(low) != np.count_nonzero(byte == 10) + data.count(b"\t"):
             controls = np.flatnonzero(low & (byte != 10) & (byte != 9))
             bad[np.searchsorted(ends, controls, "right")] = True
-        decoded, shift, strange = self._decode(buffer, byte, amp)
+        decoded, removed, strange = self._decode(buffer, byte, amp)
+        # where the contents before and after each tag end and begin in `decoded`; no tag that counts here has entities
+        before = removed[np.searchsorted(amp, lt)]
+        content_end = lt - before
+        content = tag_end + 1 - before
         bad[np.searchsorted(ends, strange, "right")] = True
         if bad.sum() > MOST_OTHERS * pages:
             raise NotCanonical("most pages are not canonical")
@@ -156,10 +160,8 @@ class ColumnReader:
         def strings(name: str) -> pa.BinaryArray:
             """The contents of the element of this name in the good pages; null where a page has none."""
             tags = opens[name]
-            begin = shift(tag_end[tags] + 1)
-            end = shift(lt[np.minimum(tags + 1, len(lt) - 1)])
             present = np.flatnonzero(tags >= 0)
-            values = spans(decoded, begin[present], end[present])
+            values = spans(decoded, content[tags[present]], content_end[tags[present] + 1])
             if len(present) == len(tags):
                 return values
             # null where there is no tag; the first value past the others is empty, for an element that is empty
@@ -187,7 +189,9 @@ class ColumnReader:
         if ns.null_count:
             names = zip(ns.to_pylist(), titles.to_pylist(), strict=True)
             ns = [self.site.namespace_of(title.decode()) if value is None else value for value, title in names]
-        texts, claims = self._texts(data, decoded, lt, tag_end, opens["text"], empties["text"], shift, wrong)
+        texts, claims = self._texts(
+            data, decoded, lt, tag_end, content, content_end, opens["text"], empties["text"], wrong
+        )
         columns = {
             "page_id": integers("id"),
             "ns": ns,
@@ -280,7 +284,7 @@ class ColumnReader:
         return first, end - 1, other
 
     def _decode(self, buffer: bytes, byte: np.ndarray, amp: np.ndarray) -> tuple:
-        """`byte` with its entities replaced, the map of positions into it, and the `&` that begin no known entity."""
+        """`byte` with its entities replaced, the bytes lost before each `&` and in all, the `&` of no known entity."""
         size = len(byte)
         words = np.ndarray((len(buffer) - 3,), "<u4", buffer, strides=(1,))
         word = words[amp + 1]
@@ -302,11 +306,7 @@ class ColumnReader:
         begin = np.concatenate(([0], amp + np.maximum(length, 1)))
         kept = spans(decoded, begin, np.concatenate((amp + 1, [size]))).buffers()[2]
         removed = np.concatenate(([0], np.cumsum(np.maximum(length - 1, 0))))
-
-        def shift(position: np.ndarray) -> np.ndarray:
-            return position - removed[np.searchsorted(amp, position)]
-
-        return np.frombuffer(kept, np.uint8), shift, strange
+        return np.frombuffer(kept, np.uint8), removed, strange
 
     @staticmethod
     def _redirect(data: bytes, start: int, end: int, wrong: np.ndarray, at: int) -> bytes | None:
@@ -341,19 +341,20 @@ class ColumnReader:
         decoded: np.ndarray,
         lt: np.ndarray,
         tag_end: np.ndarray,
+        content: np.ndarray,
+        content_end: np.ndarray,
         opens: np.ndarray,
         empties: np.ndarray,
-        shift,
         wrong: np.ndarray,
     ) -> tuple[list[memoryview], list[bytes | None]]:
         """The texts, in `decoded`, and what their own attributes say of their SHA-1."""
         tags = np.where(opens >= 0, opens, empties)
-        begin = tag_end[tags] + 1
-        end = np.where(opens >= 0, lt[np.minimum(tags + 1, len(lt) - 1)], begin)
+        begin = content[tags]
+        end = np.where(opens >= 0, content_end[np.minimum(tags + 1, len(lt) - 1)], begin)
         view = memoryview(decoded)
         texts, claims = [], []
-        spans = zip(lt[tags].tolist(), begin.tolist(), shift(begin).tolist(), shift(end).tolist(), strict=True)
-        for at, (tag, tag_stop, start, stop) in enumerate(spans):
+        places = zip(lt[tags].tolist(), (tag_end[tags] + 1).tolist(), begin.tolist(), end.tolist(), strict=True)
+        for at, (tag, tag_stop, start, stop) in enumerate(places):
             match = _TEXT_TAG.fullmatch(data, tag, tag_stop)
             if match is None or (start == stop and (match[1] or b"0") != b"0"):
                 wrong[at] = True
