@@ -47,6 +47,6 @@ rule:
         "reproduce-all"
     default_target: True
     input:
-        f"{RESULTS}/report.html",
+        everything(),
     message:
-        "everything is in {input}"
+        f"everything is in {RESULTS}; open {RESULTS}/report.html"

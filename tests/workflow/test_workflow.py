@@ -58,9 +58,10 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def planned(folder: Path, *arguments: str) -> Counter[str]:
-    """Rule → how many jobs a run with these arguments would do."""
-    result = snakemake(folder, "--dry-run", *SMOKE, *arguments)
+def planned(folder: Path, change: str = "") -> Counter[str]:
+    """Rule → how many jobs a run would do, with `change` (YAML) on top of the configuration."""
+    (folder / "change.yaml").write_text(change or "{}")
+    result = snakemake(folder, "--dry-run", *SMOKE, "change.yaml")
     assert result.returncode == 0, result.stderr
     output = result.stdout + result.stderr
     if "Nothing to be done" in output:
@@ -125,15 +126,15 @@ def test_deleting_an_artifact_reruns_what_depends_on_it_only(project, results):
 
 
 def test_a_plot_setting_redraws_and_trains_nothing(project):
-    jobs = planned(project, "--config", "figures={'width': 5.0}")
+    jobs = planned(project, "figures: {width: 5.0}")
     assert jobs["draw_figure"] == 12
     assert not {"train", "evaluate", "sample_handwriting", "parse_wikipedia", "generate_handwriting"} & jobs.keys()
 
 
 def test_a_setting_of_one_experiment_leaves_the_others_alone(project):
-    jobs = planned(project, "--config", "experiments={'wikipedia': {'training': {'maximum_updates': 5}}}")
+    jobs = planned(project, "experiments: {wikipedia: {training: {maximum_updates: 5}}}")
     assert jobs["train"] == 1
-    jobs = planned(project, "--config", "experiments={'treebank-word': {'dynamic': {'learning_rate': 0.5}}}")
+    jobs = planned(project, "experiments: {treebank-word: {dynamic: {learning_rate: 0.5}}}")
     assert jobs["train"] == 0
     assert jobs["evaluate"] == 3
 

@@ -127,6 +127,14 @@ FIGURES = {
 }
 
 
+MODEL_FILES = ("weights.safetensors", "config.json", "log.parquet")
+
+
+def figure_data():
+    """What the handwriting figures are drawn from."""
+    return [FIGURES[Path(path).stem][1] for path in figures()]
+
+
 def figures():
     """The handwriting figures that the configuration's experiments allow."""
     kinds = {EXPERIMENTS[name]["kind"] for name in PEN}
@@ -155,3 +163,37 @@ def rows_of(experiments):
 
 
 SYNTHESIS = [name for name in PEN if EXPERIMENTS[name]["kind"] == "synthesis"]
+
+
+def everything():
+    """All artifacts a user may look at: named one by one, so that a deleted one is made again and not passed over."""
+    names = list(EXPERIMENTS)
+    return [
+        f"{RESULTS}/report.html",
+        *[
+            f"{model(name, row)}/{file}"
+            for name in names
+            for row in rows(name)
+            for file in MODEL_FILES
+        ],
+        *[path for name in names for path in evaluations(name)],
+        *[f"{RESULTS}/evaluations/{name}/compressors.json" for name in TEXT],
+        *[f"{RESULTS}/samples/{name}/{rows(name)[-1]}.txt" for name in TEXT],
+        *[
+            f"{RESULTS}/tables/{table}.{kind}"
+            for table, found in TABLES.items()
+            if found
+            for kind in ("csv", "md")
+        ],
+        *[
+            f"{RESULTS}/figures/curves.{name}.{kind}"
+            for name in names
+            for kind in ("svg", "png")
+        ],
+        *[
+            path.removesuffix("svg") + kind
+            for path in figures()
+            for kind in ("svg", "png")
+        ],
+        *[path for path in figure_data() if path.startswith(f"{RESULTS}/samples/")],
+    ]
