@@ -87,9 +87,9 @@ def test_a_line_writes_itself_and_can_be_paused(opened, report):
     page = opened(report, motion="no-preference")
     at, play = page.locator("#live .at"), page.locator("#live .play")
     assert play.text_content() == "Pause"  # it begins by itself
-    early = len(ink(page, "#live"))
-    page.wait_for_function("before => Number(document.querySelector('#live .at').value) > before", arg=3)
-    assert len(ink(page, "#live")) > early
+    before, early = int(at.input_value()), ink(page, "#live")
+    page.wait_for_function("before => Number(document.querySelector('#live .at').value) > before", arg=before + 3)
+    assert ink(page, "#live") != early
     play.click()
     stood = at.input_value()
     page.wait_for_timeout(300)
