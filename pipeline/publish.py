@@ -22,6 +22,8 @@ from rnngen.errors import InputError
 
 MODEL = ("network", "weights", "complete", "epochs", "best_epoch", "updates", "best", "initial")
 
+CORPORA = {"text": "CORPUS.parquet", "prediction": "handwriting.parquet", "synthesis": "handwriting.parquet"}
+
 
 def main(
     model: Annotated[Path, typer.Option(help="Model directory.")],
@@ -75,7 +77,13 @@ def publish(
             },
             "model": {key: description[key] for key in MODEL},
             "hardware": torch.cuda.get_device_name() if torch.cuda.is_available() else training["machine"],
-            "training": training | {"commit": training["commit"] or commit},
+            # the command without the folders of one machine
+            "training": training
+            | {
+                "commit": training["commit"] or commit,
+                "command": f"python -m pipeline.train --settings SETTINGS.json --corpus {CORPORA[description['kind']]}"
+                f" --output {description['experiment']}/{description['regularisation']}",
+            },
         },
     )
     print(f"published {path}", flush=True)

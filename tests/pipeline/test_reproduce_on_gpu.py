@@ -38,7 +38,7 @@ class Trainer:
         (model / "log.parquet").write_bytes(b"curve")
         settings = json.loads(given["--settings"].read_text())
         description = dict.fromkeys(("network", "weights", "epochs", "best_epoch", "updates", "best", "initial"), 1)
-        description |= {name: settings[name] for name in ("experiment", "regularisation")}
+        description |= {name: settings[name] for name in ("experiment", "regularisation", "kind")}
         provenance = {"settings": settings, "machine": "m", "commit": None, "wall_seconds": 120.0}
         write_json(model / "config.json", description | {"complete": finished, "provenance": provenance})
 
