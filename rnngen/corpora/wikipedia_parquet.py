@@ -222,7 +222,7 @@ def as_markdown(report: dict[str, Any]) -> str:
         )
     lines += [
         "",
-        "The rows joined give each file back byte for byte (checked by sha256).",
+        "The rows joined give each file back byte for byte (compared in the run).",
         "",
         "| what | number |",
         "|---|---|",

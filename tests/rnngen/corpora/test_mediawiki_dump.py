@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rnngen.corpora import mediawiki_columns
-from rnngen.corpora.mediawiki_dump import SCHEMA, Findings, Options, SeenIds, read_dumps
+from rnngen.corpora.mediawiki_dump import SCHEMA, Ahead, Findings, Options, SeenIds, read_dumps
 from rnngen.errors import InputError
 from tests.rnngen.corpora.mediawiki_dumps import TAIL, dump, dumps, header, page, revision, sha1_base36
 
@@ -675,3 +675,21 @@ def test_real_prefix_of_enwik8(real_data, parse):
     file = real_data / "enwik8" / "enwik8.first4154399"
     table = pa.Table.from_batches(read_dumps([file], Options(allow_truncated=True), Findings()))
     assert joined(table) == file.read_bytes() and len(revisions(table)) == file.read_bytes().count(b"</page>")
+
+
+@pytest.mark.parametrize(
+    ("rows", "equal"),
+    [
+        ([b"abcdef"], True),
+        ([b"a", b"", b"bcd", b"ef"], True),
+        ([b"abc", b"dEf"], False),
+        ([b"abc", b"de"], False),
+        ([b"abcdef", b"g"], False),
+    ],
+)
+def test_rows_are_compared_with_what_was_read(rows: list[bytes], equal: bool) -> None:
+    ahead = Ahead()
+    ahead.blocks += [b"ab", b"cde", b"f"]
+    for row in rows:
+        ahead.follow(memoryview(row))
+    assert (ahead.equal and not any(ahead.blocks)) == equal
