@@ -7,10 +7,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+CORPORA = ("penn-treebank", "iam-ondb", "enwik8", "wikipedia-dumps")
+
 
 def _real_data() -> Path | None:
     candidates = [os.environ.get("RNNGEN_DATA"), ROOT / "data" / "raw"]
-    return next((Path(c) for c in candidates if c and (Path(c) / "penn-treebank").is_dir()), None)
+    return next((Path(c) for c in candidates if c and all((Path(c) / name).is_dir() for name in CORPORA)), None)
 
 
 @pytest.fixture(scope="session")
@@ -18,5 +20,7 @@ def real_data() -> Path:
     """The folder with iam-ondb/, penn-treebank/, enwik8/, wikipedia-dumps/; the test skips where there is none."""
     folder = _real_data()
     if folder is None:
-        pytest.skip("no licensed corpora here: RNNGEN_DATA names the folder of penn-treebank/, iam-ondb/, enwik8/")
+        pytest.skip(
+            "no licensed corpora here: RNNGEN_DATA names the folder of penn-treebank/, iam-ondb/, enwik8/, wikipedia-dumps/"
+        )
     return folder

@@ -158,10 +158,13 @@ def test_a_wrong_key_stops_the_run_with_one_line(project, change, named):
     assert "Traceback" not in result.stderr
 
 
-def test_a_dump_that_is_not_there_is_named(project):
-    result = snakemake(project, *SMOKE, "--config", "corpora={'wikipedia': {'dumps': ['data/no.xml.bz2']}}")
+def test_a_dump_that_is_not_there_is_named_in_one_line(project):
+    (project / "change.yaml").write_text("corpora: {wikipedia: {dumps: [data/no.xml.bz2]}}")
+    result = snakemake(project, "--dry-run", *SMOKE, "change.yaml")
     assert result.returncode != 0
-    assert "data/no.xml.bz2" in result.stdout + result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    assert "no file data/no.xml.bz2" in lines[0]
 
 
 def test_list_graph_and_report(project, tmp_path):

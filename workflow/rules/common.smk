@@ -35,6 +35,11 @@ for _corpus, _what in SUPPLIED.items():
         sys.exit(
             f"error: corpora.{_corpus}.folder: no {_folder}; put {_what} there (docs/data.md says where from)"
         )
+for _dump in WIKIPEDIA["dumps"]:
+    if _dump not in sources() and not Path(_dump).exists():
+        sys.exit(
+            f"error: corpora.wikipedia.dumps: no file {_dump}; give the path of a dump, or one of {', '.join(sources())}"
+        )
 
 
 def rows(experiment):
