@@ -20,7 +20,5 @@ def real_data() -> Path:
     """The folder with iam-ondb/, penn-treebank/, enwik8/, wikipedia-dumps/; the test skips where there is none."""
     folder = _real_data()
     if folder is None:
-        pytest.skip(
-            "no licensed corpora here: RNNGEN_DATA names the folder of penn-treebank/, iam-ondb/, enwik8/, wikipedia-dumps/"
-        )
+        pytest.skip(f"no licensed corpora here: RNNGEN_DATA names the folder of {', '.join(CORPORA)}")
     return folder
