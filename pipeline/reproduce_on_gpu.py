@@ -1,4 +1,4 @@
-"""The paper's experiments on one GPU that is lent for minutes at a time: plan, train, evaluate, publish, resume.
+"""The paper's experiments on one GPU that is at hand for minutes at a time: plan, train, evaluate, publish, resume.
 
     python -m pipeline.reproduce_on_gpu --plan
     python -m pipeline.reproduce_on_gpu --corpus handwriting=iam-ondb.parquet --experiment prediction-3-layer \\
