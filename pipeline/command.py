@@ -1,12 +1,10 @@
 """Turns a function into a command: arguments by typer, bad input as one line on stderr, Ctrl-C without a traceback."""
 
-import signal
-import sys
 from collections.abc import Callable
 
 import typer
 
-from rnngen.errors import InputError
+from rnngen.errors import one_line_exits
 
 
 def command(function: Callable[..., None]) -> None:
@@ -16,16 +14,5 @@ def command(function: Callable[..., None]) -> None:
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(function)
-    # a workflow engine stops its jobs with SIGTERM: leave by the same clean path as Ctrl-C
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    with one_line_exits():
         app(standalone_mode=True)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except OSError as error:
-        print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)

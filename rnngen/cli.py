@@ -1,7 +1,6 @@
 """The command `rnngen`."""
 
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,7 @@ from rnngen.commands.text import text
 from rnngen.commands.watch import watch
 from rnngen.corpus_lines import CorpusLines
 from rnngen.drawing import FORMATS, Pen, check_format, write_drawing
-from rnngen.errors import InputError
+from rnngen.errors import InputError, one_line_exits
 from rnngen.handwriting_model import HandwritingModel, Prime
 from rnngen.handwriting_sampling import sample
 from rnngen.ink_files import read_ink
@@ -178,18 +177,8 @@ for command in (text, inspect, compare, watch):
 
 def main() -> None:
     """Run the command line. Exit status: 0 done, 1 bad input (one line on stderr), 2 bad usage, 130 interrupted."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    with one_line_exits():
         app()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except OSError as error:
-        print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":
