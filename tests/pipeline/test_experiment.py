@@ -21,6 +21,12 @@ def test_every_preset_on_top_of_the_default_is_valid(preset):
     assert load_config([ROOT / "config.yaml", preset])["preset"] == preset.stem
 
 
+@pytest.mark.parametrize("run", sorted((ROOT / "workflow" / "presets" / "paper").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_run_of_the_paper_on_top_of_its_preset_is_valid(run):
+    config = load_config([ROOT / "config.yaml", ROOT / "workflow" / "presets" / "paper.yaml", run])
+    assert config["preset"] == "paper" and config["corpora"]["handwriting"]["folder"] == "data/raw/iam-ondb"
+
+
 @pytest.mark.parametrize(
     ("path", "value", "named"),
     [
