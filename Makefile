@@ -19,7 +19,7 @@ quick: data      ## the same in a few minutes: every figure and table, networks 
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake reproduce-all --configfile workflow/presets/quick.yaml
 
 test: environment  ## the test suite
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -q -n 2 --dist loadgroup
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: environment  ## ruff, snakefmt and snakemake's own lint
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'

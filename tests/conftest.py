@@ -1,9 +1,18 @@
-"""Where tests find the licensed corpora, if anywhere."""
+"""Where tests find the licensed corpora, if anywhere; no test depends on how fast the machine is."""
 
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "rnngen",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
+settings.load_profile("rnngen")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,3 +31,9 @@ def real_data() -> Path:
     if folder is None:
         pytest.skip(f"no licensed corpora here: RNNGEN_DATA names the folder of {', '.join(CORPORA)}")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files first, so that a worker is not left with one at the end while the others have nothing to do."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

@@ -41,7 +41,7 @@ def open_page(browser, path, complaints, width=1440, theme="light", motion="redu
         viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion=motion, accept_downloads=True
     )
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(300_000)
     page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else complaints.append(r.url))

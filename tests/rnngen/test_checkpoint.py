@@ -175,7 +175,7 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tensors=trees, values=trees)
 def test_any_tree_comes_back(tmp_path_factory, tensors, values):
     folder = tmp_path_factory.mktemp("state")

@@ -208,7 +208,7 @@ def test_beyond_the_floating_point_range_is_infinite_not_masked():
     assert loss.item() == math.inf
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.floats(-12, 12, width=32), min_size=11, max_size=11),
     st.lists(st.floats(-4, 4, width=32), min_size=2, max_size=2),

@@ -394,7 +394,7 @@ def test_ten_thousand_symbols(backend):
     assert touched.tolist() == [0, 5, 17, 9_999]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_any_shape_gives_what_the_reference_gives(data):
     steps, batch = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 6))

@@ -15,7 +15,7 @@ def folder_of(root, files):
         path.write_bytes(content)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.binary(max_size=3000), max_size=6), st.integers(2048, 20_000))
 def test_what_is_split_is_joined(tmp_path_factory, contents, shard_bytes):
     root, out, back = (tmp_path_factory.mktemp(name) for name in ("root", "out", "back"))

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rnngen.corpora.handwriting import (
@@ -271,7 +271,6 @@ def lines_of(batch, corpus_lines):
     return batch.lines.tolist()
 
 
-@settings(deadline=None)
 @given(st.integers(1, 9), st.sampled_from([None, 30, 120]), st.integers(0, 3), st.booleans())
 def test_every_line_is_in_one_batch_an_epoch(tmp_path_factory, batch_size, maximum_points, epoch, shuffle):
     folder = tmp_path_factory.getbasetemp() / "batches"

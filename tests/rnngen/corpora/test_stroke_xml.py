@@ -29,7 +29,7 @@ def test_both_readers_give_the_points_that_were_written(strokes, point_end):
     assert recording.stroke_len.tolist() == [len(stroke) for stroke in strokes]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 40), st.data())
 def test_whatever_the_layout_reader_accepts_the_reference_reads_alike(seed, data):
     """One byte changed, dropped, doubled or put in anywhere: the fast way either declines or agrees."""
