@@ -359,13 +359,51 @@ def test_padding_of_lines_and_texts_is_never_read():
 @runs_kernels
 @pytest.mark.parametrize("steps", [1, 2, 8, 9, 100, 101, 640, 1900])
 def test_buckets_waste_little(steps):
-    from rnngen.recorded_loops import bucket
+    from rnngen.recorded_loops import bucket, room
 
     assert steps <= bucket(steps) <= steps + max(3, steps / 16)
     assert bucket(bucket(steps)) == bucket(steps)
+    assert bucket(steps) <= room(steps) < max(5, 2 * steps)
 
 
-SIZES = {"steps", "batch", "share", "diagonal", "lowest", "t", "positions", "symbols"}
+@runs_kernels
+def test_sequences_of_all_lengths_share_buffers_and_leave_no_trace_in_them():
+    """A long batch, then a shorter one in the front of its buffers: as if the shorter one had been alone."""
+    from rnngen.recorded_loops import LOOPS
+
+    torch.manual_seed(0)
+    network = PredictionNetwork(3, 5, 3, 7, clip=1.0, init_range=0.6, backend="triton").to(DEVICE)
+    long, short = torch.randn(16, 2, 3, device=DEVICE), torch.randn(9, 2, 3, device=DEVICE)
+    lengths_b = torch.tensor([9, 4], device=DEVICE)
+
+    def run(x, lengths_b=None):
+        network.zero_grad()
+        y_tbo, after = network(x, None, lengths_b)
+        y_tbo.square().sum().backward()
+        return [y_tbo.detach(), *(part for pair in after for part in pair), *(p.grad for p in network.parameters())]
+
+    LOOPS.clear()
+    alone = run(short, lengths_b)
+    LOOPS.clear()
+    run(100 * long)
+    after_another = run(short, lengths_b)
+    assert len(LOOPS._free) == 1
+    assert all(torch.equal(a.detach(), b.detach()) for a, b in zip(alone, after_another, strict=True))
+
+
+@runs_kernels
+def test_a_symbol_outside_the_alphabet_becomes_nan():
+    """On a GPU nobody looks at the symbols; the derivative of a row that is not there must not be written elsewhere."""
+    _, layer = pair(torch.float32, cells=5, symbols=7, clip=1.0)
+    layer.require_fitting = lambda symbols_tb, *_: symbols_tb.shape  # what a look would find
+    symbols_tb = torch.tensor([[0, 1], [3, 99], [2, 6]], device=DEVICE)
+    h_tbh, _ = layer(symbols_tb)
+    assert h_tbh[1:, 1].isnan().all() and h_tbh[:, 0].isfinite().all()
+    h_tbh.sum().backward()
+    assert layer.weight_symbols.grad.isnan().any()
+
+
+SIZES = {"steps", "batch", "rows", "share", "diagonal", "lowest", "t", "positions", "symbols"}
 INTEGERS = {"lengths_b", "text_bu", "text_lengths_b", "symbols_n"}
 ROUNDED = {"g_ltbg", "r_lbg", "s_dbsh", "r_lbk", "g_ng", "s_tbr", "r_br"}
 WINDOW = dict(COMPONENTS=10, K=16, H=400, ROW=464, V=64, CELLS=128, POSITIONS=32)
