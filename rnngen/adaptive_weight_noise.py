@@ -82,7 +82,7 @@ class AdaptiveWeightNoise:
         """
         weights = {}
         for name, mu in self.means.items():
-            weights[name] = mu + self.sigmas[name].detach() * standard_normal(mu, generator)
+            weights[name] = standard_normal(mu, generator).mul_(self.sigmas[name].detach()).add_(mu)
             if weights[name].requires_grad:
                 weights[name].register_hook(partial(_add_square, self._squares[name]))
         return weights
