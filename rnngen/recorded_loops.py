@@ -94,10 +94,11 @@ def recorded(step: Callable[..., tuple[Tensor, ...]], *like: Tensor) -> Callable
         return step
     arguments = [x.clone() for x in like]
     step(*arguments)  # on the stream of all else: the loops that it makes are everybody's, see `RecordedLoop.run`
-    graph = torch.cuda.CUDAGraph()
+    graph, others = torch.cuda.CUDAGraph(), len(LOOPS.joined)
     with torch.cuda.graph(graph):
         results = step(*arguments)
-    loops = LOOPS.hand_over()
+    loops = LOOPS.joined[others:]
+    del LOOPS.joined[others:]
 
     def replay(*tensors: Tensor, _alive: Any = loops) -> tuple[Tensor, ...]:
         for place, x in zip(arguments, tensors, strict=True):
@@ -119,7 +120,8 @@ class Loops:
     def __init__(self, limit: int | None = None, graphs: bool = True):
         self.limit, self.graphs = limit, graphs
         self._free: list[RecordedLoop] = []
-        self._joined: list[RecordedLoop] = []
+        self.joined: list[RecordedLoop] = []
+        """Loops in a caller's graph. It has their addresses, so nobody else gets them, and they live on."""
         self._lock = threading.Lock()
 
     def take(self, kind: type[RecordedLoop], shape: Hashable) -> Any:
@@ -131,16 +133,8 @@ class Loops:
             with torch.inference_mode(False):  # a buffer made in inference mode could never be written outside it again
                 loop = kind(shape)
         if recording(shape.device):
-            self._joined.append(loop)
+            self.joined.append(loop)
         return loop
-
-    def hand_over(self) -> list[RecordedLoop]:
-        """The loops that joined a graph of the caller's since the last call; they must live as long as the graph.
-
-        It has their addresses, so nobody else gets them. Until handed over they are kept here.
-        """
-        joined, self._joined = self._joined, []
-        return joined
 
     def give_back(self, loop: RecordedLoop) -> None:
         """The caller is done with a loop and with what its buffers hold."""

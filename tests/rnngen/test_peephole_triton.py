@@ -215,6 +215,27 @@ def test_unused_buffers_are_bounded():
     assert pool.take(Loop, shapes[0]) is not loops[0]
 
 
+@runs_kernels
+def test_a_loop_that_joins_a_callers_graph_is_nobody_elses(monkeypatch):
+    from rnngen import recorded_loops
+    from rnngen.recorded_loops import LOOPS
+
+    LOOPS.clear()
+    _, layer = pair(torch.float32, **CASES["dense"])
+    x = torch.randn(5, 2, 3, device=DEVICE)
+    with torch.no_grad():
+        expected = layer(None, [x])[0]
+    (loop,) = LOOPS._free
+    with monkeypatch.context() as patch:
+        patch.setattr(recorded_loops, "recording", lambda device: True)
+        layer(None, [x])[0].sum().backward()  # takes the loop that is free, with its buffers made and zeroed
+    assert LOOPS.joined == [loop] and not LOOPS._free
+    with torch.no_grad():
+        assert torch.equal(layer(None, [x])[0], expected)
+    assert LOOPS._free != [loop]
+    LOOPS.joined.clear()
+
+
 NETWORKS = {
     "handwriting": dict(input_size=3, cells=5, layers=3, output_size=7, clip=0.05),
     "text": dict(input_size=6, cells=18, layers=2, output_size=6, symbols=True, clip=0.05),
@@ -419,9 +440,14 @@ CONSTANTS = {
 
 @needs_triton
 @pytest.mark.skipif(INTERPRETED, reason="the interpreter compiles nothing")
+@pytest.mark.parametrize("rounded", ["bf16", "fp64"])
 @pytest.mark.parametrize("kernel", CONSTANTS)
-def test_kernels_compile_for_hopper(kernel, monkeypatch, tmp_path):
-    """To machine code of compute capability 9.0, for which no such device is needed, with loads of 16 bytes."""
+def test_kernels_compile_for_hopper(kernel, rounded, monkeypatch, tmp_path):
+    """To machine code of compute capability 9.0, for which no such device is needed, with loads of 16 bytes.
+
+    In bfloat16 with cells in float32, as networks are trained, and in float64, as the other tests compare.
+    """
+    real = "fp64" if rounded == "fp64" else "fp32"
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     import triton
     from triton.backends.compiler import GPUTarget
@@ -437,7 +463,7 @@ def test_kernels_compile_for_hopper(kernel, monkeypatch, tmp_path):
         elif name in SIZES:
             types[name] = "i32"
         else:
-            types[name] = "*i64" if name in INTEGERS else "*bf16" if name in ROUNDED else "*fp32"
+            types[name] = "*i64" if name in INTEGERS else f"*{rounded if name in ROUNDED else real}"
     places = {name: (place,) for place, name in enumerate(function.arg_names)}
     source = ASTSource(
         fn=function,
@@ -447,7 +473,7 @@ def test_kernels_compile_for_hopper(kernel, monkeypatch, tmp_path):
     )
     compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32))
     assert len(compiled.asm["cubin"]) > 1000
-    assert ".v4." in compiled.asm["ptx"]
+    assert (".v2." if rounded == "fp64" else ".v4.") in compiled.asm["ptx"]
 
 
 @needs_triton
