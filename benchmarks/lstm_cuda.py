@@ -309,6 +309,7 @@ def main(
         raise InputError("no CUDA device: --toy with TRITON_INTERPRET=1 runs through all of this on a CPU")
     started = time.perf_counter()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False  # as in training
     name = torch.cuda.get_device_name() if device.type == "cuda" else machine()
     print(f"{name}, torch {torch.__version__}", flush=True)
     bench = Bench(device, toy, repeats)

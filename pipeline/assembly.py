@@ -216,6 +216,8 @@ class Assembly:
         if training.get("precision") == "bfloat16" and self.device.type == "cuda":
             # the output layer, which is no layer of cells: operands of 10 bits, still more than bfloat16
             torch.backends.cuda.matmul.fp32_precision = "tf32"
+            # cuBLAS would else add up parts of long sums, those over time and batch, in bfloat16
+            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
         # noise is drawn where the weights are; on a GPU, then, in another order than on a CPU
         self.generator = torch.Generator(self.device).manual_seed(settings["seed"])
         common: dict[str, Any] = {

@@ -10,6 +10,7 @@ Inside a caller's own recording (`torch.cuda.graph`, or `recorded` below) the la
 with RNNGEN_CUDA_GRAPHS=0 in the environment, they are simply made.
 """
 
+import gc
 import os
 import threading
 from collections.abc import Callable, Hashable
@@ -94,6 +95,7 @@ def recorded(step: Callable[..., tuple[Tensor, ...]], *like: Tensor) -> Callable
         return step
     arguments = [x.clone() for x in like]
     step(*arguments)  # on the stream of all else: the loops that it makes are everybody's, see `RecordedLoop.run`
+    gc.collect()  # a dead graph of autograd's would tie the weights' nodes to that stream, which cannot be recorded
     graph, others = torch.cuda.CUDAGraph(), len(LOOPS.joined)
     with torch.cuda.graph(graph):
         results = step(*arguments)
