@@ -3,11 +3,14 @@
     python -m benchmarks.lstm_cuda --output lstm_cuda.json
 
 nn.LSTM has neither peepholes nor a clip; it stands at its true size and, since cuDNN's persistent kernels want float16
-and multiples of 128, padded to those too. Its variants and ours are timed in turn, by events on the device; a figure is
-the median. `error` is ‖a − b‖ / ‖b‖ of outputs and gradients, the worst of them, b being the same function in float64
-over fewer steps. The share of the roof is the largest of three floors over the time: the arithmetic at the measured
-rate of an 8192³ product in bfloat16, the bytes at the measured rate of a copy, and the steps at the measured latency of
-the same loop with next to nothing to compute. The floor named is the one that binds.
+and multiples of 128, padded to those too. Its variants and ours are timed in turn, by events on the device around a few
+calls that follow each other without a wait, as in training; a figure is the median. A ratio is to nn.LSTM of the same
+type and size, and a second one to the fastest nn.LSTM of the comparison. `error` is ‖a − b‖ / ‖b‖ of outputs and
+gradients, the worst of them, b being the same function in float64 over fewer steps. The share of the roof is the
+largest of three floors over the time: the arithmetic at the measured rate of an 8192³ product in bfloat16, the bytes at
+the measured rate of a copy, and the steps at the measured latency of the same loop with next to nothing to compute. The
+floor named is the one that binds. `training` is a whole update of the text networks, chunks that carry on a state;
+`recorded` replays its gradients (`rnngen.recorded_gradients`).
 
 Without a GPU, `--toy` with TRITON_INTERPRET=1 runs every line at sizes whose times mean nothing.
 """
@@ -15,6 +18,7 @@ Without a GPU, `--toy` with TRITON_INTERPRET=1 runs every line at sizes whose ti
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,14 +28,17 @@ from torch import Tensor, nn
 
 from pipeline.command import command
 from rnngen.artifacts import machine, write_json
+from rnngen.corpora.text import TextBatch
 from rnngen.errors import InputError
+from rnngen.objectives import NextSymbol
 from rnngen.peephole_lstm import PeepholeLSTM
 from rnngen.prediction_network import PredictionNetwork
+from rnngen.recorded_gradients import backpropagated, gradients_of
 from rnngen.recorded_loops import LOOPS
-from rnngen.softmax import cross_entropy
 
 CLIP = 1.0
-CHECKED_STEPS = 20
+CALLS = 4
+"""Calls timed together on a GPU."""
 PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 OURS = {"fp32": "float32", "tf32": "float32", "bf16": "bfloat16"}
 
@@ -41,6 +48,7 @@ class Bench:
 
     def __init__(self, device: torch.device, toy: bool, repeats: int) -> None:
         self.device, self.toy, self.repeats = device, toy, repeats
+        self.warm_up, self.checked_steps = (1, 4) if toy else (3, 20)
         self.rows: list[dict[str, Any]] = []
         side = 256 if toy else 8192
         a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in "ab")
@@ -48,23 +56,25 @@ class Bench:
         source = torch.randn(1 << (20 if toy else 30), device=device)
         target = torch.empty_like(source)
         self.bandwidth = 8 * source.numel() / self.seconds({"": lambda: target.copy_(source)})[""]
-        steps = 8 if toy else 200
+        # what a longer sequence takes more: without the launches around the loop
+        short, long = (4, 8) if toy else (64, 512)
         tiny = PeepholeLSTM(16, [16], clip=CLIP, backend="triton").to(device)
-        x = torch.randn(steps, 1, 16, device=device)
-        self.latency = self.seconds({"": lambda: backward(tiny(None, [x])[0])})[""] / steps
+        x = torch.randn(long, 1, 16, device=device)
+        spent = self.seconds({n: lambda n=n: backward(tiny(None, [x[:n]])[0]) for n in (short, long)})
+        self.latency = max(0.0, spent[long] - spent[short]) / (long - short)
         print(
             f"{self.flops / 1e12:.0f} TFLOP/s bfloat16, {self.bandwidth / 1e12:.2f} TB/s copied, "
             f"{self.latency * 1e6:.1f} µs a step forward and backward",
             flush=True,
         )
 
-    def seconds(self, runs: dict[str, Callable[[], Any]]) -> dict[str, float]:
-        """The median time of each, taken in turn after three warm-up rounds."""
-        times: dict[str, list[float]] = {name: [] for name in runs}
-        for round_ in range(3 + self.repeats):
+    def seconds(self, runs: dict[Any, Callable[[], Any]]) -> dict[Any, float]:
+        """The median time of each, taken in turn after the warm-up rounds."""
+        times: dict[Any, list[float]] = {name: [] for name in runs}
+        for round_ in range(self.warm_up + self.repeats):
             for name, run in runs.items():
                 spent = self.once(run)
-                if round_ >= 3:
+                if round_ >= self.warm_up:
                     times[name].append(spent)
         return {name: statistics.median(values) for name, values in times.items()}
 
@@ -75,31 +85,36 @@ class Bench:
             return time.perf_counter() - started
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in "be")
         begin.record()
-        run()
+        for _ in range(CALLS):
+            run()
         end.record()
         end.synchronize()
-        return begin.elapsed_time(end) / 1e3
+        return begin.elapsed_time(end) / 1e3 / CALLS
 
     def floors(self, flop: float, moved: float, steps: int) -> dict[str, float]:
         return {"FLOP": flop / self.flops, "bytes": moved / self.bandwidth, "steps": steps * self.latency}
 
-    def report(self, what: str, base: str, seconds: dict[str, float], errors: dict[str, float], floors: dict) -> None:
-        """Print and keep a row for each variant; `base` is what ratios are to."""
+    def report(self, what: str, seconds: dict[str, float], errors: dict[str, float], floors: dict) -> None:
+        """Print and keep a row for each variant, whose name has its type second, as in "ours bf16"."""
         binding = max(floors, key=floors.get)
+        fastest = min(spent for name, spent in seconds.items() if name.startswith("nn.LSTM"))
         for name, spent in seconds.items():
+            same = f"nn.LSTM {name.split()[1]}"
             row = {
                 "what": what,
                 "variant": name,
                 "ms": 1e3 * spent,
-                "times_base": seconds[base] / spent,
+                "times_same_type": seconds[same] / spent,
+                "times_fastest": fastest / spent,
                 "error": errors[name],
                 "roof": floors[binding] / spent,
                 "binds": binding,
             }
             self.rows.append(row)
             print(
-                f"{what:28} {name:22} {row['ms']:9.3f} ms  {row['times_base']:6.2f} of {base}  "
-                f"error {row['error']:.1e}  {100 * row['roof']:3.0f} % of the roof ({binding})",
+                f"{what:28} {name:26} {row['ms']:9.3f} ms  {row['times_same_type']:6.2f} of {same}  "
+                f"{row['times_fastest']:6.2f} of its fastest  error {row['error']:.1e}  "
+                f"{100 * row['roof']:3.0f} % of the roof ({binding})",
                 flush=True,
             )
 
@@ -142,11 +157,14 @@ def library_layer(inputs: int, cells: int, layers: int, dtype: torch.dtype, devi
     return nn.LSTM(inputs, cells, layers).to(device, dtype)
 
 
-def library_error(inputs: int, cells: int, layers: int, batch: int, dtype: torch.dtype, device: torch.device) -> float:
+def library_error(
+    bench: Bench, inputs: int, cells: int, layers: int, batch: int, dtype: torch.dtype, device: torch.device
+) -> float:
     def run(exact: bool) -> list[Tensor]:
         module = library_layer(inputs, cells, layers, dtype, device)
         module = module.double() if exact else module
-        x = torch.randn(CHECKED_STEPS, batch, inputs, generator=torch.Generator().manual_seed(1)).to(device, dtype)
+        x = torch.randn(bench.checked_steps, batch, inputs, generator=torch.Generator().manual_seed(1))
+        x = x.to(device, dtype)
         return outputs_and_gradients(module, lambda: module(x.double() if exact else x)[0])
 
     return error(run)
@@ -177,8 +195,8 @@ def one_layer(bench: Bench, cells: int, batch: int, steps: int) -> None:
             x = torch.randn(steps, batch, size, device=device, dtype=dtype, requires_grad=True)
             label = f"nn.LSTM {name}{suffix}"
             runs[label] = products(name, lambda module=module, x=x: backward(module(x)[0]))
-            errors[label] = products(name, library_error)(size, size, 1, batch, dtype, device)
-    x_short = torch.randn(CHECKED_STEPS, batch, cells, device=device)
+            errors[label] = products(name, library_error)(bench, size, size, 1, batch, dtype, device)
+    x_short = torch.randn(bench.checked_steps, batch, cells, device=device)
     x = torch.randn(steps, batch, cells, device=device, requires_grad=True)
 
     def build(backend: str, precision: str) -> PeepholeLSTM:
@@ -199,7 +217,7 @@ def one_layer(bench: Bench, cells: int, batch: int, steps: int) -> None:
         2 * steps * batch * cells * (3 * 4 + 6)
     )  # gates written, read and written again, and c, h, x, their derivatives
     what = f"H {cells}, B {batch}, T {steps}"
-    bench.report(what, "nn.LSTM bf16", seconds, errors, bench.floors(flop, moved, steps))
+    bench.report(what, seconds, errors, bench.floors(flop, moved, steps))
 
 
 STACKS = {
@@ -222,12 +240,18 @@ def paper_stack(bench: Bench, name: str, batch: int, layers: int, cells: int, sy
         return torch.randn(steps, batch, 3, generator=generator).to(device)
 
     runs, errors = {}, {}
+    padded = -(-cells // 128) * 128
     for label, dtype in PRECISIONS.items():
-        module = library_layer(inputs, cells, layers, dtype, device)
-        x = torch.randn(steps, batch, inputs, device=device, dtype=dtype)
-        runs[f"nn.LSTM {label}"] = products(label, lambda module=module, x=x: backward(module(x)[0]))
-        errors[f"nn.LSTM {label}"] = products(label, library_error)(inputs, cells, layers, batch, dtype, device)
-    x, x_short = data(steps), data(CHECKED_STEPS)
+        for suffix, size in (("", cells), (f" padded to {padded}", padded)):
+            if suffix and (padded == cells or dtype == torch.float32):
+                continue
+            read = -(-inputs // 128) * 128 if suffix else inputs
+            module = library_layer(read, size, layers, dtype, device)
+            x = torch.randn(steps, batch, read, device=device, dtype=dtype)
+            runs[f"nn.LSTM {label}{suffix}"] = products(label, lambda module=module, x=x: backward(module(x)[0]))
+            found = products(label, library_error)(bench, read, size, layers, batch, dtype, device)
+            errors[f"nn.LSTM {label}{suffix}"] = found
+    x, x_short = data(steps), data(bench.checked_steps)
 
     def build(backend: str, precision: str) -> PredictionNetwork:
         return PredictionNetwork(
@@ -243,24 +267,35 @@ def paper_stack(bench: Bench, name: str, batch: int, layers: int, cells: int, sy
         runs[f"ours {name_}"] = products(name_, lambda network=network: backward(network(x)[0]))
         errors[f"ours {name_}"] = products(name_, own_error)(build, run, precision)
         if symbols:
-            optimiser = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, foreach=True)
-            runs[f"training {name_}"] = products(name_, lambda n=network, o=optimiser: step(n, o, x))
-            errors[f"training {name_}"] = errors[f"ours {name_}"]
+            for suffix in ("", " recorded"):
+                runs[f"training {name_}{suffix}"] = products(name_, training(network, x, recorded=bool(suffix)))
+                errors[f"training {name_}{suffix}"] = errors[f"ours {name_}"]
     seconds = bench.seconds(runs)
     dense = 4 * cells * cells * (2 * layers - 1) + layers * cells * outputs
     dense += 0 if symbols else 4 * cells * 3 * layers
     moved = 2 * steps * batch * cells * layers * (3 * 4 + 6)
     floors = bench.floors(6 * steps * batch * dense, moved, steps + layers - 1)
-    bench.report(f"{name}, B {batch}", "nn.LSTM bf16", seconds, errors, floors)
+    bench.report(f"{name}, B {batch}", seconds, errors, floors)
     if symbols:
-        rate = steps * batch / seconds["training bf16"]
-        print(f"{name}, B {batch}: {rate / 1e6:.3f} million characters a second, training in bfloat16", flush=True)
+        for suffix in ("", " recorded"):
+            rate = steps * batch / seconds[f"training bf16{suffix}"]
+            print(f"{name}, B {batch}: {rate / 1e6:.3f} million characters a second, training bf16{suffix}", flush=True)
 
 
-def step(network: nn.Module, optimiser: torch.optim.Optimizer, x: Tensor) -> None:
-    optimiser.zero_grad(set_to_none=True)
-    cross_entropy(network(x)[0], x).sum().backward()
-    optimiser.step()
+def training(network: nn.Module, x: Tensor, recorded: bool) -> Callable[[], None]:
+    """An update on a chunk: gradients and SGD with momentum."""
+    losses = NextSymbol(network).losses
+    gradients = gradients_of(network, losses) if recorded else partial(backpropagated, losses)
+    optimiser = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, foreach=True)
+    batch = TextBatch(x, x, None, reset=False, predictions=x.numel())
+    state = [layer.zero_state(x.shape[1]) for layer in network.layers]
+
+    def update() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        gradients(batch, state)
+        optimiser.step()
+
+    return update
 
 
 def main(
@@ -274,6 +309,7 @@ def main(
         raise InputError("no CUDA device: --toy with TRITON_INTERPRET=1 runs through all of this on a CPU")
     started = time.perf_counter()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False  # as in training
     name = torch.cuda.get_device_name() if device.type == "cuda" else machine()
     print(f"{name}, torch {torch.__version__}", flush=True)
     bench = Bench(device, toy, repeats)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +52,20 @@ class TextData:
         self.alphabet = self.source.alphabet
         self.symbols = len(self.alphabet)
 
-    def batches(self, split: str, batch_size: int, shuffle: bool = False) -> Any:
+    def batches(self, split: str, batch_size: int, shuffle: bool = False, device: torch.device | str = "cpu") -> Any:
         """Batches of `train`, `validation` or (treebank) `test`; document order when `batch_size` is 1."""
+        device = torch.device(device)
         if self.unit == "byte":
             chunk, reset_every = self.training["chunk"], self.training["reset_every"]
             symbols, table = self.source.split(split), self.source.table
-            return ChunkBatches(symbols, batch_size, chunk=chunk, reset_every=reset_every, table=table)
+            return ChunkBatches(
+                symbols, batch_size, chunk=chunk, reset_every=reset_every, table=table,
+                device=None if device.type == "cpu" else device,  # on the host it may be a memory map
+            )  # fmt: skip
         if split not in self.source.sequences:
             raise InputError(f"split {split!r} of a treebank: there are {', '.join(self.source.sequences)}")
-        return SentenceBatches(self.source.sequences[split], batch_size, seed=self.seed, shuffle=shuffle)
+        sequences = self.source.sequences[split]
+        return SentenceBatches(sequences, batch_size, seed=self.seed, shuffle=shuffle, device=device)
 
     def names(self, codes: Tensor) -> list[str]:
         """The symbols (n,) as they are shown one by one."""
@@ -143,13 +147,15 @@ class PenData:
         self.rule += f", every {every} points" if every > 1 else ""
         self.summary = f"{self.rule}\n{cleaning_summary(self.source.statistics)}"
 
-    def batches(self, split: str, batch_size: int, shuffle: bool = False) -> HandwritingBatches:
+    def batches(
+        self, split: str, batch_size: int, shuffle: bool = False, device: torch.device | str = "cpu"
+    ) -> HandwritingBatches:
         """Batches of `train` or `validation`; the order of the corpus when `batch_size` is 1."""
         if split not in ("train", "validation"):
             raise InputError(f"--split {split}: a corpus of handwriting has train and validation")
         lines = self.source.training if split == "train" else self.source.validation
         return HandwritingBatches(
-            lines, batch_size, seed=self.seed, shuffle=shuffle, maximum_points=self.maximum_points
+            lines, batch_size, seed=self.seed, shuffle=shuffle, maximum_points=self.maximum_points, device=device
         )
 
     def describe(self) -> dict[str, Any]:
@@ -210,6 +216,8 @@ class Assembly:
         if training.get("precision") == "bfloat16" and self.device.type == "cuda":
             # the output layer, which is no layer of cells: operands of 10 bits, still more than bfloat16
             torch.backends.cuda.matmul.fp32_precision = "tf32"
+            # cuBLAS would else add up parts of long sums, those over time and batch, in bfloat16
+            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
         # noise is drawn where the weights are; on a GPU, then, in another order than on a CPU
         self.generator = torch.Generator(self.device).manual_seed(settings["seed"])
         common: dict[str, Any] = {
@@ -245,8 +253,8 @@ class Assembly:
             self.unit = self.data.unit
         self.network.to(self.device)
         batch = training["batch_size"]
-        self.training_batches: Any = OnDevice(self.data.batches("train", batch, shuffle=True), self.device)
-        self.validation_batches = OnDevice(self.data.batches("validation", EVALUATION_BATCH), self.device)
+        self.training_batches: Any = self.data.batches("train", batch, shuffle=True, device=self.device)
+        self.validation_batches = self.data.batches("validation", EVALUATION_BATCH, device=self.device)
         self.optimiser = make_optimiser(training["optimiser"], self.network.parameters(), batch)
         self.schedule = Schedule(
             maximum_epochs=training["maximum_epochs"],
@@ -308,35 +316,6 @@ class Assembly:
     def description(self) -> dict[str, Any]:
         """What a model directory says about its network and corpus."""
         return {"network": type(self.network).__name__, "arguments": self.network.arguments} | self.data.describe()
-
-
-class OnDevice:
-    """Batches moved to the device of the network.
-
-    Copies to a GPU start from page-locked memory, from which alone they run beside the processor's own work.
-    """
-
-    def __init__(self, batches: Any, device: torch.device) -> None:
-        self.batches = batches
-        self.device = device
-
-    @property
-    def batches_per_epoch(self) -> int:
-        return self.batches.batches_per_epoch
-
-    @property
-    def sequences_per_epoch(self) -> int:
-        return self.batches.sequences_per_epoch
-
-    def epoch(self, epoch: int, start: int = 0) -> Any:
-        for batch in self.batches.epoch(epoch, start):
-            yield (page_locked(batch) if self.device.type == "cuda" else batch).to(self.device)
-
-
-def page_locked(batch: Any) -> Any:
-    """The same batch with its tensors in page-locked memory."""
-    tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    return replace(batch, **{name: x.pin_memory() for name, x in tensors.items() if isinstance(x, Tensor)})
 
 
 def make_optimiser(options: dict[str, Any], parameters: Any, batch_size: int) -> torch.optim.Optimizer:

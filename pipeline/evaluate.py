@@ -53,8 +53,8 @@ def main(
         data = PenData(settings, corpus)
         require_same(data.describe(), description, corpus)
         chosen, scored = split or "validation", []
-        batches = data.batches(chosen, EVALUATION_BATCH)
-        measures = pen_objective(network, settings).evaluate(batch.to(device) for batch in batches.epoch(0))
+        batches = data.batches(chosen, EVALUATION_BATCH, device=device)
+        measures = pen_objective(network, settings).evaluate(batches.epoch(0))
     seconds = round(time.perf_counter() - started, 1)
     write_json(
         output,
@@ -88,14 +88,14 @@ def text_measures(
     scored: list[dict[str, Any]] = []
 
     def keep(symbols: list[str], nats: torch.Tensor) -> None:
-        for symbol, value in zip(symbols[: extract - len(scored)], nats.tolist(), strict=False):
-            scored.append({"symbol": symbol, "bits": bits(value)})
+        wanted = symbols[: extract - len(scored)]
+        if wanted:  # to look at the numbers is to wait for the device, after every sequence
+            scored.extend({"symbol": s, "bits": bits(value)} for s, value in zip(wanted, nats.tolist(), strict=False))
 
-    one_by_one = [batch.to(device) for batch in leading(data.batches(split, 1), extract)]
+    in_order = data.batches(split, 1, device=device)
+    one_by_one = list(leading(in_order, extract))
     if adaptation is None:
-        measures = NextSymbol(network).evaluate(
-            batch.to(device) for batch in data.batches(split, EVALUATION_BATCH).epoch(0)
-        )
+        measures = NextSymbol(network).evaluate(data.batches(split, EVALUATION_BATCH, device=device).epoch(0))
         objective, state = NextSymbol(network), None
         with torch.inference_mode():
             for batch in one_by_one:
@@ -105,7 +105,7 @@ def text_measures(
         names = iter([data.names(batch.targets_tb[:, 0]) for batch in one_by_one])
         measures = evaluate_dynamically(
             network,
-            (batch.to(device) for batch in data.batches(split, 1).epoch(0)),
+            in_order.epoch(0),
             **adaptation,
             on_sequence=lambda nats: keep(next(names, []), nats),
         )

@@ -82,7 +82,7 @@ class AdaptiveWeightNoise:
         """
         weights = {}
         for name, mu in self.means.items():
-            weights[name] = mu + self.sigmas[name].detach() * standard_normal(mu, generator)
+            weights[name] = standard_normal(mu, generator).mul_(self.sigmas[name].detach()).add_(mu)
             if weights[name].requires_grad:
                 weights[name].register_hook(partial(_add_square, self._squares[name]))
         return weights
@@ -107,7 +107,7 @@ class AdaptiveWeightNoise:
 
         gradients = list(self._squares.values())
         torch._foreach_div_(gradients, batch_size)
-        torch._foreach_add_(gradients, scale)
+        torch._foreach_add_(gradients, scale, alpha=1)  # without alpha torch takes a tensor for a number, and waits
         torch._foreach_mul_(gradients, sigmas)
         torch._foreach_add_(gradients, torch._foreach_reciprocal(sigmas), alpha=-1 / self.sequences)
         for sigma, gradient in zip(sigmas, gradients, strict=True):

@@ -17,6 +17,7 @@ from torch import nn
 
 from rnngen.bits_per_character import bits
 from rnngen.objectives import NextSymbol, detached
+from rnngen.recorded_gradients import gradients_of
 from rnngen.softmax import errors, surprisal
 
 
@@ -37,7 +38,13 @@ def evaluate_dynamically(
     """
     adapted = copy.deepcopy(network)
     objective = NextSymbol(adapted)
-    optimiser = torch.optim.SGD(adapted.parameters(), lr=learning_rate, momentum=momentum)
+
+    def score(batch: Any, state: Any) -> tuple[torch.Tensor, Any, torch.Tensor]:
+        y_tbk, state = objective.predict(batch, state)
+        return surprisal(y_tbk, batch.targets_tb), detached(state), errors(y_tbk, batch.targets_tb).sum()
+
+    scored = gradients_of(adapted, score)
+    optimiser = torch.optim.SGD(adapted.parameters(), lr=learning_rate, momentum=momentum, foreach=True)
     optimiser.zero_grad(set_to_none=True)
     # sums stay on the network's device: to look at each would wait for it after every sequence
     nats = torch.zeros((), dtype=torch.float64, device=next(adapted.parameters()).device)
@@ -45,17 +52,13 @@ def evaluate_dynamically(
     sequences = predictions = pending = 0
     state = None
     for batch in batches:
-        y_tbk, state = objective.predict(batch, state)
-        nats_tb = surprisal(y_tbk, batch.targets_tb)
-        loss = nats_tb.sum()
-        nats += loss.detach()
-        wrong += errors(y_tbk, batch.targets_tb).sum()
+        nats_tb, state, wrong_symbols = scored(batch, state)
+        nats += nats_tb.sum()
+        wrong += wrong_symbols
         sequences += batch.sequences
         predictions += batch.predictions
         if on_sequence is not None:
-            on_sequence(nats_tb.detach().flatten())
-        loss.backward()
-        state = detached(state)
+            on_sequence(nats_tb.flatten())
         pending += 1
         if pending == interval:
             if interval > 1:

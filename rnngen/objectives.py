@@ -44,15 +44,18 @@ class NextSymbol:
     @torch.inference_mode()
     def evaluate(self, batches: Iterable[Any]) -> dict[str, float]:
         """Measures over a set: loss (nats per sequence), bits per symbol, error rate (share of wrong argmax)."""
-        nats = wrong = 0.0
+        # sums stay on the network's device: to look at each would wait for it after every batch
+        nats = torch.zeros((), dtype=torch.float64, device=next(self.network.parameters()).device)
+        wrong = torch.zeros_like(nats, dtype=torch.int64)
         sequences = predictions = 0
         state = None
         for batch in batches:
             y_tbk, state = self.predict(batch, state)
-            nats += cross_entropy(y_tbk, batch.targets_tb, batch.lengths_b).double().sum().item()
-            wrong += errors(y_tbk, batch.targets_tb, batch.lengths_b).sum().item()
+            nats += cross_entropy(y_tbk, batch.targets_tb, batch.lengths_b).double().sum()
+            wrong += errors(y_tbk, batch.targets_tb, batch.lengths_b).sum()
             sequences += batch.sequences
             predictions += batch.predictions
+        nats, wrong = nats.item(), wrong.item()
         return {
             "loss": nats / sequences,
             "bits_per_symbol": bits(nats / predictions),

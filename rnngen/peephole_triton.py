@@ -43,9 +43,9 @@ def gates_forward(
 ):  # fmt: skip
     """Pre-activations → activations, in place; c_t; h_t into the slabs of the next diagonal.
 
-    `r_lbg` holds the recurrent products of this diagonal. c has one step more than g, the state before the first. A row
-    of slabs is ROW numbers long. With WIDE, h also goes to `out_ltbh` unrounded. Grid: (blocks of batch × H, layers of
-    the diagonal from `lowest` up).
+    `r_lbg` holds the recurrent products of this diagonal. `steps` is how many the buffers hold; c has one step more
+    than g, the state before the first. A row of slabs is ROW numbers long. With WIDE, h also goes to `out_ltbh`
+    unrounded. Grid: (blocks of batch × H, layers of the diagonal from `lowest` up).
     """
     layer = lowest + tl.program_id(1)
     t = diagonal - layer
@@ -148,13 +148,14 @@ def gates_backward(
     tl.store(d_c_lbh + state, tl.where(running, d_c, 0), mask=inside)
 
 
-@triton.jit(do_not_specialize=["steps", "batch", "share"])
+@triton.jit(do_not_specialize=["steps", "batch", "rows", "share"])
 def sums_backward(
-    g_ltbg, c_ltbh, sums_lp7h, steps, batch, share, H: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr
+    g_ltbg, c_ltbh, sums_lp7h, steps, batch, rows, share, H: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr
 ):  # fmt: skip
-    """Derivatives of the bias (4 rows of H) and the peepholes (3) as partial sums over `share` rows n each.
+    """Derivatives of the bias (4 rows of H) and the peepholes (3) as partial sums over `share` of the first rows n.
 
-    Grid: (blocks of H, layers, parts); the parts are added afterwards, in one order, so the result is reproducible.
+    `steps` is how many the buffers hold. Grid: (blocks of H, layers, parts); the parts are added afterwards, in one
+    order, so the result is reproducible.
     """
     layer, part = tl.program_id(1), tl.program_id(2)
     j = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
@@ -169,7 +170,7 @@ def sums_backward(
     p_i = tl.zeros((ROWS, COLUMNS), real)
     p_f = tl.zeros((ROWS, COLUMNS), real)
     p_o = tl.zeros((ROWS, COLUMNS), real)
-    end = tl.minimum((part + 1) * share, steps * batch)
+    end = tl.minimum((part + 1) * share, rows)
     for first in range(part * share, end, ROWS):
         row = first + tl.arange(0, ROWS)[:, None].to(tl.int64)
         there = inside & (row < end)

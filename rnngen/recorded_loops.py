@@ -2,16 +2,19 @@
 
 A step of a recurrent layer is a small product and a small kernel, and launching them takes the processor longer than
 computing them takes the GPU. So a loop over time is recorded once and replayed, which takes the launches off the
-processor's hands. A graph fixes its shapes and its memory: each shape has a loop object of its own with buffers for
-everything that the loop reads and writes, and T is rounded up to a few values (`bucket`) so that there are few.
+processor's hands. A graph fixes its shapes and its memory. So each shape has a loop object of its own, with buffers for
+everything that the loop reads and writes; they hold T up to a power of two (`room`), and shorter sequences use the
+front of them. A graph stands for one T, rounded up to a few values (`bucket`) so that there are few.
 
-Inside a caller's own recording (`torch.cuda.graph` around a whole training step) the launches join that graph; without
-CUDA, or with RNNGEN_CUDA_GRAPHS=0 in the environment, they are simply made.
+Inside a caller's own recording (`torch.cuda.graph`, or `recorded` below) the launches join that graph; without CUDA, or
+with RNNGEN_CUDA_GRAPHS=0 in the environment, they are simply made.
 """
 
+import gc
 import os
 import threading
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,49 +35,55 @@ def bucket(steps: int) -> int:
     return -(-steps // grain) * grain
 
 
+def room(steps: int) -> int:
+    """Steps that the buffers for `steps` hold, a power of two.
+
+    With buffers for each T, the lines of handwriting alone would fill a quarter of a card and be recorded again and
+    again; the few powers of two that occur always fit.
+    """
+    return max(4, 1 << (steps - 1).bit_length())
+
+
 class RecordedLoop:
     """A forward and a backward loop over buffers that stay where they are; subclasses make both.
 
-    `shape` is everything that the loops depend on, and has a `device`. `overwritten` are the buffers that a loop both
-    reads from outside and writes.
+    `shape` is everything that the buffers depend on, and has a `device`. Columns that stand for no cell are zero from
+    the start and stay so, whatever T. `overwritten` are the buffers that a loop both reads from outside and writes.
     """
 
     overwritten: list[Tensor]
 
     def __init__(self, shape: Any) -> None:
         self.shape = shape
-        self.graphs: dict[str, torch.cuda.CUDAGraph] = {}
+        self.graphs: dict[tuple[str, int], torch.cuda.CUDAGraph] = {}
 
-    def forward(self) -> None:
+    def forward(self, steps: int) -> None:
         raise NotImplementedError
 
-    def backward(self) -> None:
+    def backward(self, steps: int) -> None:
         raise NotImplementedError
 
     @property
     def bytes(self) -> int:
         return sum(x.numel() * x.element_size() for x in vars(self).values() if isinstance(x, Tensor))
 
-    def run(self, name: str) -> None:
-        """The loop `name`, "forward" or "backward", over the buffers as they stand."""
-        loop = getattr(self, name)
+    def run(self, name: str, steps: int) -> None:
+        """The loop `name`, "forward" or "backward", over the first `steps` steps of the buffers as they stand."""
+        steps = bucket(steps)
+        loop = partial(getattr(self, name), steps)
         if not LOOPS.graphs or self.shape.device.type != "cuda" or recording(self.shape.device):
             loop()
             return
-        if name not in self.graphs:
+        if (name, steps) not in self.graphs:
             kept = [x.clone() for x in self.overwritten]
-            stream = torch.cuda.Stream()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                loop()  # compiles the kernels and lets cuBLAS choose, neither of which can be recorded
-            torch.cuda.current_stream().wait_stream(stream)
+            loop()  # compiles the kernels and makes cuBLAS's handle, neither of which can be done while recording
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
                 loop()
             for x, before in zip(self.overwritten, kept, strict=True):
                 x.copy_(before)
-            self.graphs[name] = graph
-        self.graphs[name].replay()
+            self.graphs[name, steps] = graph
+        self.graphs[name, steps].replay()
 
 
 def recorded(step: Callable[..., tuple[Tensor, ...]], *like: Tensor) -> Callable[..., tuple[Tensor, ...]]:
@@ -85,16 +94,15 @@ def recorded(step: Callable[..., tuple[Tensor, ...]], *like: Tensor) -> Callable
     if like[0].device.type != "cuda" or not LOOPS.graphs:
         return step
     arguments = [x.clone() for x in like]
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        step(*arguments)
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
+    step(*arguments)  # on the stream of all else: the loops that it makes are everybody's, see `RecordedLoop.run`
+    gc.collect()  # a dead graph of autograd's would tie the weights' nodes to that stream, which cannot be recorded
+    graph, others = torch.cuda.CUDAGraph(), len(LOOPS.joined)
     with torch.cuda.graph(graph):
         results = step(*arguments)
+    loops = LOOPS.joined[others:]
+    del LOOPS.joined[others:]
 
-    def replay(*tensors: Tensor) -> tuple[Tensor, ...]:
+    def replay(*tensors: Tensor, _alive: Any = loops) -> tuple[Tensor, ...]:
         for place, x in zip(arguments, tensors, strict=True):
             place.copy_(x)
         graph.replay()
@@ -114,17 +122,21 @@ class Loops:
     def __init__(self, limit: int | None = None, graphs: bool = True):
         self.limit, self.graphs = limit, graphs
         self._free: list[RecordedLoop] = []
+        self.joined: list[RecordedLoop] = []
+        """Loops in a caller's graph. It has their addresses, so nobody else gets them, and they live on."""
         self._lock = threading.Lock()
 
     def take(self, kind: type[RecordedLoop], shape: Hashable) -> Any:
         """A loop of this kind and shape that nobody else uses."""
-        if not recording(shape.device):  # a loop in the caller's graph belongs to it: nobody else may use its memory
-            with self._lock:
-                for n in reversed(range(len(self._free))):
-                    if type(self._free[n]) is kind and self._free[n].shape == shape:
-                        return self._free.pop(n)
-        with torch.inference_mode(False):  # a buffer made in inference mode could never be written outside it again
-            return kind(shape)
+        with self._lock:
+            matching = [n for n, loop in enumerate(self._free) if type(loop) is kind and loop.shape == shape]
+            loop = self._free.pop(matching[-1]) if matching else None
+        if loop is None:
+            with torch.inference_mode(False):  # a buffer made in inference mode could never be written outside it again
+                loop = kind(shape)
+        if recording(shape.device):
+            self.joined.append(loop)
+        return loop
 
     def give_back(self, loop: RecordedLoop) -> None:
         """The caller is done with a loop and with what its buffers hold."""

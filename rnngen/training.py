@@ -16,12 +16,14 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from rnngen.errors import InputError
+from rnngen.recorded_gradients import backpropagated, gradients_of
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ def train(
         rates = [group["initial_lr"] for group in optimiser.param_groups]
     for group, rate in zip(optimiser.param_groups, rates, strict=True):
         group["initial_lr"] = rate
+    gradients_without_noise = gradients_of(objective.network, objective.losses)
     started = time.perf_counter() - progress.seconds
     per_epoch = batches.batches_per_epoch
     unseen = 0.0
@@ -138,12 +141,13 @@ def train(
             factor = schedule.factor(progress.updates, per_epoch)
             for group in optimiser.param_groups:
                 group["lr"] = factor * group["initial_lr"]
-            weights = None if noise is None else noise.sample(generator)
-            loss_b, state = objective.losses(batch, state, weights)
-            total = loss_b.sum()
             optimiser.zero_grad(set_to_none=True)
-            total.backward()
-            unseen = unseen + total.detach().double()
+            if noise is None:
+                loss_b, state = gradients_without_noise(batch, state)
+            else:
+                under_noise = partial(objective.losses, weights=noise.sample(generator))
+                loss_b, state = backpropagated(under_noise, batch, state)
+            unseen = unseen + loss_b.sum().double()
             epoch_ends = progress.batch + 1 == per_epoch
             last = progress.updates + 1 == schedule.maximum_updates or (
                 epoch_ends and progress.epoch + 1 == schedule.maximum_epochs

@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 from rnngen.errors import InputError
 from rnngen.peephole_lstm import State, Weights
 from rnngen.peephole_triton import gates_backward, gates_forward, gather_rows, sums_backward
-from rnngen.recorded_loops import LOOPS, RecordedLoop, aligned, bucket
+from rnngen.recorded_loops import LOOPS, RecordedLoop, aligned, room
 
 BLOCK = 512
 WIDEST_BATCH = 256
@@ -36,6 +36,7 @@ class Shape(NamedTuple):
 
     layers: int
     steps: int
+    """How many there is room for."""
     batch: int
     cells: int
     dtype: torch.dtype
@@ -74,44 +75,46 @@ class Loop(RecordedLoop):
         self.r_lbk = zeros(layers, batch, (1 + self.lower) * h, dtype=operands)
         self.overwritten = [self.g_ltbg]
 
-    def inputs(self) -> Tensor:
+    def inputs(self, steps: int) -> Tensor:
         """(L, T·B, K), a view of the slabs: what each layer multiplies with its recurrent weights at each step.
 
         One layer higher is one diagonal later and one slab further.
         """
-        (layers, steps, batch, *_), (width, h) = self.shape, self.s_dbsh.shape[2:]
+        (layers, _, batch, *_), (width, h) = self.shape, self.s_dbsh.shape[2:]
         row = width * h
         return self.s_dbsh.as_strided((layers, steps * batch, (1 + self.lower) * h), (batch * row + h, row, 1))
 
-    def h_after(self, layer: int) -> Tensor:
+    def h_after(self, layer: int, steps: int) -> Tensor:
         """(T, B, H) of layer `layer` as stored for the products."""
-        return self.s_dbsh[layer + 1 : layer + 1 + self.shape.steps, :, layer + self.lower]
+        return self.s_dbsh[layer + 1 : layer + 1 + steps, :, layer + self.lower]
 
-    def weight_gradients(self) -> Tensor:
+    def weight_gradients(self, steps: int) -> Tensor:
         """(L, 4H, K) from the derivatives that the loop left in the gates."""
-        return torch.bmm(self.g_ltbg.flatten(1, 2).transpose(1, 2), self.inputs())
+        return torch.bmm(self.g_ltbg[:, :steps].flatten(1, 2).transpose(1, 2), self.inputs(steps))
 
-    def sums(self) -> Tensor:
+    def sums(self, steps: int) -> Tensor:
         """(L, 7, H): derivatives of the bias, then of the peepholes."""
-        layers, steps, batch, *_ = self.shape
+        layers, longest, batch, *_ = self.shape
         rows = steps * batch
         parts = max(1, min(64, rows // 256))
         share = -(-rows // parts)
         sums_lp7h = self.c_ltbh.new_empty(layers, parts, 7, self.h)
         grid = (triton.cdiv(self.h, 128), layers, parts)
-        sums_backward[grid](self.g_ltbg, self.c_ltbh, sums_lp7h, steps, batch, share, H=self.h, ROWS=4, COLUMNS=128)
+        sums_backward[grid](
+            self.g_ltbg, self.c_ltbh, sums_lp7h, longest, batch, rows, share, H=self.h, ROWS=4, COLUMNS=128
+        )
         return sums_lp7h.sum(1)
 
-    def _diagonal(self, d: int) -> tuple[int, int]:
+    def _diagonal(self, d: int, steps: int) -> tuple[int, int]:
         """The lowest layer on diagonal d and the number of layers."""
-        lowest = max(0, d - self.shape.steps + 1)
+        lowest = max(0, d - steps + 1)
         return lowest, min(self.shape.layers - 1, d) - lowest + 1
 
-    def forward(self) -> None:
-        layers, steps, batch, *_ = self.shape
+    def forward(self, steps: int) -> None:
+        layers, longest, batch, *_ = self.shape
         width, h = self.s_dbsh.shape[2:]
         for d in range(steps + layers - 1):
-            lowest, active = self._diagonal(d)
+            lowest, active = self._diagonal(d, steps)
             inputs = self.s_dbsh[d].as_strided(
                 (active, batch, (1 + self.lower) * h), (h, width * h, 1), d * batch * width * h + lowest * h
             )
@@ -119,24 +122,24 @@ class Loop(RecordedLoop):
             torch.bmm(inputs, self.weight_lgk[here].transpose(1, 2), out=self.r_lbg[here])
             gates_forward[(triton.cdiv(batch * h, BLOCK), active)](
                 self.g_ltbg, self.r_lbg, self.c_ltbh, self.s_dbsh, self.out_ltbh if self.wide else self.c_ltbh,
-                self.bias_lg, self.peepholes_l3h, self.lengths_b, d, lowest, steps, batch,
+                self.bias_lg, self.peepholes_l3h, self.lengths_b, d, lowest, longest, batch,
                 H=h, ROW=width * h, LOWER=self.lower, WIDE=self.wide, BLOCK=BLOCK,
             )  # fmt: skip
 
-    def backward(self) -> None:
-        layers, steps, batch, *_ = self.shape
+    def backward(self, steps: int) -> None:
+        layers, longest, batch, *_ = self.shape
         for d in reversed(range(steps + layers - 1)):
-            lowest, active = self._diagonal(d)
+            lowest, active = self._diagonal(d, steps)
             gates_backward[(triton.cdiv(batch * self.h, BLOCK), active)](
                 self.g_ltbg, self.r_lbk, self.c_ltbh, self.d_out_ltbh, self.d_c_lbh, self.d_last_h_lbh,
-                self.d_last_c_lbh, self.peepholes_l3h, self.lengths_b, self.clip, d, lowest, steps, batch,
+                self.d_last_c_lbh, self.peepholes_l3h, self.lengths_b, self.clip, d, lowest, longest, batch,
                 H=self.h, ROW=(1 + self.lower) * self.h, LAYERS=layers, LOWER=self.lower, BLOCK=BLOCK,
             )  # fmt: skip
             here = slice(lowest, lowest + active)
             d_gates = self.g_ltbg.as_strided(
                 (active, batch, 4 * self.h),
-                ((steps - 1) * batch * 4 * self.h, 4 * self.h, 1),
-                (lowest * steps + d - lowest) * batch * 4 * self.h,
+                ((longest - 1) * batch * 4 * self.h, 4 * self.h, 1),
+                (lowest * longest + d - lowest) * batch * 4 * self.h,
             )
             torch.bmm(d_gates, self.weight_lgk[here], out=self.r_lbk[here])
 
@@ -154,9 +157,7 @@ class Stack(torch.autograd.Function):
         steps = len(symbols_tb) if symbols_tb is not None else len(first.dense[0])
         dtype, device = first.bias.dtype, first.bias.device
         fp32_precision = torch.backends.cuda.matmul.fp32_precision
-        loop = LOOPS.take(
-            Loop, Shape(len(layers), bucket(steps), batch, cells, dtype, operands, device, fp32_precision)
-        )
+        loop = LOOPS.take(Loop, Shape(len(layers), room(steps), batch, cells, dtype, operands, device, fp32_precision))
         lower, h, rows = loop.lower, loop.h, steps * batch
 
         loop.clip.fill_(clip)
@@ -192,14 +193,14 @@ class Stack(torch.autograd.Function):
             xs.append(x_ni)
             weights_x.append(weight_gi)
 
-        loop.run("forward")
+        loop.run("forward", steps)
         sequence_b = torch.arange(batch, device=device)
         last_c = loop.c_ltbh[:, loop.lengths_b, sequence_b, :cells]
         if loop.wide:
             outputs = [out_tbh[:steps, :, :cells].clone() for out_tbh in loop.out_ltbh]
             last_h = loop.out_ltbh[:, loop.lengths_b - 1, sequence_b, :cells]
         else:
-            outputs = [loop.h_after(n)[:steps, :, :cells].clone() for n in range(len(layers))]
+            outputs = [loop.h_after(n, steps)[:, :, :cells].clone() for n in range(len(layers))]
             last_h = torch.stack([h_tbh[loop.lengths_b - 1, sequence_b] for h_tbh in outputs])
         if keep:
             ctx.loop, ctx.symbols_tb, ctx.sizes, ctx.steps = loop, symbols_tb, sizes, steps
@@ -230,10 +231,10 @@ class Stack(torch.autograd.Function):
             into.zero_() if d_out is None else into.copy_(d_out)
         for into, d_last in ((loop.d_last_h_lbh, d_last_h), (loop.d_last_c_lbh, d_last_c)):
             into.zero_() if d_last is None else into[:, :, :cells].copy_(d_last)
-        loop.run("backward")
+        loop.run("backward", steps)
 
-        d_weight = loop.weight_gradients().view(layers, 4, h, 1 + lower, h)[:, :, :cells, :, :cells].to(dtype)
-        sums_l7h = loop.sums()[:, :, :cells]
+        d_weight = loop.weight_gradients(steps).view(layers, 4, h, 1 + lower, h)[:, :, :cells, :, :cells].to(dtype)
+        sums_l7h = loop.sums(steps)[:, :, :cells]
         d_h_lbh = loop.r_lbk.view(layers, batch, 1 + lower, h)[:, :, lower, :cells].to(dtype, copy=True)
         d_c_lbh = loop.d_c_lbh[:, :, :cells].clone()
         one_hot_nk = None
@@ -245,7 +246,9 @@ class Stack(torch.autograd.Function):
                 if one_hot_nk is None and ctx.symbol_counts[n] <= ONE_HOT_SYMBOLS:
                     # a row of zeros for −1: the place of class K, cut off
                     classes = aligned(ctx.symbol_counts[n] + 1)
-                    codes_n = symbols_tb.flatten().where(symbols_tb.flatten() >= 0, classes - 1)
+                    codes_n = symbols_tb.flatten()
+                    known_n = (codes_n >= 0) & (codes_n < ctx.symbol_counts[n])
+                    codes_n = codes_n.where(known_n, classes - 1)
                     one_hot_nk = d_ng.new_zeros(rows, classes).scatter_(1, codes_n[:, None], 1)
                 d_rows = _rows_gradient(d_ng, symbols_tb, one_hot_nk, ctx.symbol_counts[n], dtype)
                 d_rows = d_rows.view(-1, 4, h)[:, :, :cells].reshape(-1, 4 * cells)

@@ -35,7 +35,7 @@ class WeightNoise:
         """One draw, name → weight, for `torch.func.functional_call`; with sigma = 0 the clean weights themselves."""
         if self.sigma == 0:
             return dict(self.parameters)
-        return {name: w + self.sigma * standard_normal(w, generator) for name, w in self.parameters.items()}
+        return {name: standard_normal(w, generator).mul_(self.sigma).add_(w) for name, w in self.parameters.items()}
 
     def step(self, factor: float = 1.0, *, batch_size: int) -> None:
         """Nothing is learned."""

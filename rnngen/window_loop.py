@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from rnngen.peephole_lstm import Weights
 from rnngen.peephole_triton import gates_backward, gates_forward, sums_backward
-from rnngen.recorded_loops import LOOPS, RecordedLoop, aligned, bucket
+from rnngen.recorded_loops import LOOPS, RecordedLoop, aligned, room
 from rnngen.soft_window import WindowState, WindowTrace, WindowWeights
 from rnngen.soft_window_triton import window_backward, window_forward
 from rnngen.wavefront import BLOCK, require_kernels, side_by_side
@@ -31,6 +31,7 @@ class Shape(NamedTuple):
     """What a recorded loop depends on."""
 
     steps: int
+    """How many there is room for."""
     batch: int
     cells: int
     alphabet: int
@@ -75,14 +76,14 @@ class WindowLoop(RecordedLoop):
         self.d_last_kappa_bk, self.d_kappa_bk = zeros(2, batch, k).unbind(0)
         self.overwritten = [self.g_tbg, self.d_h_tbh]
 
-    def forward(self) -> None:
-        steps, batch = self.shape[:2]
+    def forward(self, steps: int) -> None:
+        longest, batch = self.shape[:2]
         row = self.h + self.v
         for t in range(steps):
             torch.mm(self.s_tbr[t], self.weight_gr.t(), out=self.r_bg)
             gates_forward[(triton.cdiv(batch * self.h, BLOCK), 1)](
                 self.g_tbg, self.r_bg, self.c_tbh, self.s_tbr, self.h_tbh, self.bias_g, self.peepholes_3h,
-                self.lengths_b, t, 0, steps, batch, H=self.h, ROW=row, LOWER=0, WIDE=True, BLOCK=BLOCK,
+                self.lengths_b, t, 0, longest, batch, H=self.h, ROW=row, LOWER=0, WIDE=True, BLOCK=BLOCK,
             )  # fmt: skip
             window_forward[(batch,)](
                 self.s_tbr, self.h_tbh, self.w_tbv, self.weight_ph, self.bias_p, self.alpha_tbk, self.beta_tbk,
@@ -91,8 +92,8 @@ class WindowLoop(RecordedLoop):
                 WIDTH=triton.next_power_of_2(self.v), CELLS=CELLS, POSITIONS=POSITIONS,
             )  # fmt: skip
 
-    def backward(self) -> None:
-        steps, batch = self.shape[:2]
+    def backward(self, steps: int) -> None:
+        longest, batch = self.shape[:2]
         row = self.h + self.v
         for t in reversed(range(steps)):
             window_backward[(batch,)](
@@ -104,19 +105,22 @@ class WindowLoop(RecordedLoop):
             )  # fmt: skip
             gates_backward[(triton.cdiv(batch * self.h, BLOCK), 1)](
                 self.g_tbg, self.r_br, self.c_tbh, self.d_h_tbh, self.d_c_bh, self.d_last_h_bh, self.d_last_c_bh,
-                self.peepholes_3h, self.lengths_b, self.clip, t, 0, steps, batch,
+                self.peepholes_3h, self.lengths_b, self.clip, t, 0, longest, batch,
                 H=self.h, ROW=row, LAYERS=1, LOWER=0, BLOCK=BLOCK,
             )  # fmt: skip
             torch.mm(self.g_tbg[t], self.weight_gr, out=self.r_br)
 
-    def sums(self) -> Tensor:
+    def sums(self, steps: int) -> Tensor:
         """(7, H): derivatives of the bias, then of the peepholes."""
-        steps, batch = self.shape[:2]
-        parts = max(1, min(64, steps * batch // 256))
-        share = -(-steps * batch // parts)
+        longest, batch = self.shape[:2]
+        rows = steps * batch
+        parts = max(1, min(64, rows // 256))
+        share = -(-rows // parts)
         sums_p7h = self.c_tbh.new_empty(parts, 7, self.h)
         grid = (triton.cdiv(self.h, 128), 1, parts)
-        sums_backward[grid](self.g_tbg, self.c_tbh, sums_p7h, steps, batch, share, H=self.h, ROWS=4, COLUMNS=128)
+        sums_backward[grid](
+            self.g_tbg, self.c_tbh, sums_p7h, longest, batch, rows, share, H=self.h, ROWS=4, COLUMNS=128
+        )
         return sums_p7h.sum(0)
 
 
@@ -133,12 +137,10 @@ class WindowedLayer(torch.autograd.Function):
         (steps, batch, inputs), cells, alphabet = x_tbi.shape, h_bh.shape[1], w_bv.shape[1]
         components, dtype, device = kappa_bk.shape[1], bias.dtype, bias.device
         fp32_precision = torch.backends.cuda.matmul.fp32_precision
-        positions = bucket(text_bu.shape[1])
+        positions = -(-text_bu.shape[1] // POSITIONS) * POSITIONS  # the kernels take so many at a time anyway
         loop = LOOPS.take(
             WindowLoop,
-            Shape(
-                bucket(steps), batch, cells, alphabet, components, positions, dtype, operands, device, fp32_precision
-            ),
+            Shape(room(steps), batch, cells, alphabet, components, positions, dtype, operands, device, fp32_precision),
         )
         h, k, rows = loop.h, loop.k, steps * batch
 
@@ -165,7 +167,7 @@ class WindowedLayer(torch.autograd.Function):
         x_ni, weight_gi = side_by_side([x_tbi], [weight_x], outside_tb1, h, operands)
         torch.mm(x_ni, weight_gi.t(), out=loop.g_tbg[:steps].view(rows, 4 * h))
 
-        loop.run("forward")
+        loop.run("forward", steps)
         ends_b, sequence_b = loop.lengths_b, torch.arange(batch, device=device)
         results = (
             loop.h_tbh[:steps, :, :cells].clone(),
@@ -209,7 +211,7 @@ class WindowedLayer(torch.autograd.Function):
             (loop.d_last_kappa_bk[:, :components], d_last_kappa),
         ):
             into.zero_() if derivative is None else into.copy_(derivative)
-        loop.run("backward")
+        loop.run("backward", steps)
 
         d_ng = loop.g_tbg[:steps].view(rows, 4 * h)
         d_weight = torch.mm(d_ng.t(), loop.s_tbr[:steps].view(rows, -1)).view(4, h, -1)[:, :cells].to(dtype)
@@ -219,7 +221,7 @@ class WindowedLayer(torch.autograd.Function):
             d_x = torch.mm(d_ng, weight_gi)[:, : ctx.inputs].to(dtype).view(steps, batch, -1)
         d_hat_np = loop.d_hat_tbp[:steps].view(rows, 3 * k)
         d_weight_ph = torch.mm(d_hat_np.t(), loop.h_tbh[:steps].view(rows, h)).view(3, k, h)
-        sums_7h = loop.sums()[:, :cells]
+        sums_7h = loop.sums(steps)[:, :cells]
         gradients = (
             d_x,
             loop.r_br[:, :cells].to(dtype, copy=True),

@@ -12,7 +12,7 @@ Shapes: n points, t steps, b batch, u characters, c coordinates (x, y), 3 = (Δx
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from rnngen.corpora.alphabet import Alphabet
-from rnngen.corpora.text import Sequences
+from rnngen.corpora.text import Sequences, gathered
 from rnngen.errors import InputError
 
 LONGEST_GAP = 1.0
@@ -427,12 +427,6 @@ class HandwritingBatch:
         """Number of lines b."""
         return self.targets_tb3.shape[1]
 
-    def to(self, device: torch.device | str) -> "HandwritingBatch":
-        """The same batch on another device."""
-        names = ("inputs_tb3", "targets_tb3", "lengths_b", "text_bu", "text_lengths_b")
-        moved = {name: getattr(self, name) for name in names}
-        return replace(self, **{n: t if t is None else t.to(device, non_blocking=True) for n, t in moved.items()})
-
 
 class HandwritingBatches:
     """Batches of lines of like lengths, padded to the longest, never cut; same interface as `rnngen.corpora.text`.
@@ -440,7 +434,8 @@ class HandwritingBatches:
     Lines are sorted by length into buckets of sixteen batches; every epoch deals the lines of a bucket anew to its
     batches and shuffles all batches, as (seed, epoch) determine. `maximum_points` bounds the cells T · B of a padded
     batch by making the batches of long lines smaller (a single line may exceed it). The number of batches is the same
-    in every epoch. Without `shuffle`, lines come longest first, or with `batch_size` 1 in the order of the set.
+    in every epoch. Without `shuffle`, lines come longest first, or with `batch_size` 1 in the order of the set. The
+    lines lie on `device`, and batches are gathered there.
     """
 
     def __init__(
@@ -451,8 +446,11 @@ class HandwritingBatches:
         seed: int = 0,
         shuffle: bool = True,
         maximum_points: int | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.lines = lines
+        self.steps_n3 = torch.from_numpy(lines.steps_t3).to(device)
+        self.symbols_n = torch.from_numpy(lines.codes.symbols).to(device)
         self.seed = seed
         self.shuffle = shuffle
         ordered = np.arange(len(lines)) if batch_size == 1 else np.argsort(-lines.lengths, kind="stable")
@@ -489,29 +487,31 @@ class HandwritingBatches:
             dealt = random.permutation(rows) if self.shuffle else rows
             batches += [dealt[i : i + size] for i in range(0, len(dealt), size)]
         order = random.permutation(len(batches)) if self.shuffle else range(len(batches))
-        for i in list(order)[start:]:
-            yield self.batch(batches[i])
+        batches = [batches[i] for i in list(order)[start:]]
+        if not batches:
+            return
+        order = np.concatenate(batches)
+        lines, codes = self.lines, self.lines.codes
+        places = np.stack([lines.offsets[order], lines.lengths[order], codes.offsets[order], codes.lengths[order]])
+        places_4n = torch.from_numpy(places).to(self.steps_n3.device)
+        for rows, place_4b in zip(batches, places_4n.split([len(rows) for rows in batches], 1), strict=True):
+            yield self._batch(rows, *place_4b)
 
-    def batch(self, rows: np.ndarray) -> HandwritingBatch:
-        """The lines numbered `rows` as one batch."""
-        lengths, text_lengths = self.lines.lengths[rows], self.lines.codes.lengths[rows]
+    def _batch(
+        self, rows: np.ndarray, first_b: Tensor, lengths_b: Tensor, text_first_b: Tensor, text_lengths_b: Tensor
+    ) -> HandwritingBatch:
+        """The lines numbered `rows`, with the places and lengths of their steps and texts on the device."""
+        lengths, longest_text = self.lines.lengths[rows], int(self.lines.codes.lengths[rows].max())
         longest = int(lengths.max())
-        steps = np.zeros((longest + 1, len(rows), 3), dtype=np.float32)
-        text = np.zeros((len(rows), int(text_lengths.max())), dtype=np.int64)
-        for column, row in enumerate(rows):
-            steps[1 : lengths[column] + 1, column] = self.lines[row]
-            text[column, : text_lengths[column]] = self.lines.codes[row]
-        inputs_tb3 = torch.from_numpy(steps[:-1].copy())
-        padded = bool((lengths != longest).any())
-        if padded:
-            # the last step of a shorter line is a target only
-            inputs_tb3[torch.from_numpy(lengths[lengths < longest]), np.flatnonzero(lengths < longest)] = 0
+        targets_tb3, inside_tb = gathered(self.steps_n3, first_b, lengths_b, longest)
+        inputs_tb3 = torch.cat([targets_tb3.new_zeros(1, len(rows), 3), targets_tb3[:-1]])
         return HandwritingBatch(
-            inputs_tb3,
-            torch.from_numpy(steps[1:]),
-            torch.from_numpy(lengths) if padded else None,
-            torch.from_numpy(text),
-            torch.from_numpy(text_lengths),
+            # the last step of a shorter line is a target only
+            inputs_tb3.masked_fill_(~inside_tb.unsqueeze(2), 0),
+            targets_tb3,
+            lengths_b if (lengths != longest).any() else None,
+            gathered(self.symbols_n, text_first_b, text_lengths_b, longest_text)[0].t().contiguous(),
+            text_lengths_b,
             predictions=int(lengths.sum()),
             lines=rows,
         )

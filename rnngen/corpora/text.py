@@ -6,12 +6,14 @@ Both kinds of batches answer to the same few names, so that the training loop ca
 - `epoch(epoch, start=0)`: the batches of an epoch from number `start` on. The order is a function of (seed, epoch)
   alone; what has been learned is (epoch, number of batches), and nothing else is needed to resume.
 
+With a `device` the corpus lies there, and batches are gathered there: an epoch copies its order to it, a batch nothing.
+
 Shapes: t time, b batch. Inputs begin with −1, the null vector (§2): element t of the inputs is what the network has
 last seen when it predicts element t of the targets.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -41,16 +43,6 @@ class TextBatch:
     def sequences(self) -> int:
         """Number of sequences b."""
         return self.targets_tb.shape[1]
-
-    def to(self, device: torch.device | str) -> "TextBatch":
-        """The same batch on another device."""
-        lengths_b = None if self.lengths_b is None else self.lengths_b.to(device, non_blocking=True)
-        return replace(
-            self,
-            inputs_tb=self.inputs_tb.to(device, non_blocking=True),
-            targets_tb=self.targets_tb.to(device, non_blocking=True),
-            lengths_b=lengths_b,
-        )
 
 
 @dataclass(frozen=True)
@@ -100,6 +92,15 @@ def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int
     return [batches[i] for i in random.permutation(len(batches))]
 
 
+def gathered(x_n: Tensor, first_b: Tensor, lengths_b: Tensor, longest: int) -> tuple[Tensor, Tensor]:
+    """Stretches of `x_n` (n, …) side by side, (t, b, …), 0 where padded; and which elements are not padding, (t, b)."""
+    step_t1 = torch.arange(longest, device=x_n.device)[:, None]
+    inside_tb = step_t1 < lengths_b
+    x_tb = x_n[(first_b + step_t1).masked_fill(~inside_tb, 0)]
+    outside_tb = ~inside_tb.view(*inside_tb.shape, *[1] * (x_n.ndim - 1))
+    return x_tb.masked_fill(outside_tb, 0), inside_tb
+
+
 def ordered_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Every sequence once: in the order of the corpus with `batch_size` 1, otherwise longest first (least padding)."""
     order = np.arange(len(lengths)) if batch_size == 1 else np.argsort(-lengths, kind="stable")
@@ -114,7 +115,15 @@ class SentenceBatches:
     dynamic evaluation needs).
     """
 
-    def __init__(self, sequences: Sequences, batch_size: int, *, seed: int = 0, shuffle: bool = True) -> None:
+    def __init__(
+        self,
+        sequences: Sequences,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        device: torch.device | str = "cpu",
+    ) -> None:
         if len(sequences) == 0:
             raise InputError("the corpus has no sequences: check that its split is not empty")
         if (sequences.lengths == 0).any():
@@ -124,6 +133,7 @@ class SentenceBatches:
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
+        self.symbols_n = torch.from_numpy(sequences.symbols).to(device)
 
     @property
     def batches_per_epoch(self) -> int:
@@ -148,24 +158,24 @@ class SentenceBatches:
             rows = shuffled_batches(lengths, self.batch_size, self.seed, epoch)
         else:
             rows = ordered_batches(lengths, self.batch_size)
-        for row in rows[start:]:
-            yield self.batch(row)
+        rows = rows[start:]
+        if not rows:
+            return
+        order = np.concatenate(rows)
+        places = np.stack([self.sequences.offsets[order], lengths[order]])
+        places_2n = torch.from_numpy(places).to(self.symbols_n.device)
+        for row, place_2b in zip(rows, places_2n.split([len(row) for row in rows], 1), strict=True):
+            yield self._batch(lengths[row], *place_2b)
 
-    def batch(self, rows: np.ndarray) -> TextBatch:
-        """The sentences numbered `rows` as one batch."""
-        lengths = self.sequences.lengths[rows]
+    def _batch(self, lengths: np.ndarray, first_b: Tensor, lengths_b: Tensor) -> TextBatch:
+        """The sentences that begin at `first_b`; `lengths` are `lengths_b`, at hand without asking the device."""
         longest = int(lengths.max())
-        inputs = np.full((longest, len(rows)), NULL, dtype=np.int64)
-        targets = np.zeros((longest, len(rows)), dtype=np.int64)
-        for column, (row, length) in enumerate(zip(rows, lengths, strict=True)):
-            sentence = self.sequences[row]
-            targets[:length, column] = sentence
-            inputs[1:length, column] = sentence[:-1]
-        padded = bool((lengths != longest).any())
+        targets_tb, inside_tb = gathered(self.symbols_n, first_b, lengths_b, longest)
+        inputs_tb = torch.cat([targets_tb.new_full((1, len(lengths)), NULL), targets_tb[:-1]])
         return TextBatch(
-            torch.from_numpy(inputs),
-            torch.from_numpy(targets),
-            torch.from_numpy(lengths) if padded else None,
+            inputs_tb.masked_fill_(~inside_tb, NULL),
+            targets_tb,
+            lengths_b if (lengths != longest).any() else None,
             reset=True,
             predictions=int(lengths.sum()),
         )
@@ -183,9 +193,9 @@ class ChunkBatches:
     and no row is padded.
 
     The input at a chunk's first step is the last symbol of the chunk before it; it is null only at the start of a
-    block, where nothing is remembered. `symbols` (n,) may have any integer type and may be a memory map; `table`
-    translates its values (say bytes) into the integers of the alphabet, batch by batch; a value that it gives as −1 is
-    an error.
+    block, where nothing is remembered. `symbols` (n,) may have any integer type; `table` translates its values (say
+    bytes) into the integers of the alphabet; a value that it gives as −1 is an error. With `device` None the symbols
+    stay where they are, which may be a memory map, and are read and translated batch by batch.
     """
 
     def __init__(
@@ -196,6 +206,7 @@ class ChunkBatches:
         chunk: int = 100,
         reset_every: int = 100,
         table: np.ndarray | None = None,
+        device: torch.device | str | None = None,
     ) -> None:
         if len(symbols) == 0:
             raise InputError("the corpus has no symbols: check that its split is not empty")
@@ -208,6 +219,16 @@ class ChunkBatches:
         self.whole_blocks, rest = divmod(len(symbols), self.block)
         self.rounds, self.longer = divmod(self.whole_blocks, batch_size)
         self.rest_chunks = -(-rest // chunk)
+        streams = np.arange(batch_size)
+        self.first_b = (streams * self.rounds + np.minimum(streams, self.longer)) * self.block
+        """Where the streams begin."""
+        self.resident_n: Tensor | None = None
+        if device is not None:
+            codes_n = np.asarray(symbols) if table is None else table[symbols]
+            if codes_n.min() < 0:
+                self._refuse(int(np.argmax(codes_n < 0)))
+            self.resident_n = torch.from_numpy(codes_n.astype(np.min_scalar_type(-int(codes_n.max()) - 1))).to(device)
+            self.resident_first_b = torch.from_numpy(self.first_b).to(device)
 
     @property
     def batches_per_epoch(self) -> int:
@@ -234,29 +255,31 @@ class ChunkBatches:
         """Batch number `i` of an epoch."""
         round_, step = divmod(i, self.reset_every)
         if round_ < self.rounds + (self.longer > 0):
-            streams = np.arange(self.batch_size if round_ < self.rounds else self.longer)
-            blocks = streams * self.rounds + np.minimum(streams, self.longer) + round_
-        else:
-            blocks = np.array([self.whole_blocks])
-        first_b = blocks * self.block + step * self.chunk
-        length = min(self.chunk, len(self.symbols) - int(first_b[-1]))
+            rows = self.batch_size if round_ < self.rounds else self.longer
+            ahead, length = i * self.chunk, self.chunk
+        else:  # the first stream begins the text, so it leads to what is left of it
+            rows, ahead = 1, self.whole_blocks * self.block + step * self.chunk
+            length = min(self.chunk, len(self.symbols) - ahead)
         reset = step == 0
-        before = 0 if reset else 1
-        rows_bt = np.stack([self.symbols[first - before : first + length] for first in first_b])
+        rows_tb = self._read(rows, ahead - (not reset), length + (not reset))
+        if reset:
+            rows_tb = torch.cat([rows_tb.new_full((1, rows), NULL), rows_tb])
+        return TextBatch(rows_tb[:-1], rows_tb[1:], None, reset=reset, predictions=length * rows)
+
+    def _read(self, rows: int, ahead: int, count: int) -> Tensor:
+        """(count, rows) int64: what the first `rows` streams read from `ahead` of their beginning on."""
+        if self.resident_n is not None:
+            first_b = self.resident_first_b[:rows] + ahead
+            return self.resident_n[first_b + torch.arange(count, device=first_b.device)[:, None]].long()
+        first_b = self.first_b[:rows] + ahead
+        rows_bt = np.stack([self.symbols[first : first + count] for first in first_b])
         rows_tb = np.ascontiguousarray((rows_bt if self.table is None else self.table[rows_bt]).T.astype(np.int64))
         if rows_tb.size and rows_tb.min() < 0:
-            step_, row = np.argwhere(rows_tb < 0)[0]
-            at = int(first_b[row]) - before + int(step_)
-            raise InputError(
-                f"symbol {at} of the text ({self.symbols[at]}) is outside the alphabet; use the alphabet of this text"
-            )
-        if reset:
-            nothing = np.full((1, len(first_b)), NULL, dtype=np.int64)
-            rows_tb = np.concatenate([nothing, rows_tb])
-        return TextBatch(
-            torch.from_numpy(rows_tb[:-1]),
-            torch.from_numpy(rows_tb[1:]),
-            None,
-            reset=reset,
-            predictions=length * len(first_b),
+            step, row = np.argwhere(rows_tb < 0)[0]
+            self._refuse(int(first_b[row]) + int(step))
+        return torch.from_numpy(rows_tb)
+
+    def _refuse(self, at: int) -> None:
+        raise InputError(
+            f"symbol {at} of the text ({self.symbols[at]}) is outside the alphabet; use the alphabet of this text"
         )

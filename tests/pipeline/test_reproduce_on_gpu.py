@@ -3,9 +3,11 @@
 import json
 
 import pytest
+import yaml
 
 from pipeline import reproduce_on_gpu as driver
 from rnngen.artifacts import write_json
+from rnngen.corpora.treebank import parse_treebank, write_treebank
 from rnngen.errors import InputError
 
 
@@ -137,3 +139,25 @@ def test_the_default_is_the_paper_on_triton():
 def test_unknown_experiments_are_named():
     with pytest.raises(InputError, match="--experiment nothing: expected one of treebank-character"):
         driver.list_jobs(driver.load_config([driver.ROOT / "config.yaml"]), ["nothing"])
+
+
+@pytest.mark.slow
+def test_a_tiny_experiment_is_trained_evaluated_and_published_on_a_cpu(tmp_path):
+    """The real trainer and evaluator, in processes of their own; the backend is the only thing a GPU would change."""
+    for name in ("train", "valid", "test"):
+        (tmp_path / f"ptb.{name}.txt").write_text("a cab\nbad abba dab\n" * 5)
+    table, _ = parse_treebank(tmp_path)
+    write_treebank(tmp_path / "treebank.parquet", table, {})
+    entry = {"network": {"layers": 1, "cells": 6}, "training": {"batch_size": 4, "maximum_epochs": 1}}
+    config = tmp_path / "tiny.yaml"
+    others = dict.fromkeys(("continued", "weight-noise", "adaptive-weight-noise"))
+    config.write_text(yaml.safe_dump({"experiments": {"treebank-character": entry | {"regularisations": others}}}))
+    driver.main(
+        corpus=[f"treebank={tmp_path / 'treebank.parquet'}"], config=[config], experiment=["treebank-character"],
+        backend="auto", seconds=600.0, work=tmp_path / "work", shards=tmp_path / "shards", shard_mib=1, shard_count=1,
+        results=tmp_path / "results", commit="abc", plan=False,
+    )  # fmt: skip
+    record = json.loads((tmp_path / "results" / "treebank-character" / "none.json").read_text())
+    for name in ("static", "dynamic"):
+        assert 0 < record["evaluations"][name]["measures"]["bits_per_character"] < 6
+    assert list((tmp_path / "shards").iterdir())

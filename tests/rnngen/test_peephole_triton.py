@@ -215,6 +215,27 @@ def test_unused_buffers_are_bounded():
     assert pool.take(Loop, shapes[0]) is not loops[0]
 
 
+@runs_kernels
+def test_a_loop_that_joins_a_callers_graph_is_nobody_elses(monkeypatch):
+    from rnngen import recorded_loops
+    from rnngen.recorded_loops import LOOPS
+
+    LOOPS.clear()
+    _, layer = pair(torch.float32, **CASES["dense"])
+    x = torch.randn(5, 2, 3, device=DEVICE)
+    with torch.no_grad():
+        expected = layer(None, [x])[0]
+    (loop,) = LOOPS._free
+    with monkeypatch.context() as patch:
+        patch.setattr(recorded_loops, "recording", lambda device: True)
+        layer(None, [x])[0].sum().backward()  # takes the loop that is free, with its buffers made and zeroed
+    assert LOOPS.joined == [loop] and not LOOPS._free
+    with torch.no_grad():
+        assert torch.equal(layer(None, [x])[0], expected)
+    assert LOOPS._free != [loop]
+    LOOPS.joined.clear()
+
+
 NETWORKS = {
     "handwriting": dict(input_size=3, cells=5, layers=3, output_size=7, clip=0.05),
     "text": dict(input_size=6, cells=18, layers=2, output_size=6, symbols=True, clip=0.05),
@@ -359,13 +380,51 @@ def test_padding_of_lines_and_texts_is_never_read():
 @runs_kernels
 @pytest.mark.parametrize("steps", [1, 2, 8, 9, 100, 101, 640, 1900])
 def test_buckets_waste_little(steps):
-    from rnngen.recorded_loops import bucket
+    from rnngen.recorded_loops import bucket, room
 
     assert steps <= bucket(steps) <= steps + max(3, steps / 16)
     assert bucket(bucket(steps)) == bucket(steps)
+    assert bucket(steps) <= room(steps) < max(5, 2 * steps)
 
 
-SIZES = {"steps", "batch", "share", "diagonal", "lowest", "t", "positions", "symbols"}
+@runs_kernels
+def test_sequences_of_all_lengths_share_buffers_and_leave_no_trace_in_them():
+    """A long batch, then a shorter one in the front of its buffers: as if the shorter one had been alone."""
+    from rnngen.recorded_loops import LOOPS
+
+    torch.manual_seed(0)
+    network = PredictionNetwork(3, 5, 3, 7, clip=1.0, init_range=0.6, backend="triton").to(DEVICE)
+    long, short = torch.randn(16, 2, 3, device=DEVICE), torch.randn(9, 2, 3, device=DEVICE)
+    lengths_b = torch.tensor([9, 4], device=DEVICE)
+
+    def run(x, lengths_b=None):
+        network.zero_grad()
+        y_tbo, after = network(x, None, lengths_b)
+        y_tbo.square().sum().backward()
+        return [y_tbo.detach(), *(part for pair in after for part in pair), *(p.grad for p in network.parameters())]
+
+    LOOPS.clear()
+    alone = run(short, lengths_b)
+    LOOPS.clear()
+    run(100 * long)
+    after_another = run(short, lengths_b)
+    assert len(LOOPS._free) == 1
+    assert all(torch.equal(a.detach(), b.detach()) for a, b in zip(alone, after_another, strict=True))
+
+
+@runs_kernels
+def test_a_symbol_outside_the_alphabet_becomes_nan():
+    """On a GPU nobody looks at the symbols; the derivative of a row that is not there must not be written elsewhere."""
+    _, layer = pair(torch.float32, cells=5, symbols=7, clip=1.0)
+    layer.require_fitting = lambda symbols_tb, *_: symbols_tb.shape  # what a look would find
+    symbols_tb = torch.tensor([[0, 1], [3, 99], [2, 6]], device=DEVICE)
+    h_tbh, _ = layer(symbols_tb)
+    assert h_tbh[1:, 1].isnan().all() and h_tbh[:, 0].isfinite().all()
+    h_tbh.sum().backward()
+    assert layer.weight_symbols.grad.isnan().any()
+
+
+SIZES = {"steps", "batch", "rows", "share", "diagonal", "lowest", "t", "positions", "symbols"}
 INTEGERS = {"lengths_b", "text_bu", "text_lengths_b", "symbols_n"}
 ROUNDED = {"g_ltbg", "r_lbg", "s_dbsh", "r_lbk", "g_ng", "s_tbr", "r_br"}
 WINDOW = dict(COMPONENTS=10, K=16, H=400, ROW=464, V=64, CELLS=128, POSITIONS=32)
@@ -381,9 +440,14 @@ CONSTANTS = {
 
 @needs_triton
 @pytest.mark.skipif(INTERPRETED, reason="the interpreter compiles nothing")
+@pytest.mark.parametrize("rounded", ["bf16", "fp64"])
 @pytest.mark.parametrize("kernel", CONSTANTS)
-def test_kernels_compile_for_hopper(kernel, monkeypatch, tmp_path):
-    """To machine code of compute capability 9.0, for which no such device is needed, with loads of 16 bytes."""
+def test_kernels_compile_for_hopper(kernel, rounded, monkeypatch, tmp_path):
+    """To machine code of compute capability 9.0, for which no such device is needed, with loads of 16 bytes.
+
+    In bfloat16 with cells in float32, as networks are trained, and in float64, as the other tests compare.
+    """
+    real = "fp64" if rounded == "fp64" else "fp32"
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     import triton
     from triton.backends.compiler import GPUTarget
@@ -399,7 +463,7 @@ def test_kernels_compile_for_hopper(kernel, monkeypatch, tmp_path):
         elif name in SIZES:
             types[name] = "i32"
         else:
-            types[name] = "*i64" if name in INTEGERS else "*bf16" if name in ROUNDED else "*fp32"
+            types[name] = "*i64" if name in INTEGERS else f"*{rounded if name in ROUNDED else real}"
     places = {name: (place,) for place, name in enumerate(function.arg_names)}
     source = ASTSource(
         fn=function,
@@ -409,7 +473,7 @@ def test_kernels_compile_for_hopper(kernel, monkeypatch, tmp_path):
     )
     compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32))
     assert len(compiled.asm["cubin"]) > 1000
-    assert ".v4." in compiled.asm["ptx"]
+    assert (".v2." if rounded == "fp64" else ".v4.") in compiled.asm["ptx"]
 
 
 @needs_triton

@@ -147,3 +147,35 @@ def test_bytes_are_translated_from_a_memory_map(tmp_path):
     table[ord("c")] = -1
     with pytest.raises(InputError, match="symbol 2 of the text \\(99\\) is outside the alphabet"):
         list(ChunkBatches(data, table=table))
+
+
+@given(
+    st.lists(st.integers(0, 250), min_size=1, max_size=300),
+    st.integers(1, 5),
+    st.integers(1, 6),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_a_text_on_the_device_gives_the_same_chunks(values, batch_size, chunk, reset_every, translated):
+    symbols = np.array(values, dtype=np.uint8)
+    options = dict(chunk=chunk, reset_every=reset_every, table=np.arange(256)[::-1].astype(np.int16))
+    if not translated:
+        options["table"] = None
+    read, gathered = (ChunkBatches(symbols, batch_size, **options, device=device) for device in (None, "cpu"))
+    for a, b in zip(read, gathered, strict=True):
+        assert torch.equal(a.inputs_tb, b.inputs_tb) and torch.equal(a.targets_tb, b.targets_tb)
+        assert b.inputs_tb.dtype == b.targets_tb.dtype == torch.int64
+        assert (a.reset, a.predictions, a.lengths_b) == (b.reset, b.predictions, b.lengths_b)
+
+
+def test_a_text_on_the_device_must_be_of_the_alphabet():
+    table = np.full(256, -1)
+    table[[7, 8]] = [0, 1]
+    with pytest.raises(InputError, match="symbol 2 of the text \\(99\\) is outside the alphabet"):
+        ChunkBatches(np.array([7, 8, 99, 8], np.uint8), table=table, device="cpu")
+
+
+@pytest.mark.parametrize("highest", [127, 128, 255, 32_767, 32_768])
+def test_codes_of_every_size_fit_where_they_lie(highest):
+    (batch,) = ChunkBatches(np.array([0, highest, 1]), device="cpu")
+    assert batch.targets_tb[:, 0].tolist() == [0, highest, 1]
