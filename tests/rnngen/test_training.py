@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from rnngen.peephole_lstm import ClipDerivative
 from rnngen.training import NotFiniteError, Progress, Schedule, train
 
 
@@ -122,3 +123,23 @@ def test_stopping_after_any_event_changes_nothing(validate_every, maximum_update
     assert carry_on[0].network.weight.item() == weight
     for row, other in zip(carry_on[1].history, whole.history, strict=True):
         assert {**row, "seconds": 0} == {**other, "seconds": 0}
+
+
+def test_an_update_takes_the_mean_over_sequences():
+    """From w = ½ on sequences x = 0 and 1: derivatives 0 and −1, so w moves by −lr · (−½)."""
+    objective, _, loop = events()
+    next(loop)
+    assert objective.network.weight.item() == pytest.approx(0.5 + 0.01 * 0.5)
+
+
+def test_clips_inside_the_network_meet_the_derivative_of_a_whole_sequence():
+    """With ∂L/∂(w x) of the second sequence clipped from −1 to −0.3; scaled by ½ first, it would pass at −½."""
+    objective, progress, optimiser = started()
+    network = objective.network
+    clipped = nn.Module()
+    clipped.weight = network.weight
+    clipped.forward = lambda x_b1: ClipDerivative.apply(network(x_b1), 0.3)
+    objective.network = clipped
+    _, _, loop = events(carry_on=(objective, progress, optimiser))
+    next(loop)
+    assert network.weight.item() == pytest.approx(0.5 + 0.01 * 0.3 / 2)
