@@ -194,19 +194,17 @@ def test_sigterm_saves_the_state_and_the_same_command_goes_on(corpus, tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     state = tmp_path / "m" / "state" / "state.json"
-    deadline = time.monotonic() + 60
     while not state.exists():
         assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline, "no state within a minute"
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate()
     assert process.returncode == 130, err
     assert "the same command goes on from it" in out
     assert "Traceback" not in err
     reached = json.loads(state.read_text())["values"]["progress"]["updates"]
     again = subprocess.run(
-        [*command, "--time-budget", "0"], capture_output=True, text=True, check=True, env=environment, timeout=60
+        [*command, "--time-budget", "0"], capture_output=True, text=True, check=True, env=environment
     )
     assert f"update {reached}" in again.stdout
 

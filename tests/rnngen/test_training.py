@@ -143,3 +143,36 @@ def test_clips_inside_the_network_meet_the_derivative_of_a_whole_sequence():
     _, _, loop = events(carry_on=(objective, progress, optimiser))
     next(loop)
     assert network.weight.item() == pytest.approx(0.5 + 0.01 * 0.3 / 2)
+
+
+def test_noise_is_drawn_for_every_update_and_learns_from_the_mean_gradient_before_the_weights_move():
+    objective, progress, optimiser = started()
+    network, seen = objective.network, []
+
+    class Noise:
+        def sample(self, generator):
+            assert generator is drawn_with
+            return {"weight": network.weight + 0.25}
+
+        def step(self, factor, *, batch_size):
+            seen.append((factor, batch_size, network.weight.item(), network.weight.grad.item()))
+
+        def log(self, nats_per_sequence):
+            return {"told": nats_per_sequence}
+
+    def losses(batch, state, weights=None):
+        return (weights["weight"][0, 0] * batch.x_b - 1).square(), state
+
+    objective.losses, drawn_with = losses, torch.Generator()
+    schedule = Schedule(3, 50, maximum_updates=2, decay="linear")
+    loop = train(
+        objective, Batches(), lambda: {"loss": 1.0}, optimiser, schedule, progress, noise=Noise(), generator=drawn_with
+    )
+    rows = [value for kind, value in loop if kind == "validation"]
+    # x = 0 and 1 at w = ½ + ¼, then x = 1 twice; the second step of both has half the rate
+    first = (0 + 2 * (0.75 - 1)) / 2
+    second = 2 * (0.75 - 0.01 * first - 1)
+    assert seen[0] == pytest.approx((1.0, 2, 0.5, first))
+    assert seen[1] == pytest.approx((0.5, 2, 0.5 - 0.01 * first, second))
+    assert network.weight.item() == pytest.approx(0.5 - 0.01 * first - 0.5 * 0.01 * second)
+    assert rows[0]["told"] == pytest.approx((1 + 0.25**2 + 2 * (0.75 - 0.01 * first - 1) ** 2) / 4)

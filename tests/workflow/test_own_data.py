@@ -36,7 +36,6 @@ def test_strokes_are_imported(project: Path) -> None:
         capture_output=True,
         text=True,
         env=os.environ | {"PATH": f"{SNAKEMAKE.parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"},
-        timeout=300,
     )
     assert result.returncode == 0, result.stderr
     report = json.loads((project / "results/corpora/handwriting.quality.json").read_text(encoding="utf-8"))

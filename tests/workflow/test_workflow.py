@@ -53,9 +53,7 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
         "OMP_NUM_THREADS": "1",
         "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")),
     }
-    return subprocess.run(
-        [str(SNAKEMAKE), *arguments], cwd=folder, capture_output=True, text=True, env=environment, timeout=1200
-    )
+    return subprocess.run([str(SNAKEMAKE), *arguments], cwd=folder, capture_output=True, text=True, env=environment)
 
 
 def planned(folder: Path, change: str = "") -> Counter[str]:
