@@ -12,7 +12,7 @@ from rnngen.training import NotFiniteError, Progress, Schedule, train
 
 class Batch:
     def __init__(self, x_b):
-        self.x_b, self.sequences, self.predictions = x_b, len(x_b), len(x_b)
+        self.x_b, self.sequences, self.predictions = x_b, len(x_b), 3 * len(x_b)
 
 
 class Batches:
@@ -176,3 +176,15 @@ def test_noise_is_drawn_for_every_update_and_learns_from_the_mean_gradient_befor
     assert seen[1] == pytest.approx((0.5, 2, 0.5 - 0.01 * first, second))
     assert network.weight.item() == pytest.approx(0.5 - 0.01 * first - 0.5 * 0.01 * second)
     assert rows[0]["told"] == pytest.approx((1 + 0.25**2 + 2 * (0.75 - 0.01 * first - 1) ** 2) / 4)
+
+
+def test_the_logged_training_loss_is_the_mean_since_the_last_validation():
+    objective, progress, _ = started()
+    still = torch.optim.SGD(objective.network.parameters(), lr=0.0)
+    _, _, loop = events(carry_on=(objective, progress, still))
+    rows = [row for kind, row in loop if kind == "validation"]
+    assert len(rows) == 3
+    for epoch, row in enumerate(rows):
+        nats = sum((0.5 * (i + epoch) - 1) ** 2 + 0.25 for i in range(7))
+        assert row["train_nats_per_sequence"] == pytest.approx(nats / 14)
+        assert row["train_nats_per_prediction"] == pytest.approx(nats / 42)
