@@ -5,6 +5,7 @@
 """
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,12 +18,11 @@ from pipeline.assembly import EVALUATION_BATCH, PenData, TextData, device_of, le
 from pipeline.command import command
 from rnngen.artifacts import provenance, write_json, written_whole
 from rnngen.bits_per_character import bits
-from rnngen.checkpoint import load_network
 from rnngen.dynamic_evaluation import evaluate_dynamically
 from rnngen.errors import InputError
 from rnngen.objectives import NextSymbol
 from rnngen.softmax import surprisal
-from rnngen.text_model import read_config
+from rnngen.text_model import described_network, read_config, settings_of
 
 
 def main(
@@ -36,11 +36,11 @@ def main(
     """Write the measures as JSON, with the rule they follow."""
     started = time.perf_counter()
     description = read_config(model)
-    settings = description["provenance"]["settings"]
+    settings = settings_of(model, description)
     device = device_of(settings["device"])
     torch.set_num_threads(settings["threads"])
     backend = settings["training"].get("backend", "auto")
-    network = load_network(model / "weights.safetensors", backend=backend, device=device)
+    network = described_network(model, description, backend=backend, device=device)
     adaptation = adaptation_of(dynamic)
     if settings["kind"] == "text":
         data: Any = TextData(settings, corpus)
@@ -55,6 +55,10 @@ def main(
         chosen, scored = split or "validation", []
         batches = data.batches(chosen, EVALUATION_BATCH, device=device)
         measures = pen_objective(network, settings).evaluate(batches.epoch(0))
+    for name, value in measures.items():
+        if not math.isfinite(value):
+            remedy = "its training has diverged" if adaptation is None else "lower the learning rate of --dynamic"
+            raise InputError(f"{model}: {name} on {chosen} is {value}; {remedy}")
     seconds = round(time.perf_counter() - started, 1)
     write_json(
         output,
@@ -123,6 +127,13 @@ def adaptation_of(text: str) -> dict[str, Any] | None:
         isinstance(settings, dict) and "learning_rate" in settings and settings.keys() <= {*keys}
     ):
         raise InputError(f"--dynamic {text}: expected null or an object of {', '.join(keys)}, the first at least")
+    for key, value in (settings or {}).items():
+        kind, most = (int, math.inf) if key == "interval" else (int | float, 1 if key == "momentum" else math.inf)
+        if not isinstance(value, kind) or isinstance(value, bool) or not (key == "interval") <= value < most:
+            raise InputError(
+                f"--dynamic {text}: {key} is {json.dumps(value)}; expected learning_rate from 0, momentum from 0 to "
+                "below 1, interval a whole number from 1"
+            )
     return settings
 
 

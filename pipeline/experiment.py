@@ -31,7 +31,7 @@ def load_config(files: Iterable[Path]) -> dict:
     for file in files:
         try:
             part = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise InputError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
         if not isinstance(part, dict):
             raise InputError(f"{file}: a configuration is a mapping of keys, found {type(part).__name__}")
@@ -61,6 +61,13 @@ def check_config(config: dict) -> None:
                         f"an earlier one of {', '.join(chain)}"
                     )
                 seen.append(parent)
+
+
+SETTINGS = (
+    *("experiment", "regularisation", "kind", "unit", "network", "training", "noise", "standard_deviation"),
+    *("corpus", "seed", "device", "threads"),
+)
+"""The keys of `training_settings`."""
 
 
 def training_settings(config: dict, experiment: str, regularisation: str) -> dict[str, Any]:

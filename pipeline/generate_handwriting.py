@@ -39,7 +39,10 @@ def main(
     glyphs = load_alphabet(alphabet)
     if characters is not None:
         glyphs.require(characters, "--characters")
-    avoided = held_out.read_text(encoding="utf-8").split() if held_out else []
+    try:
+        avoided = held_out.read_text(encoding="utf-8").split() if held_out else []
+    except UnicodeDecodeError as error:
+        raise InputError(f"{held_out}: byte {error.start} is not UTF-8; convert the file first") from error
     paragraphs = itertools.chain.from_iterable(map(read_paragraphs, text))
     allowed = (characters or glyphs.characters).replace(" ", "")
     chosen = choose_lines(

@@ -59,10 +59,11 @@ def main(
     """Write the table as CSV and Markdown."""
     if table not in TITLES:
         raise InputError(f"--table {table}: there are {', '.join(TITLES)}")
+    chosen = experiments_of(experiments)
     paper = tomllib.loads(PAPER.read_text(encoding="utf-8"))[table]
     rows = [
         line(table, evaluation, paper.get(experiment, {}).get(row, {}), preset == "paper")
-        for experiment, names in json.loads(experiments).items()
+        for experiment, names in chosen.items()
         for row in names
         for evaluation in read_evaluations(evaluations, experiment, row)
     ]
@@ -71,6 +72,17 @@ def main(
         frame.to_csv(partial, index=False)
     with written_whole(md) as partial:
         partial.write_text(f"# {TITLES[table]}\n\n{remark(table, preset)}{markdown(frame)}", encoding="utf-8")
+
+
+def experiments_of(text: str) -> dict[str, list[str]]:
+    """Experiment → its rows, from JSON."""
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"--experiments: not JSON at column {error.colno}: {error.msg}") from error
+    if not isinstance(found, dict) or not all(isinstance(names, list) for names in found.values()):
+        raise InputError(f"--experiments {text}: expected an object of lists, experiment to rows")
+    return found
 
 
 def remark(table: str, preset: str) -> str:

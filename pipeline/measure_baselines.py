@@ -1,6 +1,5 @@
 """Bits per character that general compressors need for the data a text experiment is evaluated on."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,17 +7,22 @@ import typer
 
 from pipeline.assembly import TextData
 from pipeline.command import command
+from pipeline.train import resolve_settings
 from rnngen.artifacts import provenance, write_json
 from rnngen.compression_baseline import bits_per_character
+from rnngen.errors import InputError
 
 
 def main(
-    settings: Annotated[str, typer.Option(help="Settings of a training of the experiment, as JSON.")],
+    settings: Annotated[str, typer.Option(help="Settings of a training of the experiment, as JSON or a file.")],
     corpus: Annotated[Path, typer.Option(help="Parquet of the corpus.")],
     output: Annotated[Path, typer.Option(help="JSON to write.")],
 ) -> None:
     """Write bits per character of bzip2, xz and PPMd, which have read the training data first."""
-    data = TextData(json.loads(settings), corpus)
+    chosen = resolve_settings(settings, None, None, "none")
+    if chosen["kind"] != "text":
+        raise InputError(f"--settings: of a {chosen['kind']} network; compressors are measured on text")
+    data = TextData(chosen, corpus)
     training, test = data.as_bytes("train"), data.as_bytes(data.reported)
     measures = bits_per_character(training, test, data.characters(data.reported))
     write_json(output, {"split": data.reported, "measures": measures, "provenance": provenance(None)})

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import typer
@@ -50,7 +51,10 @@ def main(
 
 def read_corpus(path: Path) -> tuple[list[Ink], list[Ink]]:
     """The lines of the set 'trainset' and those of the other sets; lines without text or set are in neither."""
-    table = pq.read_table(path, columns=["text", "split", "x", "y", "stroke_len"])
+    try:
+        table = pq.read_table(path, columns=["text", "split", "x", "y", "stroke_len"])
+    except (pa.ArrowInvalid, FileNotFoundError) as error:
+        raise InputError(f"{path}: not a corpus of handwriting; make it with pipeline.parse_iamondb") from error
     training, others = [], []
     for row in table.to_pylist():
         if row["text"] and row["split"]:
@@ -64,7 +68,10 @@ def read_samples(paths: list[Path]) -> dict[tuple[float, bool], list[Ink]]:
     """Sampled lines by bias and by whether another line primed them."""
     groups: dict[tuple[float, bool], list[Ink]] = {}
     for path in paths:
-        schema = pq.read_schema(path)
+        try:
+            schema = pq.read_schema(path)
+        except (pa.ArrowInvalid, FileNotFoundError) as error:
+            raise InputError(f"{path}: no Parquet of sampled handwriting; sample some first") from error
         missing = [name for name in ("text", "bias", "x", "y", "stroke_len") if name not in schema.names]
         if missing:
             raise InputError(f"{path}: no column {', '.join(missing)}; give the Parquet of sampled handwriting")

@@ -38,8 +38,12 @@ def main(
     description = json.loads(config.read_text(encoding="utf-8"))
     measures = {}
     for path in evaluation:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if any(found["model"][key] != description[key] for key in ("experiment", "regularisation", "epochs")):
+        try:
+            found = json.loads(path.read_bytes())
+            evaluated = {key: found["model"][key] for key in ("experiment", "regularisation", "epochs")}
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: no evaluation; give what pipeline.evaluate wrote") from error
+        if any(value != description.get(key) for key, value in evaluated.items()):
             raise InputError(
                 f"{path}: evaluates {found['model']}, which is not the model in {model}; evaluate it again"
             )

@@ -53,7 +53,7 @@ def main(
         list[str] | None, typer.Option(help="Line of the corpus to go on from; repeat for several.")
     ] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Times each text is written with each bias.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Points after which a line is cut.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, max=1_000_000, help="Points after which a line is cut.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed; line k is drawn with seed + k.")] = 1,
     separator: Annotated[str, typer.Option(help="Between the text of a prime and the new one.")] = " ",
     finish_stroke: Annotated[

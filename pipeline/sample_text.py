@@ -17,9 +17,8 @@ from pipeline.assembly import TextData, leading
 from pipeline.command import command
 from pipeline.evaluate import require_same
 from rnngen.artifacts import written_whole
-from rnngen.checkpoint import load_network
 from rnngen.errors import InputError
-from rnngen.text_model import read_config
+from rnngen.text_model import described_network, read_config, settings_of
 from rnngen.text_sampling import sample_symbols
 
 
@@ -27,7 +26,7 @@ def main(
     model: Annotated[Path, typer.Option(help="Model directory.")],
     corpus: Annotated[Path, typer.Option(help="Parquet of the corpus.")],
     output: Annotated[Path, typer.Option(help="Text file to write; its bytes are UTF-8 whatever the network says.")],
-    symbols: Annotated[int, typer.Option(help="Symbols to draw.")] = 2000,
+    symbols: Annotated[int, typer.Option(min=1, help="Symbols to draw.")] = 2000,
     temperature: Annotated[float, typer.Option(help="1: the network's own distribution.")] = 1.0,
     prime: Annotated[str, typer.Option(help="Text the network reads first.")] = "",
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 1,
@@ -35,13 +34,13 @@ def main(
 ) -> None:
     """Write one sample; long ones stream to the file as they are drawn."""
     description = read_config(model)
-    settings = description["provenance"]["settings"]
+    settings = settings_of(model, description)
     if settings["kind"] != "text":
         raise InputError(f"{model}: a {settings['kind']} network writes with pipeline.sample_handwriting")
     torch.set_num_threads(settings["threads"])
     data = TextData(settings, corpus)
     require_same(data.describe(), description, corpus)
-    network = load_network(model / "weights.safetensors")
+    network = described_network(model, description)
     read = data.encode(prime)
     draws = sample_symbols(network, symbols, seeds=[seed], prime=read, temperature=temperature)
     codes = (

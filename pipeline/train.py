@@ -26,7 +26,7 @@ import typer
 
 from pipeline.assembly import Assembly
 from pipeline.command import command
-from pipeline.experiment import ROOT, load_config, training_settings
+from pipeline.experiment import ROOT, SETTINGS, load_config, training_settings
 from pipeline.progress import Bar
 from rnngen.artifacts import provenance, write_json, written_whole
 from rnngen.checkpoint import load_training_state, load_weights, save_network, save_training_state
@@ -112,7 +112,7 @@ def main(
         return
     write_model(output, assembly, chosen, progress, best, initial)
     if progress.finished:
-        shutil.rmtree(state_folder)
+        remove_state(state_folder)
     else:
         print(f"paused at epoch {progress.epoch}, update {progress.updates}; run again to go on", flush=True)
 
@@ -125,11 +125,16 @@ def resolve_settings(text: str | None, config: list[Path] | None, experiment: st
                 "neither --settings nor --experiment given: name what to train, for example --experiment wikipedia"
             )
         return training_settings(load_config([ROOT / "config.yaml", *(config or [])]), experiment, regularisation)
-    source = Path(text).read_text(encoding="utf-8") if not text.lstrip().startswith("{") else text
     try:
-        return json.loads(source)
+        found = json.loads(text if text.lstrip().startswith("{") else Path(text).read_bytes())
     except json.JSONDecodeError as error:
         raise InputError(f"--settings: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"--settings {text}: no JSON in it, byte {error.start} is not UTF-8") from error
+    missing = [key for key in SETTINGS if not isinstance(found, dict) or key not in found]
+    if missing:
+        raise InputError(f"--settings: no {', '.join(missing)} in it; the config.json of a model has whole settings")
+    return found
 
 
 def sha256(path: Path) -> str:
@@ -141,6 +146,7 @@ def sha256(path: Path) -> str:
 def resume(assembly: Assembly, folder: Path, chosen: dict, inputs: dict) -> tuple[Progress, Any] | None:
     """Progress and carried state from an interrupted run with the same settings and the same inputs, else None."""
     if not (folder / "state.json").exists():
+        remove_state(folder)  # the best weights of a training that ended before it saved a state are none of this one
         return None
     tensors, values = load_training_state(folder)
     for what, same in (
@@ -149,9 +155,18 @@ def resume(assembly: Assembly, folder: Path, chosen: dict, inputs: dict) -> tupl
     ):
         if not same:
             print(f"the state in {folder} is from other {what}: starting anew", flush=True)
-            shutil.rmtree(folder)
+            remove_state(folder)
             return None
     return Progress.from_json(values["progress"]), assembly.restore(tensors)
+
+
+def remove_state(folder: Path) -> None:
+    """Remove what a training writes into its state folder, and the folder unless somebody keeps other files in it."""
+    for name in ("state.json", "tensors-0.safetensors", "tensors-1.safetensors", "best.safetensors", "log.parquet"):
+        for file in (folder / name, *folder.glob(f".{name}.*.partial")):  # partial: of a process that was killed
+            file.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def write_log(progress: Progress, path: Path) -> None:

@@ -29,6 +29,10 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+    except OSError as error:
+        if error.errno is not None and str(error.filename) in ("None", str(partial)):
+            error.filename = str(path)  # what the caller named, not the file beside it; a full disk names none
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -12,8 +12,8 @@ def bits(nats: float) -> float:
 
 
 def perplexity_of_words(bits_per_word: float) -> float:
-    """2 to the mean bits per word (end-of-sentence tokens count as words)."""
-    return 2.0**bits_per_word
+    """2 to the mean bits per word (end-of-sentence tokens count as words); ∞ where that is beyond a float."""
+    return 2.0**bits_per_word if bits_per_word < 1024 else math.inf
 
 
 def perplexity_from_characters(bits_per_character: float, characters_per_word: float = CHARACTERS_PER_WORD) -> float:
@@ -22,7 +22,7 @@ def perplexity_from_characters(bits_per_character: float, characters_per_word: f
     With `characters_per_word` = characters / words of the set in hand, both counted with the end of each sentence,
     the conversion is exact: the same total number of bits shared out over words.
     """
-    return 2.0 ** (characters_per_word * bits_per_character)
+    return perplexity_of_words(characters_per_word * bits_per_character)
 
 
 def bits_per_character_from_words(bits_per_word: float, characters_per_word: float = CHARACTERS_PER_WORD) -> float:

@@ -144,7 +144,10 @@ def _save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: dic
     # clone: safetensors refuses tensors that share memory, views of one buffer among them
     own = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     with written_whole(path) as partial:
-        save_file(own, partial, metadata)
+        try:
+            save_file(own, partial, metadata)
+        except SafetensorError as error:  # a full disk, among others
+            raise OSError(f"{path}: could not be written: {error}") from error
 
 
 def _read_tensors(path: str | Path, device: str | torch.device = "cpu") -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -14,7 +14,7 @@ from rnngen.commands.inspect import inspect
 from rnngen.commands.text import text
 from rnngen.commands.watch import watch
 from rnngen.corpus_lines import CorpusLines
-from rnngen.drawing import FORMATS, Pen, check_format, write_drawing
+from rnngen.drawing import FORMATS, Pen, check_colour, check_format, write_drawing
 from rnngen.errors import InputError, one_line_exits
 from rnngen.handwriting_model import HandwritingModel, Prime
 from rnngen.handwriting_sampling import sample
@@ -75,7 +75,9 @@ def write(
     finish_stroke: Annotated[
         bool, typer.Option(help="Let the pen finish its stroke when the text is done; the paper's rule stops at once.")
     ] = True,
-    steps: Annotated[int | None, typer.Option(min=1, help="Most points a line; default: four times the usual.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000, help="Most points a line; default: four times the usual.")
+    ] = None,
     summary: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
     """Write TEXT by hand and draw it as plain strokes: one path a stroke, fit for a pen plotter.
@@ -89,6 +91,7 @@ def write(
     """
     for path in output:
         check_format(path, animate and path.suffix.lower() == ".svg")
+    check_colour(colour)
     writer = HandwritingModel.load(model)
     if writer.alphabet is None:
         raise InputError(f"{model}: a prediction network writes no text; give a synthesis network")
@@ -162,6 +165,8 @@ def _prime(
         line = CorpusLines(corpus).named(style)
         return writer.prime(line.ink, line.text, line.line)
     if strokes is None:
+        if text is not None or as_recorded:
+            raise InputError("--style-text and --style-as-recorded are of --style-strokes: give the strokes too")
         return None
     if text is None:
         raise InputError(f"--style-strokes {strokes}: --style-text must say what is written there")

@@ -5,6 +5,7 @@ so that a pen plotter takes the SVG as it is. Strokes are (n, 2) arrays, y downw
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
 from rnngen.artifacts import written_whole
 from rnngen.errors import InputError
@@ -267,6 +268,12 @@ def write_drawing(
             _write_gif(partial, page, pen, min(dpi, 120.0))
         else:
             partial.write_text(json.dumps(ink_json(page, pen, about), ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def check_colour(colour: str) -> None:
+    """Raise InputError unless every format knows `colour`: a name of SVG's, #rgb or #rrggbb."""
+    if colour.lower() not in ImageColor.colormap and not re.fullmatch(r"#([0-9a-fA-F]{3}){1,2}", colour):
+        raise InputError(f"unknown colour {colour!r}; give a name such as darkblue, or #rrggbb")
 
 
 def check_format(path: Path, animate: bool = False) -> None:

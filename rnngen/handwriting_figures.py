@@ -19,6 +19,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from rnngen.artifacts import written_whole
+from rnngen.errors import InputError
 from rnngen.mixture_density import Mixture
 from rnngen.page import line_height, placed
 from rnngen.strokes import Stroke, bounds, transformed
@@ -249,7 +250,12 @@ def _axes(figure: Figure, left: float, top: float, width: float, height: float) 
 
 
 def save(figure: Figure, svg: str | Path | None = None, png: str | Path | None = None, dpi: float = 160) -> None:
-    """Write `figure` to the paths that are given. Equal figures give equal bytes: no date, no random identifiers."""
+    """Write `figure` to the paths that are given, one at least.
+
+    Equal figures give equal bytes: no date, no random identifiers.
+    """
+    if svg is None and png is None:
+        raise InputError("nowhere to draw: give --svg, --png or both")
     FigureCanvasAgg(figure)
     with rc_context({"svg.hashsalt": "rnngen", "svg.fonttype": "none"}):
         for path, metadata in ((svg, {"Date": None}), (png, {"Software": None})):

@@ -149,6 +149,8 @@ class HandwritingModel:
         points = max(2, round(characters * self.points_per_character * self.normaliser.every))
         strokes = resampled(ink, points)
         offsets_t3 = self.normaliser.thinned_offsets(strokes)
+        if len(offsets_t3) == 0:
+            raise InputError(f"{name}: a single point is too little to go on from")
         scale = fitting_scale(offsets_t3[:, :2], self.normaliser.mean, self.normaliser.deviation)
         return self.prime(Ink(transformed(strokes, scale)), text, name)
 

@@ -184,7 +184,9 @@ static void draw(const float *y, int M, float bias, const float *noise, float *x
     float s1 = exp_(y[1 + 3 * M + k] - bias), s2 = exp_(y[1 + 4 * M + k] - bias), rho = tanhf(y[1 + 5 * M + k]);
     x[0] = y[1 + M + k] + s1 * noise[1];
     x[1] = y[1 + 2 * M + k] + s2 * (rho * noise[1] + sqrtf(1 - rho * rho) * noise[2]);
-    x[2] = noise[3] < sigmoid(-y[0]) ? 1.0f : 0.0f;
+    float end = sigmoid(-y[0]);
+    x[2] = noise[3] < end ? 1.0f : 0.0f;
+    if (total != total || end != end) x[0] = x[1] = x[2] = NAN; /* comparisons turn NaN into an ordinary answer */
 }
 
 typedef struct {

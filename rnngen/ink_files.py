@@ -174,7 +174,7 @@ def _inkml_points(text: str, channels: int, where: str) -> np.ndarray:
 
 _SVG_CONTAINERS = {"svg", "g", "a"}
 _SVG_NOT_INK = {"title", "desc", "defs", "metadata", "style", "namedview", "clipPath", "mask", "symbol", "marker"}
-_SVG_NOT_INK |= {"linearGradient", "radialGradient", "pattern", "filter", "animate", "set", "script", "switch"}
+_SVG_NOT_INK |= {"linearGradient", "radialGradient", "pattern", "filter", "animate", "set", "script"}
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _PATH_TOKEN = re.compile(rf"\s*,?\s*(?:([MmLlHhVvZzCcSsQqTtAa])|({_NUMBER}))")
 _ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "Z": 0, "C": 6, "S": 4, "Q": 4, "T": 2}
@@ -209,7 +209,9 @@ def _walk_svg(element: etree._Element, matrix: np.ndarray, strokes: list[Stroke]
         p_nc = p_nc.reshape(-1, 2)
         found = [np.concatenate([p_nc, p_nc[:1]]) if name == "polygon" else p_nc]
     elif name == "line":
-        ends = [_floats(element.get(key, "0"), where)[0] for key in ("x1", "y1", "x2", "y2")]
+        ends = [_floats(element.get(key, "0"), where) for key in ("x1", "y1", "x2", "y2")]
+        if any(len(end) != 1 for end in ends):
+            raise InputError(f"{where}: <line> needs one number each in x1=, y1=, x2= and y2=")
         found = [np.array(ends).reshape(2, 2)]
     elif name == "rect" and element.get("stroke", "none") == "none":
         return  # a coloured background

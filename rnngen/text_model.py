@@ -31,8 +31,9 @@ class TextModel:
         about = read_config(folder)
         if about.get("kind") != "text":
             raise InputError(f"{folder}: a model of {about.get('kind', 'another kind')}, not of text; see rnngen write")
-        network = load_network(folder / "weights.safetensors", device=device)
-        return cls(network, Alphabet.from_json(about["alphabet"]), about["provenance"]["settings"]["unit"], about)
+        settings = settings_of(folder, about)
+        network = described_network(folder, about, device=device)
+        return cls(network, Alphabet.from_json(about["alphabet"]), settings["unit"], about)
 
     def encode(self, text: str) -> list[int]:
         """The symbols of a text; InputError names what the alphabet lacks."""
@@ -64,6 +65,28 @@ class TextModel:
 def byte_of_name(name: str) -> int:
     """The byte that a symbol of a byte alphabet stands for: an ASCII character, or \\xNN."""
     return ord(name) if len(name) == 1 else int(name[2:], 16)
+
+
+def settings_of(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """The settings that config.json says a model was trained with."""
+    try:
+        return about["provenance"]["settings"]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder / 'config.json'}: no settings of a training in it; train the model again") from error
+
+
+def described_network(folder: Path, about: dict[str, Any], **options: Any) -> nn.Module:
+    """The network of a model directory, loaded with `options`; InputError unless it is the one config.json is about."""
+    network = load_network(folder / "weights.safetensors", **options)
+    described = {"network": about.get("network"), **(about.get("arguments") or {})}
+    found = {"network": type(network).__name__, **network.arguments}
+    for name in {**described, **found}:
+        if described.get(name) != found.get(name):
+            raise InputError(
+                f"{folder}: config.json and weights.safetensors belong to two models: {name} is "
+                f"{described.get(name)!r} in the one and {found.get(name)!r} in the other"
+            )
+    return network
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Shapes: b batch (independent samples), k alphabet.
 """
 
 import codecs
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
@@ -14,7 +15,6 @@ from rnngen.errors import InputError
 NULL = -1
 
 
-@torch.inference_mode()
 def sample_symbols(
     network: nn.Module,
     count: int,
@@ -27,16 +27,31 @@ def sample_symbols(
 
     Every sample starts from the null input and zero state, reads `prime`, then draws from softmax(ŷ / temperature)
     (eq 12; the paper samples at temperature 1). A row depends on its own seed only, not on the rest of the batch.
+    Raises InputError for a temperature or a seed that cannot be, at once, and for outputs that are not numbers.
     """
-    if temperature <= 0:
+    if not 0 < temperature < math.inf:
         raise InputError(f"temperature {temperature}: a sampling temperature is above 0 (1 samples as the paper does)")
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    for seed in seeds:
+        if not 0 <= seed < 2**64:
+            raise InputError(f"seed {seed}: expected an integer between 0 and 2^64 − 1")
+    return _draws(network, count, [torch.Generator().manual_seed(seed) for seed in seeds], prime, temperature)
+
+
+@torch.inference_mode()
+def _draws(
+    network: nn.Module, count: int, generators: list[torch.Generator], prime: Sequence[int], temperature: float
+) -> Iterator[Tensor]:
     rows = len(generators)
     start_tb = torch.tensor([NULL, *prime]).unsqueeze(1).expand(-1, rows)
     device = next(network.parameters()).device
     y_tbk, state = network(start_tb.to(device))
-    for _ in range(count):
+    for number in range(count):
         probability_bk = torch.softmax(y_tbk[-1].double().cpu() / temperature, 1)
+        if not torch.isfinite(probability_bk).all():
+            raise InputError(
+                f"symbol {number + 1}: the network's output is not a number; its training has diverged, or temperature "
+                f"{temperature} is too low"
+            )
         symbol_b = torch.stack(
             [torch.multinomial(row, 1, generator=g)[0] for row, g in zip(probability_bk, generators, strict=True)]
         )

@@ -10,7 +10,6 @@ import typer
 from tqdm import tqdm
 
 from rnngen.artifacts import written_whole
-from rnngen.errors import InputError
 from rnngen.text_model import TextModel
 
 
@@ -36,8 +35,6 @@ def text(
     torch.set_num_threads(1)
     source = sys.stdin.read().rstrip("\n") if prime == "-" else prime
     writer = TextModel.load(model)
-    if temperature <= 0:
-        raise InputError(f"--temperature {temperature}: above 0 (1 samples as the paper does)")
     written = []
     streams = output is None and not summary
     for number in range(samples):

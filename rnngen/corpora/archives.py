@@ -36,6 +36,8 @@ class Refusals:
     """What was refused and why: the first one stops the run, or each is recorded."""
 
     keep_going: bool = False
+    remedy: str = "; --keep-going skips and records it"
+    """What ends the message; empty where a command has no such option."""
     items: list[dict[str, str]] = field(default_factory=list)
     other_files: int = 0
     """Files that are neither wanted nor archives."""
@@ -50,7 +52,7 @@ class Refusals:
     def refuse(self, where: str, why: str) -> None:
         """Record `where` and `why`, or raise InputError with both."""
         if not self.keep_going:
-            raise InputError(f"{where}: {why}; --keep-going skips and records it")
+            raise InputError(f"{where}: {why}{self.remedy}")
         self.items.append({"where": where, "why": why})
 
 

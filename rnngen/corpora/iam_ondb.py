@@ -128,16 +128,17 @@ def search(folder: Path, refusals: Refusals) -> Found:
     found = Found()
 
     def wanted(name: str) -> bool:
-        return any(pattern.match(name) for pattern in (LINE, TRANSCRIPT, ORIGINAL, LIST))
+        return any(pattern.match(name.lower()) for pattern in (LINE, TRANSCRIPT, ORIGINAL, LIST))
 
     for member in members(folder, wanted, refusals):
-        if match := LINE.match(member.name):
-            add_line(found, member, member.name.removesuffix(".xml"), refusals)
-        elif match := TRANSCRIPT.match(member.name):
+        name = member.name.lower()  # some file systems and archivers have capitals only
+        if match := LINE.match(name):
+            add_line(found, member, name.removesuffix(".xml"), refusals)
+        elif match := TRANSCRIPT.match(name):
             add_transcript(found, member, match[1], refusals)
-        elif ORIGINAL.match(member.name):
+        elif ORIGINAL.match(name):
             add_original(found, member, refusals)
-        elif match := LIST.match(member.name):
+        elif match := LIST.match(name):
             add_list(found, member, match[1], refusals)
     return found
 
@@ -203,7 +204,7 @@ def add_original(found: Found, member: Member, refusals: Refusals) -> None:
         refusals.refuse(member.where, f"no whole XML: {error.msg}")
         return
     by_tag = {tag: [element for element in elements if element.tag == tag] for tag in ORIGINAL_TAGS}
-    form = member.path.parent.name + member.name.removeprefix("strokes").removesuffix(".xml")
+    form = (member.path.parent.name + member.name.lower().removeprefix("strokes")).lower().removesuffix(".xml")
     for element in by_tag["Form"]:
         form = element.get("id", form)
         if writer := element.get("writerID"):

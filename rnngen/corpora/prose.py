@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rnngen.errors import InputError
@@ -88,7 +89,10 @@ def read_paragraphs(path: str | Path) -> Iterator[str]:
     """
     path = Path(path)
     if path.suffix == ".parquet":
-        schema = pq.read_schema(path)
+        try:
+            schema = pq.read_schema(path)
+        except pa.ArrowInvalid as error:
+            raise InputError(f"{path}: not a Parquet file, or damaged; make it again") from error
         if "text" not in schema.names:
             raise InputError(f"{path}: no column 'text'; give the Parquet of Wikipedia pages or a text file")
         columns = [name for name in ("text", "ns") if name in schema.names]

@@ -75,7 +75,7 @@ def parse_treebank(folder: str | Path) -> tuple[pa.Table, dict[str, Any]]:
     folder = Path(folder)
     found: dict[str, bytes] = {}
     origin: dict[str, str] = {}
-    for member in members(folder, lambda name: name in FILES, Refusals()):
+    for member in members(folder, lambda name: name in FILES, Refusals(remedy="")):
         split = FILES[member.name]
         if split in found and found[split] != member.data:
             raise InputError(f"{member.where}: differs from {origin[split]}; keep one of the two in {folder}")

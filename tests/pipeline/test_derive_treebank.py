@@ -33,3 +33,9 @@ def test_too_little_text_is_refused_and_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match="are asked for"):
         main([text(tmp_path)], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_parquet_file_is_named(tmp_path):
+    (tmp_path / "pages.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(InputError, match=r"pages\.parquet: not a Parquet file, or damaged"):
+        main([tmp_path / "pages.parquet"], tmp_path / "out")

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import shutil
 
 import pandas as pd
 import pytest
@@ -139,6 +140,13 @@ def test_a_corpus_with_another_alphabet_is_refused(results, tmp_path):
         ({"dynamic": '{"momentum": 0.9}'}, "expected null or an object of learning_rate, momentum, interval"),
         ({"dynamic": '{"learning_rate": 0.1, "decay": 1}'}, "expected null or an object of"),
         ({"dynamic": "3"}, "expected null or an object of"),
+        ({"dynamic": '{"learning_rate": "fast"}'}, 'learning_rate is "fast"; expected learning_rate from 0'),
+        ({"dynamic": '{"learning_rate": -0.1}'}, "learning_rate is -0.1; expected"),
+        ({"dynamic": '{"learning_rate": NaN}'}, "learning_rate is NaN; expected"),
+        ({"dynamic": '{"learning_rate": 0.1, "momentum": 1.5}'}, "momentum is 1.5; expected"),
+        ({"dynamic": '{"learning_rate": 0.1, "interval": 0}'}, "interval is 0; expected"),
+        ({"dynamic": '{"learning_rate": 0.1, "interval": 1.5}'}, "interval is 1.5; expected"),
+        ({"dynamic": '{"learning_rate": 1e38}'}, r"on test is \w+; lower the learning rate of --dynamic"),
         ({"split": "tests"}, "split 'tests' of a treebank: there are train, validation, test"),
     ],
 )
@@ -256,3 +264,30 @@ def test_table_2_has_the_training_loss_first(results, tmp_path):
     assert table["evaluation"].tolist() == ["train", "static"]
     assert table["bits per character"][0] == 1.0
     assert table["bits per character: paper"].tolist() == [1.42, 1.67]
+
+
+def test_weights_of_another_network_are_not_evaluated(results, corpus, tmp_path):
+    model = tmp_path / "mixed"
+    shutil.copytree(results / "models" / "treebank-character" / "none", model)
+    shutil.copy(results / "models" / "treebank-word" / "none" / "weights.safetensors", model)
+    with pytest.raises(InputError, match=r"config\.json and weights\.safetensors belong to two models: input_size"):
+        evaluate_command(model=model, corpus=corpus, output=tmp_path / "e.json")
+    (model / "config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"config\.json: no settings of a training in it"):
+        evaluate_command(model=model, corpus=corpus, output=tmp_path / "e.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "--experiments: not JSON at column 2"), ("[1]", "expected an object of lists")]
+)
+def test_experiments_that_are_none_are_one_line(tmp_path, text, message):
+    places = {"evaluations": tmp_path, "csv": tmp_path / "t.csv", "md": tmp_path / "t.md"}
+    with pytest.raises(InputError, match=message):
+        table_command(table="table1", experiments=text, **places)
+
+
+def test_compressors_want_whole_settings_of_a_text(corpus, tmp_path):
+    for settings, message in (("{", "not JSON"), ("{}", "no experiment, "), (SETTINGS | {"kind": "synthesis"}, "text")):
+        text = settings if isinstance(settings, str) else json.dumps(settings)
+        with pytest.raises(InputError, match=message):
+            baselines_command(settings=text, corpus=corpus, output=tmp_path / "b.json")

@@ -96,3 +96,11 @@ def test_a_failure_while_writing_leaves_nothing(tmp_path, text, monkeypatch):
     with pytest.raises(InputError):
         main([text], tmp_path / "raw", lines=40, writers=10)
     assert list((tmp_path / "raw").iterdir()) == []
+
+
+def test_held_out_words_that_are_not_utf_8_are_named(tmp_path, text):
+    from pipeline.generate_handwriting import main
+
+    (tmp_path / "held-out.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(InputError, match=r"held-out\.txt: byte 3 is not UTF-8"):
+        main([text], tmp_path / "raw", held_out=tmp_path / "held-out.txt")

@@ -62,6 +62,14 @@ def test_bad_input_is_refused(tmp_path, corpus):
     pq.write_table(rows(["on", "no"], split=["trainset", "trainset"]), only)
     with pytest.raises(InputError, match="2 lines in trainset, 0 in other sets"):
         main(only, [empty], tmp_path / "out.json")
+    damaged = tmp_path / "damaged.parquet"
+    damaged.write_bytes(b"PAR1 and no more")
+    for path in (damaged, tmp_path / "absent.parquet", none):
+        with pytest.raises(InputError, match=f"{path.name}: not a corpus of handwriting"):
+            main(path, [empty], tmp_path / "out.json")
+    for path in (damaged, tmp_path / "absent.parquet"):
+        with pytest.raises(InputError, match=f"{path.name}: no Parquet of sampled handwriting"):
+            main(corpus, [path], tmp_path / "out.json")
     assert not (tmp_path / "out.json").exists()
 
 

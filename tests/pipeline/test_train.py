@@ -14,7 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pipeline.assembly import Assembly
 from pipeline.train import main as train_command
+from rnngen.checkpoint import load_weights
 from rnngen.corpora.treebank import parse_treebank, write_treebank
 from rnngen.errors import InputError
 
@@ -105,6 +107,9 @@ def test_the_best_weights_are_kept_not_the_last(corpus, tmp_path):
     description = json.loads((tmp_path / "m" / "config.json").read_text())
     assert description["best"]["validation_loss"] == log["validation_loss"].min()
     assert log["validation_loss"].iloc[-1] > log["validation_loss"].min()
+    assembly = Assembly(settings, corpus)
+    load_weights(assembly.network, tmp_path / "m" / "weights.safetensors")
+    assert assembly.validate()["loss"] == pytest.approx(log["validation_loss"].min(), rel=1e-6)
 
 
 def test_patience_stops_and_counts_validations_without_a_new_best(corpus, tmp_path):
@@ -173,6 +178,11 @@ def test_a_state_from_another_corpus_or_parent_is_not_resumed(corpus, tmp_path, 
 def test_broken_settings_are_one_line(corpus, tmp_path):
     with pytest.raises(InputError, match="--settings: not JSON at line 1"):
         train_command(corpus=corpus, output=tmp_path, settings="{oops")
+    with pytest.raises(InputError, match=r"--settings: no experiment, .*, threads in it"):
+        train_command(corpus=corpus, output=tmp_path, settings="{}")
+    with pytest.raises(InputError, match=r"--settings .*: no JSON in it, byte 0 is not UTF-8"):
+        (tmp_path / "latin").write_bytes(b"\xe9")
+        train_command(corpus=corpus, output=tmp_path, settings=str(tmp_path / "latin"))
     with pytest.raises(InputError, match="neither --settings nor --experiment"):
         train_command(corpus=corpus, output=tmp_path)
 
@@ -197,3 +207,19 @@ def test_sigterm_saves_the_state_and_the_same_command_goes_on(corpus, tmp_path):
         [*command, "--time-budget", "0"], capture_output=True, text=True, check=True, env=environment
     )
     assert f"update {reached}" in again.stdout
+
+
+def test_other_files_in_the_state_folder_are_left_alone(corpus, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    (tmp_path / ".best.safetensors.1.partial").write_text("of a process that was killed", encoding="utf-8")
+    run(SETTINGS, corpus, tmp_path / "m", state=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "notes.txt"]
+
+
+def test_the_best_weights_of_a_training_without_a_saved_state_are_not_taken_over(corpus, tmp_path, capsys):
+    """Killed after its first validation and before it saved a state; the next one has other settings."""
+    (tmp_path / "m" / "state").mkdir(parents=True)
+    stale = tmp_path / "m" / "state" / "best.safetensors"
+    stale.write_text("of another training", encoding="utf-8")
+    train_command(corpus=corpus, output=tmp_path / "m", settings=json.dumps(SETTINGS), time_budget=0.0)
+    assert not stale.exists() and "paused before the first validation" in capsys.readouterr().out

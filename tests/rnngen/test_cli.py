@@ -144,6 +144,10 @@ def test_the_alphabets_class_is_used_only_when_asked_for(rnngen, tmp_path):
         (("--style-strokes", "me.svg", "-o", "a.svg"), "--style-text must say"),
         (("--style-strokes", "me.svg", "--style-text", "me", "-o", "a.svg"), "me.svg: no such file"),
         (("--style", "x", "--style-strokes", "me.svg", "-o", "a.svg"), "two styles"),
+        (("--style-text", "me", "-o", "a.svg"), "of --style-strokes: give the strokes too"),
+        (("--style-as-recorded", "-o", "a.svg"), "of --style-strokes: give the strokes too"),
+        (("--colour", "nocolour", "-o", "a.svg"), "unknown colour 'nocolour'"),
+        (("--colour", '"/><script>', "-o", "a.png"), "unknown colour"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(rnngen, model, tmp_path, arguments, message):
@@ -162,7 +166,9 @@ def test_a_prediction_network_writes_no_text(rnngen, tmp_path):
     assert status == 1 and "give a synthesis network" in err
 
 
-@pytest.mark.parametrize("arguments", [("write", "a"), ("write", "a", "--bias", "-1"), ("unknown",), ()])
+@pytest.mark.parametrize(
+    "arguments", [("write", "a"), ("write", "a", "--bias", "-1"), ("write", "a", "--steps", 10**12), ("unknown",), ()]
+)
 def test_bad_usage(rnngen, arguments):
     assert rnngen(*arguments)[0] == 2
 
@@ -170,3 +176,16 @@ def test_bad_usage(rnngen, arguments):
 def test_help_shows_examples(rnngen):
     status, out, _ = rnngen("write", "--help")
     assert status == 0 and 'rnngen write "watch" --animate -o watch.svg\n' in out
+
+
+@pytest.mark.parametrize("strokes", ["[[[1, 2]]]", "[[[1, 1], [1, 1], [1, 1]]]"])
+@pytest.mark.parametrize("further", [(), ("--style-as-recorded",)])
+def test_a_prime_of_a_single_place_is_one_line(rnngen, model, tmp_path, strokes, further):
+    (tmp_path / "dot.json").write_text(strokes, encoding="utf-8")
+    style = ("--style-strokes", "dot.json", "--style-text", "under", *further)
+    status, _, err = rnngen("write", "hello", "--model", model, *style, "-o", "a.svg")
+    if strokes == "[[[1, 2]]]" or not further:
+        assert status == 1 and err.startswith("error: ") and err.count("\n") == 1
+        assert "dot.json: a single point is too little to go on from" in err
+    else:
+        assert status == 0, err

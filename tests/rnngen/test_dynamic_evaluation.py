@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rnngen.bits_per_character import bits
-from rnngen.corpora.text import SentenceBatches, Sequences
+from rnngen.corpora.text import ChunkBatches, SentenceBatches, Sequences
 from rnngen.dynamic_evaluation import evaluate_dynamically
 from rnngen.objectives import NextSymbol
 from rnngen.prediction_network import PredictionNetwork
@@ -57,3 +57,12 @@ def test_each_sentence_is_scored_before_the_weights_move(network, batches, inter
             gradients = {name: 0 for name in velocity}
     assert found["loss"] == pytest.approx(nats / 4, rel=1e-12)
     assert found["bits_per_symbol"] == pytest.approx(bits(nats / 17), rel=1e-12)
+
+
+def test_the_state_is_carried_from_chunk_to_chunk_and_reset_as_in_the_static_evaluation(network):
+    text = np.random.default_rng(3).integers(0, 5, 47)
+    chunks = ChunkBatches(text, 1, chunk=4, reset_every=3)
+    static = NextSymbol(network).evaluate(chunks.epoch(0))
+    assert evaluate_dynamically(network, chunks.epoch(0), learning_rate=0.0) == pytest.approx(static, rel=1e-12)
+    forgetful = ChunkBatches(text, 1, chunk=4, reset_every=1)
+    assert NextSymbol(network).evaluate(forgetful.epoch(0))["loss"] != pytest.approx(static["loss"], rel=1e-6)

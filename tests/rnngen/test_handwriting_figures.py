@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from lxml import etree
 
+from rnngen.errors import InputError
 from rnngen.handwriting_figures import Block, Row, density_figure, density_map, lines_figure, save, window_figure
 
 M = 3
@@ -109,3 +110,8 @@ def test_window_figure(tmp_path):
     strokes, phi_su = scribble(random), random.random((40, 5))
     root = written_twice(lambda: window_figure(phi_su, "a bc", strokes), tmp_path)
     assert [e.text for e in root.iter("{*}text")][-4:] == ["a", "␣", "b", "c"]
+
+
+def test_a_figure_wants_a_place():
+    with pytest.raises(InputError, match="give --svg, --png or both"):
+        save(lines_figure([Block([Row([np.zeros((2, 2))])])]))

@@ -72,6 +72,39 @@ def test_the_rule_does_not_fire(phi_u):
     assert not stops(np.array(phi_u))
 
 
+def with_window(alpha, beta, step):
+    """A network whose window does the same whatever is written: α, β and the step of κ of its components."""
+    network = SynthesisNetwork(6, 2, 5, len(alpha), 2, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        network.weight_window.zero_()
+        network.bias_window.copy_(torch.tensor([*alpha, *beta, *step], dtype=torch.float64).log())
+    return network
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("alpha", "beta", "step", "prime_steps", "fired"),
+    [
+        # κ = 1, 2, 3, 4: at the fourth step past the text of three characters
+        ([1], [1], [1], 0, 3),
+        ([0.2, 1], [0.5, 1], [1e-9, 1], 0, 3),
+        # as before, but a component that stays behind outweighs it on the first character, not on the last
+        ([5, 1], [0.5, 1], [1e-9, 1], 0, None),
+        # too far away for any φ to differ from 0
+        ([1], [100], [1000], 0, None),
+        # φ(4) is the greatest from the fourth step on, which is within the prime: the line ends right after it
+        ([1], [1], [1], 6, 6),
+        ([1], [1], [1], 3, 3),
+    ],
+)
+def test_the_end_for_phi_by_hand(backend, alpha, beta, step, prime_steps, fired):
+    points = prime(np.random.default_rng(6), prime_steps)
+    request = LineRequest(np.array([1, 2, 3]), 0.0, 0, points, maximum_steps=12)
+    (line,) = sample(with_window(alpha, beta, step), [request], backend=backend)
+    assert line.fired == fired
+    assert (line.stopped, len(line.offsets_t3)) == (("cap", 12) if fired is None else ("rule", fired))
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_outputs_window_and_end_are_those_of_a_teacher_forced_pass(synthesis, requests, backend):
     for request, line in zip(requests, sample(synthesis, requests, backend=backend, keep_outputs=True), strict=True):
@@ -274,3 +307,14 @@ def test_a_network_of_nan_is_an_error_not_a_drawing(prediction, backend):
         broken.layers[1].bias[3] = float("nan")
     with pytest.raises(InputError, match="line 1: the network's output is not a number at step 1"):
         sample(broken, [LineRequest(maximum_steps=5)], backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("output", [0, 1])
+def test_nan_in_a_single_output_is_an_error_too(backend, output):
+    """Of the end of a stroke, of a weight: a comparison with it has an answer, which must not become a point."""
+    network = PredictionNetwork(3, 8, 1, 25, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        network.bias_output[output] = float("nan")
+    with pytest.raises(InputError, match="the network's output is not a number at step 1"):
+        sample(network, [LineRequest(maximum_steps=3)], backend=backend)

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from rnngen.corpora.handwriting import HandwritingBatches, Lines
 from rnngen.corpora.text import ChunkBatches, SentenceBatches, Sequences
-from rnngen.objectives import NextSymbol
+from rnngen.mixture_density import Mixture
+from rnngen.objectives import NextPoint, NextPointGivenText, NextSymbol
 from rnngen.prediction_network import PredictionNetwork
+from rnngen.synthesis_network import SynthesisNetwork
 from rnngen.weight_noise import WeightNoise
 
 
@@ -85,3 +88,48 @@ def test_weights_of_a_draw_are_used_and_the_stored_ones_left(network):
     assert not torch.allclose(clean, noisy)
     for name, p in network.named_parameters():
         assert torch.equal(p, before[name])
+
+
+@pytest.fixture(scope="module")
+def handwriting():
+    """Four lines of 3 to 9 points with texts."""
+    random = np.random.default_rng(1)
+    lengths = [5, 3, 9, 4]
+    steps = random.normal(size=(sum(lengths), 3)).astype(np.float32)
+    steps[:, 2] = random.random(sum(lengths)) < 0.3
+    names = [f"line {k}" for k in range(4)]
+    texts = Sequences.of(random.integers(0, 7, n) for n in (2, 1, 4, 3))
+    return Lines(names, names, names, steps, np.append(0, np.cumsum(lengths)), texts)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4])
+@pytest.mark.parametrize("given_text", [False, True])
+def test_handwriting_is_measured_per_line_and_per_point(handwriting, given_text, batch_size):
+    generator = torch.Generator().manual_seed(5)
+    if given_text:
+        network = SynthesisNetwork(6, 2, 7, 2, 3, init_range=0.5, generator=generator)
+    else:
+        network = PredictionNetwork(3, 6, 2, 19, init_range=0.5, generator=generator)
+    objective = (NextPointGivenText if given_text else NextPoint)(network)
+    nats = mean = top = end = 0.0
+    for k in range(4):
+        targets = torch.from_numpy(handwriting[k])
+        inputs = torch.cat([torch.zeros(1, 3), targets[:-1]])[:, None]
+        text = torch.from_numpy(handwriting.codes[k])[None]
+        with torch.no_grad():
+            outputs = network(inputs, text, torch.tensor([text.shape[1]])) if given_text else network(inputs)
+            mixture = Mixture(outputs[0][:, 0].double())
+        nats -= mixture.log_likelihood(targets.double()).sum().item()
+        mean += (targets[:, :2] - mixture.mean()).square().sum().item()
+        top += (targets[:, :2] - mixture.top_component()).square().sum().item()
+        end += (targets[:, 2] - mixture.end_of_stroke).square().sum().item()
+    found = objective.evaluate(HandwritingBatches(handwriting, batch_size, shuffle=False).epoch(0))
+    expected = {
+        "loss": nats / 4,
+        "nats_per_point": nats / 21,
+        "sse_mean": mean / 21,
+        "sse_top": top / 21,
+        "sse_mean_and_end_of_stroke": (mean + end) / 21,
+        "sse_top_and_end_of_stroke": (top + end) / 21,
+    }
+    assert found == pytest.approx(expected, rel=1e-5)

@@ -74,6 +74,17 @@ def test_what_is_no_text_model_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"kind": "synthesis"}', encoding="utf-8")
     with pytest.raises(InputError, match="not of text"):
         TextModel.load(tmp_path)
+    (tmp_path / "config.json").write_text('{"kind": "text"}', encoding="utf-8")
+    with pytest.raises(InputError, match=r"config\.json: no settings of a training in it"):
+        TextModel.load(tmp_path)
     (tmp_path / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match="not JSON"):
+        TextModel.load(tmp_path)
+
+
+def test_a_description_with_the_weights_of_another_network_is_refused(tmp_path):
+    """Of fewer symbols, so that every draw would have a name, though a wrong one."""
+    network = PredictionNetwork(4, 6, 1, 4, symbols=True)
+    save_network(network, write_text_model(tmp_path) / "weights.safetensors")
+    with pytest.raises(InputError, match=r"belong to two models: input_size is 6 in the one and 4 in the other"):
         TextModel.load(tmp_path)

@@ -54,10 +54,21 @@ def test_sampling_step_by_step_is_one_pass_over_what_was_drawn(network):
     assert again == whole
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0])
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_temperature_that_is_none_is_refused(network, temperature):
     with pytest.raises(InputError, match="temperature"):
-        next(sample_symbols(network, 1, seeds=[1], temperature=temperature))
+        sample_symbols(network, 1, seeds=[1], temperature=temperature)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_that_is_none_is_refused(network, seed):
+    with pytest.raises(InputError, match=f"seed {seed}: expected"):
+        sample_symbols(network, 1, seeds=[1, seed])
+
+
+def test_outputs_that_are_no_numbers_are_an_error(network):
+    with pytest.raises(InputError, match="symbol 1: the network's output is not a number.*temperature 1e-310"):
+        next(sample_symbols(network, 1, seeds=[1], temperature=1e-310))
 
 
 @given(st.text(), st.integers(1, 7))

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
+from rnngen.peephole_lstm import ClipDerivative
 from rnngen.training import NotFiniteError, Progress, Schedule, train
 
 
 class Batch:
     def __init__(self, x_b):
-        self.x_b, self.sequences, self.predictions = x_b, len(x_b), len(x_b)
+        self.x_b, self.sequences, self.predictions = x_b, len(x_b), 3 * len(x_b)
 
 
 class Batches:
@@ -122,3 +123,68 @@ def test_stopping_after_any_event_changes_nothing(validate_every, maximum_update
     assert carry_on[0].network.weight.item() == weight
     for row, other in zip(carry_on[1].history, whole.history, strict=True):
         assert {**row, "seconds": 0} == {**other, "seconds": 0}
+
+
+def test_an_update_takes_the_mean_over_sequences():
+    """From w = ½ on sequences x = 0 and 1: derivatives 0 and −1, so w moves by −lr · (−½)."""
+    objective, _, loop = events()
+    next(loop)
+    assert objective.network.weight.item() == pytest.approx(0.5 + 0.01 * 0.5)
+
+
+def test_clips_inside_the_network_meet_the_derivative_of_a_whole_sequence():
+    """With ∂L/∂(w x) of the second sequence clipped from −1 to −0.3; scaled by ½ first, it would pass at −½."""
+    objective, progress, optimiser = started()
+    network = objective.network
+    clipped = nn.Module()
+    clipped.weight = network.weight
+    clipped.forward = lambda x_b1: ClipDerivative.apply(network(x_b1), 0.3)
+    objective.network = clipped
+    _, _, loop = events(carry_on=(objective, progress, optimiser))
+    next(loop)
+    assert network.weight.item() == pytest.approx(0.5 + 0.01 * 0.3 / 2)
+
+
+def test_noise_is_drawn_for_every_update_and_learns_from_the_mean_gradient_before_the_weights_move():
+    objective, progress, optimiser = started()
+    network, seen = objective.network, []
+
+    class Noise:
+        def sample(self, generator):
+            assert generator is drawn_with
+            return {"weight": network.weight + 0.25}
+
+        def step(self, factor, *, batch_size):
+            seen.append((factor, batch_size, network.weight.item(), network.weight.grad.item()))
+
+        def log(self, nats_per_sequence):
+            return {"told": nats_per_sequence}
+
+    def losses(batch, state, weights=None):
+        return (weights["weight"][0, 0] * batch.x_b - 1).square(), state
+
+    objective.losses, drawn_with = losses, torch.Generator()
+    schedule = Schedule(3, 50, maximum_updates=2, decay="linear")
+    loop = train(
+        objective, Batches(), lambda: {"loss": 1.0}, optimiser, schedule, progress, noise=Noise(), generator=drawn_with
+    )
+    rows = [value for kind, value in loop if kind == "validation"]
+    # x = 0 and 1 at w = ½ + ¼, then x = 1 twice; the second step of both has half the rate
+    first = (0 + 2 * (0.75 - 1)) / 2
+    second = 2 * (0.75 - 0.01 * first - 1)
+    assert seen[0] == pytest.approx((1.0, 2, 0.5, first))
+    assert seen[1] == pytest.approx((0.5, 2, 0.5 - 0.01 * first, second))
+    assert network.weight.item() == pytest.approx(0.5 - 0.01 * first - 0.5 * 0.01 * second)
+    assert rows[0]["told"] == pytest.approx((1 + 0.25**2 + 2 * (0.75 - 0.01 * first - 1) ** 2) / 4)
+
+
+def test_the_logged_training_loss_is_the_mean_since_the_last_validation():
+    objective, progress, _ = started()
+    still = torch.optim.SGD(objective.network.parameters(), lr=0.0)
+    _, _, loop = events(carry_on=(objective, progress, still))
+    rows = [row for kind, row in loop if kind == "validation"]
+    assert len(rows) == 3
+    for epoch, row in enumerate(rows):
+        nats = sum((0.5 * (i + epoch) - 1) ** 2 + 0.25 for i in range(7))
+        assert row["train_nats_per_sequence"] == pytest.approx(nats / 14)
+        assert row["train_nats_per_prediction"] == pytest.approx(nats / 42)

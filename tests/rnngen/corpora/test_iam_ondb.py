@@ -69,6 +69,11 @@ def layouts():
     yield "zip", lambda d: as_archives(d, corpus, zipped, ".zip")
     yield "below data/", lambda d: as_archives(d / "data", corpus)
     yield "unpacked", lambda d: put(d, everything)
+    yield "names in capitals", lambda d: put(d, {name.upper(): data for name, data in everything.items()})
+    yield (
+        "archives in capitals",
+        lambda d: as_archives(d, {a: {n.upper(): b for n, b in m.items()} for a, m in corpus.items()}, zipped, ".ZIP"),
+    )
     yield (
         "nested twice",
         lambda d: put(d, {f"{n.split('/')[0]}-all/{n}" if "/" in n else n: b for n, b in everything.items()}),

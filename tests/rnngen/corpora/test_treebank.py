@@ -97,6 +97,10 @@ def test_bad_files_stop_with_the_place_and_the_remedy(folder):
     (folder / "ptb.test.txt").write_bytes(b"")
     with pytest.raises(InputError, match=r"ptb\.test\.txt: no sentence in 0 bytes"):
         parse_treebank(folder)
+    (folder / "ptb.test.txt").write_bytes(b" a\n")
+    (folder / "simple-examples.tgz").write_bytes(tgz({"ptb.test.txt": b" a\n"})[:-9])
+    with pytest.raises(InputError, match=r"simple-examples\.tgz: no whole archive, .*; download it again$"):
+        parse_treebank(folder)  # no word of an option that this command does not have
 
 
 def test_two_different_copies_of_a_file_are_an_error(folder):

@@ -1,0 +1,63 @@
+"""Files are written whole or not at all, and what goes wrong names the file that was asked for."""
+
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from rnngen.artifacts import write_json, written_whole
+
+
+def test_a_failure_leaves_the_earlier_file_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "folder" / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(RuntimeError), written_whole(path) as partial:
+        partial.write_text("half", encoding="utf-8")
+        raise RuntimeError
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, float("nan"))
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_error_names_the_file_that_was_asked_for(tmp_path):
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(OSError) as caught:
+        write_json(tmp_path / "a.json", 1)
+    assert caught.value.filename == str(tmp_path / "a.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+WRITERS = {
+    "write_json": "from rnngen.artifacts import write_json; write = lambda path: write_json(path, ['x' * 9999] * 9)",
+    "save_network": (
+        "from rnngen import PredictionNetwork, save_network\n"
+        "write = lambda path: save_network(PredictionNetwork(), path)"
+    ),
+    "Parquet": (
+        "import pandas; from rnngen.artifacts import written_whole\n"
+        "def write(path):\n"
+        "    with written_whole(path) as partial: pandas.DataFrame({'a': range(99999)}).to_parquet(partial)"
+    ),
+}
+
+
+@pytest.mark.parametrize("writer", list(WRITERS))
+def test_where_there_is_no_room_it_is_one_line_and_the_earlier_file_stays(tmp_path, writer):
+    """A limit on the size of files stands for the full disk, which makes write() fail in the same way."""
+    path = tmp_path / "file"
+    path.write_text("earlier", encoding="utf-8")
+    program = (
+        f"{WRITERS[writer]}\nfrom rnngen.errors import one_line_exits\nwith one_line_exits(): write({str(path)!r})"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+    )
+    assert result.returncode == 1 and result.stderr.count("\n") == 1, result.stderr
+    assert result.stderr.startswith("error: ") and str(path) in result.stderr and "arge" in result.stderr
+    assert path.read_text() == "earlier" and list(tmp_path.iterdir()) == [path]
