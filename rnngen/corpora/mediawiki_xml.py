@@ -434,7 +434,9 @@ class Row(NamedTuple):
 
     kind: str
     part: int
-    raw: bytes
+    raw_before: bytes | None
+    raw_after: bytes | None
+    raw: bytes | None
     page_id: int | None = None
     ns: int | None = None
     title: str | None = None

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from rnngen.artifacts import written_whole
 from rnngen.corpora.alphabet import Alphabet
-from rnngen.corpora.mediawiki_dump import values_of
+from rnngen.corpora.mediawiki_raw import RAW_COLUMNS, raw_rows, values_of
 from rnngen.errors import InputError
 
 
@@ -129,7 +129,7 @@ def pieces(file: pq.ParquetFile, view: str) -> Iterator[np.ndarray]:
     """The bytes of the corpus in order, a row group at a time (uint8)."""
     for group in range(file.num_row_groups):
         if view == "dump":
-            for chunk in file.read_row_group(group, columns=["raw"]).column("raw").chunks:
+            for chunk in raw_rows(file.read_row_group(group, columns=["text", *RAW_COLUMNS])).chunks:
                 yield np.frombuffer(values_of(chunk), np.uint8)
         else:
             texts = file.read_row_group(group, columns=["text"]).column("text").drop_null().to_pylist()

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from rnngen.corpora import mediawiki_columns
 from rnngen.corpora.mediawiki_dump import SCHEMA, Ahead, Findings, Options, SeenIds, read_dumps
+from rnngen.corpora.mediawiki_raw import raw_rows
 from rnngen.errors import InputError
 from tests.rnngen.corpora.mediawiki_dumps import TAIL, dump, dumps, header, page, revision, sha1_base36
 
@@ -49,7 +50,7 @@ def revisions(table):
 
 
 def joined(table):
-    return b"".join(table["raw"].to_pylist())
+    return b"".join(raw_rows(table).to_pylist())
 
 
 # ------------------------------------------------------------------------------------------------------------- reading
@@ -66,7 +67,8 @@ def test_every_column_of_a_page(parse, columnar):
     table, findings = parse(content, columnar=columnar)
     assert findings.pages_read_by_lxml == (0 if columnar else 1)
     row = revisions(table)[0]
-    assert row.pop("raw").strip().startswith(b"<page>")
+    assert row["raw_before"].strip().startswith(b"<page>") and row.pop("raw_before").endswith(b'"preserve">')
+    assert row.pop("raw_after").startswith(b"</text>") and row.pop("raw") is None
     assert row.pop("timestamp").isoformat() == "2005-07-09T18:41:10+00:00"
     assert row == {
         "kind": "revision",
@@ -202,7 +204,7 @@ def test_full_history_has_a_row_a_revision(parse, columnar):
     table, findings = parse(content, columnar=columnar)
     assert [(row["title"], row["rev_id"]) for row in revisions(table)] == [("A", 5), ("A", 6), ("A", 7), ("B", 102)]
     assert joined(table) == content and findings.pages == 2
-    raws = [row["raw"] for row in revisions(table)]
+    raws = raw_rows(table).to_pylist()[1:-1]
     assert raws[0].endswith(b"</revision>") and raws[2].endswith(b"</page>") and b"text 6" in raws[1]
 
 
@@ -581,7 +583,7 @@ def test_too_long_a_text_is_skipped_in_constant_memory(parse):
     content = dump(page(1), page(2, None, revision(5, "x" * 9_000_000), revision(6)), page(3))
     table, findings = parse(content, text_limit=1_000_000, keep_going=True)
     assert [row["page_id"] for row in revisions(table)] == [1, 3] and joined(table) == content
-    assert max(map(len, table["raw"].to_pylist())) < 5_000_000 and len(findings.skipped) > 2
+    assert max(map(len, raw_rows(table).to_pylist())) < 5_000_000 and len(findings.skipped) > 2
 
 
 @BOTH
