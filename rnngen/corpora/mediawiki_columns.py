@@ -13,9 +13,8 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from rnngen.corpora.mediawiki_raw import offsets_of, spans, values_of
+from rnngen.corpora.mediawiki_bytes import Holes, Scanner, binary, cut, offsets_of, values_of
 from rnngen.corpora.mediawiki_xml import SiteInfo, sha1_number
 
 # One letter a name: small where an element begins, capital where it ends, with the highest bit where it is empty.
@@ -41,6 +40,7 @@ NAMES = {
     "sha1": "h",
 }
 EMPTY = 128  # added to the letter of an element that is empty: <minor />
+INTEGERS = ("page_id", "ns", "rev_id", "parent_id", "contributor_id", "origin")
 WITH_ATTRIBUTES = ("text", "redirect")
 MOST_OTHERS = 0.25  # of the pages; beyond it, lxml reads the whole stretch
 # A page whose elements follow one another as MediaWiki has written them since 2005, with one revision.
@@ -118,14 +118,6 @@ def is_canonical(page: bytes) -> bool:
     return _GRAMMAR.fullmatch(page) is not None
 
 
-def with_nulls(values: pa.BinaryArray, present: np.ndarray) -> pa.BinaryArray:
-    """The same values; null where they are not `present` (bool)."""
-    if present.all():
-        return values
-    bitmap = pa.py_buffer(np.packbits(present, bitorder="little"))
-    return pa.BinaryArray.from_buffers(pa.binary(), len(values), [bitmap, *values.buffers()[1:]])
-
-
 def groups(pattern: re.Pattern[bytes], tags: pa.BinaryArray, wrong: np.ndarray) -> list[tuple]:
     """The groups of `pattern` in each tag, all empty where it does not match the whole; there `wrong` becomes true."""
     found = pattern.findall(values_of(tags))
@@ -136,6 +128,19 @@ def groups(pattern: re.Pattern[bytes], tags: pa.BinaryArray, wrong: np.ndarray) 
     return [(b"",) * pattern.groups if match is None else match.groups(b"") for match in matches]
 
 
+def decimal(every: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers written in decimal in every[begin:end], and which of these are of 1 to 18 digits and nothing else."""
+    width = end - begin
+    good = (width > 0) & (width <= 18)
+    numbers = np.zeros(begin.shape, np.int64)
+    for place in range(min(width.max(initial=0), 18), 0, -1):
+        inside = place <= width
+        digit = every[end - place] - np.uint8(ord("0"))
+        good &= (digit <= 9) | ~inside
+        numbers = np.where(inside, numbers * 10 + digit, numbers)
+    return numbers, good
+
+
 class ColumnReader:
     """Reads stretches of whole pages; keeps its work arrays, because fresh ones cost a page fault every 4 kB."""
 
@@ -144,25 +149,21 @@ class ColumnReader:
         self.schema = schema
         self.page_limit = page_limit
         self.work = np.empty(0, np.uint8)
-        self.mask = np.empty(0, bool)
+        self.scanner = Scanner()
 
     def read(self, data: bytes, lt: np.ndarray) -> tuple[dict[str, pa.Array], np.ndarray, np.ndarray]:
         """Columns of the pages that were read, which pages these are (bool), and where each page ends in `data`.
 
         `data` is UTF-8, ends with `</page>` and contains no `<!` and no `<?`; its `<` are at `lt`. Raises NotCanonical.
         """
-        size = len(data)
-        if len(self.mask) < size:
-            self.work, self.mask = np.empty(size + size // 4 + 8, np.uint8), np.empty(size + size // 4, bool)
+        source, size = np.frombuffer(data, np.uint8), len(data)
+        if len(self.work) < size + 8:
+            self.work = np.empty(size + size // 4 + 8, np.uint8)
         every = self.work[: size + 8]  # words of eight bytes are read at every position
-        every[:size], every[size:] = np.frombuffer(data, np.uint8), 0
-        byte, mask = every[:size], self.mask[:size]
-
-        def positions(character: str) -> np.ndarray:
-            return np.flatnonzero(np.equal(byte, ord(character), out=mask))
-
-        self._check_characters(data, every, positions("\xef"))
-        gt, amp, quotes = positions(">"), positions("&"), positions('"')
+        every[:size], every[size:] = source, 0
+        byte, positions = every[:size], self.scanner.positions
+        self._check_characters(data, every, positions(byte, "\xef"))
+        gt, amp, quotes = (positions(byte, character) for character in '>&"')
         letters, tag_end = self._tags(every, lt, gt)
         first, last, bad = self._pages(letters)
         ends = tag_end[last] + 1
@@ -172,8 +173,7 @@ class ColumnReader:
         bad |= ends - starts > self.page_limit
         # every `>` ends a tag, every `&` begins an entity, and there is no control character
         bad |= np.searchsorted(gt, ends) - np.searchsorted(gt, starts) != last - first + 1
-        low = np.count_nonzero(np.less(byte, 32, out=mask))
-        if low != sum(np.count_nonzero(np.equal(byte, ord(space), out=mask)) for space in "\n\t"):
+        if self.scanner.has_controls(byte):
             controls = np.flatnonzero((byte < 32) & (byte != ord("\n")) & (byte != ord("\t")))
             bad[np.searchsorted(ends, controls, "right")] = True
         entities = Entities(every, amp)
@@ -182,81 +182,61 @@ class ColumnReader:
             raise NotCanonical("most pages are not canonical")
 
         good = np.flatnonzero(~bad)
-        starts, page_ends = starts[good], ends[good]
         wrong = np.zeros(len(good), bool)
-        # the first tag of each letter in each good page; -1 where there is none
-        begins = np.flatnonzero(letters >= ord("a"))[::-1]
-        tags = np.full((2 * 32, len(bad)), -1)
-        tags[_row(letters[begins]), np.repeat(np.arange(len(bad)), last - first + 1)[begins]] = begins
-        tags = tags[:, good]
-        opens = {name: tags[_row(ord(letter))] for name, letter in NAMES.items()}
-        empties = {name: tags[_row(ord(letter) + EMPTY)] for name, letter in NAMES.items()}
-        opens |= {"page_id": opens["id"], "rev_id": opens["revision"] + 1, "parent_id": opens["parentid"]}
-        opens["contributor_id"] = np.where(opens["username"] >= 0, opens["username"] + 2, empties["username"] + 1)
-        opens["contributor_id"][opens["contributor_id"] == 0] = -1
-
-        def place(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            """Where the contents of the element of this name begin and end in each page, and whether it has one."""
-            tag, empty = opens[name], empties.get(name, _NO_TAG)
-            begin = np.where(tag >= 0, tag_end[tag] + 1, np.where(empty >= 0, tag_end[empty] + 1, starts))
-            return begin, np.where(tag >= 0, lt[tag + 1], begin), (tag >= 0) | (empty >= 0)
-
-        def strings(name: str) -> pa.BinaryArray:
-            begin, end, present = place(name)
-            return with_nulls(entities.spans(begin, end), present)
-
-        def integers(name: str) -> pa.Array:
-            begin, end, present = place(name)
-            return self._integers(with_nulls(spans(every, begin, end), present), self.schema.field(name).type, wrong)
-
-        begin, end, _ = place("text")
-        text = entities.spans(begin, end)
-        tag = np.maximum(opens["text"], empties["text"])
-        attributes = groups(_TEXT_TAG, spans(np.frombuffer(data, np.uint8), lt[tag], tag_end[tag] + 1), wrong)
-        for at in np.flatnonzero(begin == end).tolist():
-            wrong[at] |= (attributes[at][0] or b"0") != b"0"  # a stub
-        sha1s = strings("sha1")
-        titles, ns = strings("title"), integers("ns")
-        if ns.null_count:
-            names = zip(ns.to_pylist(), titles.to_pylist(), strict=True)
-            ns = [self.site.namespace_of(title.decode()) if value is None else value for value, title in names]
-        columns = {
-            "page_id": integers("page_id"),
-            "ns": ns,
-            "title": titles,
-            "redirect": self._redirects(data, lt, tag_end, empties["redirect"], wrong),
-            "restrictions": strings("restrictions"),
-            "rev_id": integers("rev_id"),
-            "parent_id": integers("parent_id"),
-            "timestamp": self._timestamps(every, tag_end, lt, opens["timestamp"], wrong),
-            "contributor": strings("username"),
-            "contributor_id": integers("contributor_id"),
-            "contributor_ip": strings("ip"),
-            "minor": empties["minor"] >= 0,
-            "comment": strings("comment"),
-            "origin": integers("origin"),
-            "model": strings("model"),
-            "format": strings("format"),
-            "text": text,
-            "sha1": with_nulls(sha1s, np.diff(offsets_of(sha1s)) > 0),
-            "sha1_ok": self._check_sha1(text, [claim for _, claim in attributes], sha1s, wrong),
-        }
-        # where the text is written as `mediawiki_raw` would write it, only what stands around it is kept
-        plain = (begin < end) & (entities.apostrophes(begin, end) == 0)
-        plain &= np.searchsorted(quotes, begin) == np.searchsorted(quotes, end)
-        source = np.frombuffer(data, np.uint8)
-        around = np.where(plain, begin, starts), np.where(plain, end, page_ends)
-        columns |= {
-            "raw_before": with_nulls(spans(source, starts, around[0]), plain),
-            "raw_after": with_nulls(spans(source, around[1], page_ends), plain),
-            "raw": with_nulls(spans(source, starts, np.where(plain, starts, page_ends)), ~plain),
-        }
+        elements = Elements(lt, tag_end, letters, first, good, starts[good])
+        columns = self._columns(source, every, elements, entities, wrong)
+        columns |= raw_columns(source, elements.contents("text"), starts[good], ends[good], entities, quotes)
         arrays = {name: self._array(name, column) for name, column in columns.items()}
         read = np.zeros(len(bad), bool)
         read[good[~wrong]] = True
         if wrong.any():
             arrays = {name: array.filter(pa.array(~wrong)) for name, array in arrays.items()}
         return arrays, read, ends
+
+    def _columns(
+        self, source: np.ndarray, every: np.ndarray, elements: "Elements", entities: "Entities", wrong: np.ndarray
+    ) -> dict[str, pa.Array | np.ndarray | list]:
+        """The columns but for the raw ones; `wrong` becomes true for pages that lxml has to read after all."""
+
+        def strings(name: str) -> pa.Array:
+            begin, end, present = elements.contents(name)
+            if not present.any():
+                return pa.nulls(len(wrong), pa.binary())
+            return cut(every, begin, end, present, entities.holes)
+
+        begin, end, present = (np.array(part) for part in zip(*map(elements.contents, INTEGERS), strict=True))
+        numbers, are_numbers = decimal(every, begin, end)
+        are_numbers[INTEGERS.index("ns")] &= numbers[INTEGERS.index("ns")] < 1 << 31
+        wrong |= (present & ~are_numbers).any(0)
+        integers = {
+            name: pa.array(row, pa.int64(), mask=~there)
+            for name, row, there in zip(INTEGERS, np.where(wrong, 0, numbers), present, strict=True)
+        }
+        titles, ns = strings("title"), integers["ns"]
+        if ns.null_count:
+            names = zip(ns.to_pylist(), titles.to_pylist(), strict=True)
+            ns = [self.site.namespace_of(title.decode()) if value is None else value for value, title in names]
+
+        text, sha1s = strings("text"), strings("sha1")
+        attributes = groups(_TEXT_TAG, cut(source, *elements.tags("text")), wrong)
+        for at in np.flatnonzero(np.diff(offsets_of(text)) == 0).tolist():
+            wrong[at] |= (attributes[at][0] or b"0") != b"0"  # a stub
+        return integers | {
+            "ns": ns,
+            "title": titles,
+            "redirect": self._redirects(source, elements, wrong),
+            "restrictions": strings("restrictions"),
+            "timestamp": self._timestamps(every, *elements.contents("timestamp"), wrong),
+            "contributor": strings("username"),
+            "contributor_ip": strings("ip"),
+            "minor": elements.empty("minor") >= 0,
+            "comment": strings("comment"),
+            "model": strings("model"),
+            "format": strings("format"),
+            "text": text,
+            "sha1": binary(offsets_of(sha1s), sha1s.buffers()[2], np.diff(offsets_of(sha1s)) > 0),
+            "sha1_ok": self._check_sha1(text, [claim for _, claim in attributes], sha1s, wrong),
+        }
 
     def _array(self, name: str, column: pa.Array | np.ndarray | list) -> pa.Array:
         type_ = self.schema.field(name).type
@@ -279,12 +259,13 @@ class ColumnReader:
     def _tags(every: np.ndarray, lt: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The letter of each tag (0: not one that is known exactly) and the position of its `>`."""
         if len(gt) == len(lt) and (lt < gt).all() and (gt[:-1] < lt[1:]).all():
-            tag_end = gt
+            tag_end, overlaps = gt, False
         else:
             which = np.searchsorted(gt, lt)
             if which[-1] >= len(gt):
                 raise NotCanonical("a tag without an end")
             tag_end = gt[which]
+            overlaps = np.append(tag_end[:-1] > lt[1:], False)
         words = np.ndarray((len(every) - 7,), "<u8", every, strides=(1,))
         closes = every[lt + 1] == ord("/")
         name = lt + 1 + closes
@@ -305,58 +286,37 @@ class ColumnReader:
         good = slash & ((rest[more] == 1) | (space & (rest[more] == 2)))
         good |= space & (rest[more] > 0) & _HAS_ATTRIBUTES[key[more]]
         letters[more] = np.where(good & ~closes[more], letters[more] + slash * np.uint8(EMPTY), 0)
-        letters[~known] = 0
+        letters[~known | overlaps] = 0
         return letters, tag_end
 
     @staticmethod
     def _pages(letters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """First and last tag of each page, and whether its tags are not the known sequence."""
         *pages, rest = letters.tobytes().split(b"P")
-        if rest or not pages:
-            raise NotCanonical("tags after the last page")
-        if not all(page.startswith(b"p") for page in pages):
+        last = np.flatnonzero(letters == ord("P"))
+        first = np.concatenate(([0], last[:-1] + 1))
+        if rest or not pages or (letters[first] != ord("p")).any():
             raise NotCanonical("tags between pages")
-        end = np.cumsum([len(page) + 1 for page in pages])
-        return np.concatenate(([0], end[:-1])), end - 1, ~np.array([is_canonical(page) for page in pages])
+        return first, last, ~np.array(list(map(is_canonical, pages)))
 
     @staticmethod
-    def _integers(values: pa.BinaryArray, type_: pa.DataType, wrong: np.ndarray) -> pa.Array:
-        digits = np.frombuffer(values_of(values), np.uint8) - ord("0")
-        lengths = pc.min_max(pc.binary_length(values))
-        least, most = lengths["min"].as_py(), lengths["max"].as_py()
-        if least is None or ((digits <= 9).all() and least > 0 and most <= (9 if type_ == pa.int32() else 18)):
-            return values.view(pa.string()).cast(type_)
-        numbers = values.to_pylist()
-        limit = 2 ** (type_.bit_width - 1)
-        for at, value in enumerate(numbers):
-            if value is None:
-                continue
-            if value.removeprefix(b"-").isdigit() and len(value) <= 18 and -limit <= int(value) < limit:
-                numbers[at] = int(value)
-            else:
-                wrong[at], numbers[at] = True, None
-        return pa.array(numbers, type_)
-
-    @staticmethod
-    def _redirects(
-        data: bytes, lt: np.ndarray, tag_end: np.ndarray, tags: np.ndarray, wrong: np.ndarray
-    ) -> list[bytes | None]:
+    def _redirects(source: np.ndarray, elements: "Elements", wrong: np.ndarray) -> list[bytes | None]:
+        tags = elements.empty("redirect")
         present = np.flatnonzero(tags >= 0)
-        elements = spans(np.frombuffer(data, np.uint8), lt[tags[present]], tag_end[tags[present]] + 1)
+        tags = tags[present]
         missing = np.zeros(len(present), bool)
-        found = groups(_REDIRECT_TAG, elements, missing)
+        found = groups(_REDIRECT_TAG, cut(source, elements.lt[tags], elements.tag_end[tags] + 1), missing)
         wrong[present[missing]] = True
-        targets: list[bytes | None] = [None] * len(tags)
+        targets: list[bytes | None] = [None] * len(wrong)
         for at, (target, _) in zip(present.tolist(), found, strict=True):
             targets[at] = _ENTITY_NAME.sub(_character, target) if b"&" in target else target
         return targets
 
     @staticmethod
     def _timestamps(
-        every: np.ndarray, tag_end: np.ndarray, lt: np.ndarray, tags: np.ndarray, wrong: np.ndarray
+        every: np.ndarray, begin: np.ndarray, end: np.ndarray, present: np.ndarray, wrong: np.ndarray
     ) -> np.ndarray:
         """Milliseconds since 1970 of times written 2005-07-09T18:41:10Z."""
-        begin, end = tag_end[tags] + 1, lt[np.minimum(tags + 1, len(lt) - 1)]
         characters = every[np.minimum(begin[:, None] + np.arange(20), len(every) - 1)]
         digits = (characters >= ord("0")) & (characters <= ord("9"))
         shape = np.frombuffer(b"0000-00-00T00:00:00Z", np.uint8)
@@ -375,18 +335,79 @@ class ColumnReader:
         texts: pa.BinaryArray, claims: list[bytes], sha1s: pa.BinaryArray, wrong: np.ndarray
     ) -> list[bool | None]:
         """True where the text has its SHA-1, None where none is given; what differs is left to lxml."""
-        equal: list[bool | None] = []
+        elements = sha1s.to_pylist()
+        both = zip(claims, elements, strict=True)
+        differ = [bool(claim and element and claim != element) for claim, element in both]
+        claims = [claim or element for claim, element in zip(claims, elements, strict=True)]
         values, borders = values_of(texts), offsets_of(texts).tolist()
-        for at, (claim, element, (start, end)) in enumerate(
-            zip(claims, sha1s.to_pylist(), pairwise(borders), strict=True)
-        ):
-            claim = claim or element
-            equal.append(True if claim else None)
+        for at, (claim, (start, end)) in enumerate(zip(claims, pairwise(borders), strict=True)):
             if claim:
-                digest = int.from_bytes(sha1(values[start:end], usedforsecurity=False).digest(), "big")
-                if sha1_number(claim) != digest or (element and element != claim):
-                    wrong[at] = True
-        return equal
+                digest = sha1(values[start:end], usedforsecurity=False).digest()
+                differ[at] |= sha1_number(claim) != int.from_bytes(digest, "big")
+        wrong |= np.array(differ, bool)
+        return [True if claim else None for claim in claims]
+
+
+class Elements:
+    """Where the elements of the good pages of a stretch stand: of each name the first one in each page.
+
+    The tags of the stretch are [lt, tag_end], have these letters, and those of a page begin with the one at `first`.
+    """
+
+    def __init__(
+        self,
+        lt: np.ndarray,
+        tag_end: np.ndarray,
+        letters: np.ndarray,
+        first: np.ndarray,
+        good: np.ndarray,
+        starts: np.ndarray,
+    ):
+        self.lt, self.tag_end, self.starts = lt, tag_end, starts
+        begins = np.flatnonzero(letters >= ord("a"))[::-1]  # of two tags with one place the first is written last
+        table = np.full((64, len(first)), -1)
+        table[_row(letters[begins]), np.searchsorted(first, begins, "right") - 1] = begins
+        table = table[:, good]
+        self.opens = {name: table[_row(ord(letter))] for name, letter in NAMES.items()}
+        self.empties = {name: table[_row(ord(letter) + EMPTY)] for name, letter in NAMES.items()}
+        # three elements are called <id>; of those that follow another one at once, this tells the place
+        self.opens |= {"page_id": self.opens["id"], "rev_id": self.opens["revision"] + 1}
+        names = self.opens["username"], self.empties["username"]
+        self.opens["contributor_id"] = np.where(names[0] >= 0, names[0] + 2, np.where(names[1] >= 0, names[1] + 1, -1))
+        self.opens["parent_id"] = self.opens["parentid"]
+
+    def empty(self, name: str) -> np.ndarray:
+        """The tag of an empty element in each page; -1 where it has none."""
+        return self.empties[name]
+
+    def tags(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Where the tag, of an element that every page has, begins and ends."""
+        tag = np.maximum(self.opens[name], self.empties[name])
+        return self.lt[tag], self.tag_end[tag] + 1
+
+    def contents(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where the contents of the element begin and end in each page, and whether it has one."""
+        tag, empty = self.opens[name], self.empties.get(name, _NO_TAG)
+        begin = np.where(tag >= 0, self.tag_end[tag] + 1, np.where(empty >= 0, self.tag_end[empty] + 1, self.starts))
+        return begin, np.where(tag >= 0, self.lt[tag + 1], begin), (tag >= 0) | (empty >= 0)
+
+
+def raw_columns(
+    source: np.ndarray, text: tuple[np.ndarray, ...], starts: np.ndarray, ends: np.ndarray, entities: "Entities", quotes
+) -> dict[str, pa.Array]:
+    """The bytes of each page, [starts, ends): around its text where this is written as `mediawiki_raw` would write it.
+
+    That is: its `"` are entities, and its `'` are not. `quotes`: where `"` stands in the stretch.
+    """
+    begin, end, _ = text
+    usual = begin < end
+    for other in (quotes, entities.apostrophe):
+        usual &= np.searchsorted(other, begin) == np.searchsorted(other, end)
+    return {
+        "raw_before": cut(source, starts, np.where(usual, begin, starts), usual),
+        "raw_after": cut(source, np.where(usual, end, ends), ends, usual),
+        "raw": cut(source, starts, np.where(usual, starts, ends), ~usual),
+    }
 
 
 class Entities:
@@ -405,28 +426,7 @@ class Entities:
         length[six[every[amp[six] + 5] != ord(";")]] = 0
         self.strange = amp[length == 0]
         self.every = every
-        self.begin, self.end = amp, amp + length
-        self.removed = np.concatenate(([0], np.cumsum(length - 1)))  # bytes lost before each `&`, and in all
-        self.apostrophe = six[word[six] == _word(b"apos", 4)]
+        # what stays is the character that takes the place of `&`; of an entity that is none, nothing is left out
+        self.holes = Holes(amp + 1, amp + np.maximum(length, 1))
+        self.apostrophe = amp[six[word[six] == _word(b"apos", 4)]]
         every[amp] = _CHARACTER[key]
-
-    def spans(self, begin: np.ndarray, end: np.ndarray) -> pa.BinaryArray:
-        """every[begin:end] for every pair, as one array, without what follows the first byte of an entity."""
-        first, after = np.searchsorted(self.begin, begin), np.searchsorted(self.begin, end)
-        number = after - first
-        upto = np.cumsum(number)
-        if len(upto) == 0 or upto[-1] == 0:
-            return spans(self.every, begin, end)
-        inside = np.arange(upto[-1]) + np.repeat(first - upto + number, number)
-        # what is kept ends with the character that takes the place of `&`, and begins again after the entity
-        kept_begin = np.insert(self.end[inside], upto - number, begin)
-        kept_end = np.insert(self.begin[inside] + 1, upto, end)
-        kept = spans(self.every, kept_begin, kept_end).buffers()[2]
-        lengths = end - begin - (self.removed[after] - self.removed[first])
-        offsets = pa.py_buffer(np.concatenate(([0], np.cumsum(lengths))).astype(np.int32))
-        return pa.BinaryArray.from_buffers(pa.binary(), len(begin), [None, offsets, kept])
-
-    def apostrophes(self, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
-        """How many `&apos;` there are between each pair."""
-        at = self.begin[self.apostrophe]
-        return np.searchsorted(at, end) - np.searchsorted(at, begin)

@@ -1,8 +1,8 @@
 """MediaWiki XML dumps as Arrow record batches: one row a revision, between a header row and a tail row.
 
-The bytes of all rows (`mediawiki_raw`) joined are the decompressed dump, byte for byte. Two parsers fill the other columns:
-lxml, the reference, and a columnar one (`mediawiki_columns`) that leaves every page it cannot read exactly to lxml.
-Memory is constant in the size of the dump.
+The bytes of all rows (`mediawiki_raw`) joined are the decompressed dump, byte for byte. Two parsers fill the other
+columns: lxml, the reference, and a columnar one (`mediawiki_columns`) that leaves every page it cannot read exactly to
+lxml. Memory is constant in the size of the dump.
 """
 
 import codecs
@@ -18,8 +18,9 @@ import numpy as np
 import pyarrow as pa
 
 from rnngen.corpora.decompression import CompressedFile
+from rnngen.corpora.mediawiki_bytes import values_of
 from rnngen.corpora.mediawiki_columns import ColumnReader, NotCanonical
-from rnngen.corpora.mediawiki_raw import around_text, raw_rows, values_of
+from rnngen.corpora.mediawiki_raw import around_text, raw_rows
 from rnngen.corpora.mediawiki_xml import (
     KNOWN_SCHEMAS,
     PROLOG_LIMIT,
@@ -218,9 +219,9 @@ class DumpReader:
         read, ahead = hashlib.sha256(), Ahead()
         try:
             for batch in self._batches(self._utf8_blocks(read, ahead)):
-                raw = values_of(raw_rows(batch))
-                ahead.follow(raw)
-                self.findings.raw_bytes += len(raw)
+                for raw in map(values_of, raw_rows(batch).chunks):
+                    ahead.follow(raw)
+                    self.findings.raw_bytes += len(raw)
                 yield batch
         except InputError as error:
             if not self.options.keep_going:

@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnngen.artifacts import write_json, written_whole
+from rnngen.corpora.mediawiki_bytes import offsets_of, values_of
 from rnngen.corpora.mediawiki_dump import SCHEMA, Findings, Options, read_dumps
-from rnngen.corpora.mediawiki_raw import RAW_COLUMNS, offsets_of, values_of
+from rnngen.corpora.mediawiki_raw import RAW_COLUMNS
 from rnngen.errors import InputError
 
 ROW_GROUP_BYTES = 8 << 20  # of the long columns
@@ -65,7 +66,7 @@ def write_wikipedia(dumps: Sequence[str | Path], output: Path, options: Options,
 
 
 def row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Tables of whole rows with ROW_GROUP_BYTES of text and raw bytes or little more, cut at rows only, however the rows arrive.
+    """Tables of whole rows, ROW_GROUP_BYTES of long values or little more, cut at rows only, however the rows arrive.
 
     They have the columns of `schema`. A table is valid until the next one is asked for: its long columns lie in memory
     that is used again.
