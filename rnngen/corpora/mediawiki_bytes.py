@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from rnngen.compiled import library
 
-ENTITIES = {'"': "&quot;", "&": "&amp;", "<": "&lt;", ">": "&gt;"}
+ENTITIES = {"&": "&amp;", '"': "&quot;", "<": "&lt;", ">": "&gt;"}  # `&` first, for those who replace in turn
 _ENTITY_BYTES = np.frombuffer("".join(ENTITIES.values()).encode(), np.uint8)
 _ENTITY_LENGTHS = np.array([len(entity) for entity in ENTITIES.values()], np.int32)
 _WHICH = np.zeros(256, np.int32)

@@ -14,7 +14,9 @@ RAW_COLUMNS = ("raw_before", "raw_after", "raw")
 def around_text(row: bytes, text: str | None) -> dict[str, bytes | None]:
     """The three columns of a row."""
     if text:
-        written = text.translate({ord(character): entity for character, entity in ENTITIES.items()}).encode()
+        for character, entity in ENTITIES.items():
+            text = text.replace(character, entity)
+        written = text.encode()
         at = row.find(b">" + written + b"</text>") + 1
         if at > 0:
             return {"raw_before": row[:at], "raw_after": row[at + len(written) :], "raw": None}
