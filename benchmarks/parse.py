@@ -130,7 +130,13 @@ def page(number: int, redirect: bytes, text: bytes) -> bytes:
         b"        <id>7</id>\n      </contributor>\n      <comment>a better word -&gt; [[WP:MOS]]</comment>\n"
         b"      <model>wikitext</model>\n      <format>text/x-wiki</format>\n"
         b'      <text xml:space="preserve">%s</text>\n      <sha1>%s</sha1>\n    </revision>\n  </page>\n'
-    ) % (number, number, redirect, number, text, hashlib.sha1(plain).hexdigest().encode())
+    ) % (number, number, redirect, number, text, base36(hashlib.sha1(plain).digest()))
+
+
+def base36(digest: bytes) -> bytes:
+    """A SHA-1 as MediaWiki writes it."""
+    number, digits = int.from_bytes(digest, "big"), b"0123456789abcdefghijklmnopqrstuvwxyz"
+    return bytes(digits[number // 36**place % 36] for place in reversed(range(31)))
 
 
 def main(

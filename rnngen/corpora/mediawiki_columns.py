@@ -7,12 +7,14 @@ to lxml, which says what is wrong with it, if anything is.
 """
 
 import re
+from functools import lru_cache
 from hashlib import sha1
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from rnngen.corpora.mediawiki_bytes import Holes, Scanner, binary, cut, offsets_of, values_of
 from rnngen.corpora.mediawiki_xml import SiteInfo, sha1_number
 
 # One letter a name: small where an element begins, capital where it ends, with the highest bit where it is empty.
@@ -37,63 +39,106 @@ NAMES = {
     "text": "x",
     "sha1": "h",
 }
-_LETTER = np.array([ord(letter) for letter in NAMES.values()], np.uint8)
 EMPTY = 128  # added to the letter of an element that is empty: <minor />
-CAN_BE_EMPTY = ("redirect", "username", "minor", "comment", "text")
-_WITH_ATTRIBUTES = [list(NAMES).index("text"), list(NAMES).index("redirect")]
+INTEGERS = ("page_id", "ns", "rev_id", "parent_id", "contributor_id", "origin")
+WITH_ATTRIBUTES = ("text", "redirect")
 MOST_OTHERS = 0.25  # of the pages; beyond it, lxml reads the whole stretch
-# A page whose elements follow one another as MediaWiki has written them since 2005, with one revision; or any other.
+# A page whose elements follow one another as MediaWiki has written them since 2005, with one revision.
 _SHA1, _MODEL, _TEXT = rb"(?:hH|\xe8)", rb"(?:dD)?(?:fF)?", rb"(?:xX|\xf8)"
 _GRAMMAR = re.compile(
     rb"ptT(?:nN)?iI\xf2?(?:eE)?viI(?:aA)?sSc(?:(?:uU|\xf5)iI|qQ)C\xed?(?:kK|\xeb)?(?:oO)?"
-    rb"(?:%s%s%s|%s%s%s?|%s%s?dD(?:fF)?)VP|p([^P]*)P" % (_SHA1, _MODEL, _TEXT, _MODEL, _TEXT, _SHA1, _TEXT, _SHA1)
+    rb"(?:%s%s%s|%s%s%s?|%s%s?dD(?:fF)?)V" % (_SHA1, _MODEL, _TEXT, _MODEL, _TEXT, _SHA1, _TEXT, _SHA1)
 )
-_TEXT_TAG = re.compile(rb'<text(?: bytes="(\d{1,18})")?(?: sha1="([0-9a-z]{1,31})")?(?: xml:space="preserve")?( ?/)?>')
-_REDIRECT_TAG = re.compile(rb'<redirect(?: title="([^"<>\n\r\t]*)")? ?/>')
-_ENTITY = re.compile(rb"&(lt|gt|amp|quot|apos);")
-_CHARACTER = {b"lt": b"<", b"gt": b">", b"amp": b"&", b"quot": b'"', b"apos": b"'"}
+_TEXT_TAG = re.compile(
+    rb'<text(?: bytes="(\d{1,18})")?(?: sha1="([0-9a-z]{1,31})")?(?: xml:space="preserve")?(?: ?/)?>'
+)
+_REDIRECT_TAG = re.compile(rb'<redirect(?: title="([^"<>\n\r\t]*)")?( ?/)>')  # findall gives pairs for two groups
 
 
 def _word(text: bytes, size: int) -> int:
     return int.from_bytes(text[:size].ljust(size, b"\0"), "little")
 
 
-# A name is recognised by its first four bytes and then compared whole: its first eight bytes and its last eight.
-_LENGTH = np.array([len(name) for name in NAMES])
-_SHORT = [_word(name.encode() + b">", 4) for name in NAMES]
-_BY_SHORT = np.argsort(np.array(_SHORT, np.uint32))
-_SORTED_SHORT = np.array(_SHORT, np.uint32)[_BY_SHORT]
-_TWO_LETTERS = {code: _word(name.encode(), 2) for code, name in enumerate(NAMES) if len(name) == 2}
-_FIRST_MASK = np.array([(1 << 8 * min(len(name), 8)) - 1 for name in NAMES], np.uint64)
-_FIRST = np.array([_word(name.encode(), 8) for name in NAMES], np.uint64)
-_LAST_SHIFT = np.maximum(_LENGTH - 8, 0)
-_LAST = np.array([_word(name.encode()[max(len(name) - 8, 0) :], 8) for name in NAMES], np.uint64)
-_ENTITIES = [(_word(b"lt;", 3), 0xFFFFFF, 4, "<"), (_word(b"gt;", 3), 0xFFFFFF, 4, ">")]
-_ENTITIES += [(_word(b"amp;", 4), 0xFFFFFFFF, 5, "&"), (_word(b"quot", 4), 0xFFFFFFFF, 6, '"')]
-_ENTITIES += [(_word(b"apos", 4), 0xFFFFFFFF, 6, "'")]
+def _by_key(keys: list[int], values: list[int], type_: type, size: int) -> np.ndarray:
+    table = np.zeros(size, type_)
+    table[keys] = values
+    return table
+
+
+# A name is found by its first three bytes (of <ns> the `>` is one), which a shift maps onto 64 numbers without
+# collision, and then compared whole: its first eight bytes and, where it is longer, its last eight.
+def name_key(words: np.ndarray | int) -> np.ndarray | int:
+    return (words >> 6 ^ words >> 16) & 63
+
+
+_KEYS = [name_key(_word(name.encode() + b">", 3)) for name in NAMES]
+_LETTER = _by_key(_KEYS, [ord(letter) for letter in NAMES.values()], np.uint8, 64)
+_LENGTH = _by_key(_KEYS, [len(name) for name in NAMES], np.int64, 64)
+_FIRST_MASK = _by_key(_KEYS, [(1 << 8 * min(len(name), 8)) - 1 for name in NAMES], np.uint64, 64)
+_FIRST = _by_key(_KEYS, [_word(name.encode(), 8) for name in NAMES], np.uint64, 64)
+_FIRST[_LENGTH == 0] = 1  # no name has such a key: nothing is equal to this under a mask of 0
+_LAST = _by_key(_KEYS, [_word(name.encode()[max(len(name) - 8, 0) :], 8) for name in NAMES], np.uint64, 64)
+_HAS_ATTRIBUTES = _by_key(_KEYS, [name in WITH_ATTRIBUTES for name in NAMES], bool, 64)
+
+
+# An entity is found by its first two bytes and then compared whole; those of six bytes end with a `;` past the word.
+def entity_key(words: np.ndarray | int) -> np.ndarray | int:
+    return (words ^ words >> 8) & 15
+
+
+_ENTITIES = {b"lt;": "<", b"gt;": ">", b"amp;": "&", b"quot;": '"', b"apos;": "'"}
+_ENTITY_KEYS = [entity_key(_word(name, 4)) for name in _ENTITIES]
+_ENTITY_MASK = _by_key(_ENTITY_KEYS, [(1 << 8 * min(len(name), 4)) - 1 for name in _ENTITIES], np.uint32, 16)
+_ENTITY = _by_key(_ENTITY_KEYS, [_word(name, 4) for name in _ENTITIES], np.uint32, 16)
+_ENTITY[_ENTITY_MASK == 0] = 1
+_ENTITY_LENGTH = _by_key(_ENTITY_KEYS, [len(name) + 1 for name in _ENTITIES], np.int64, 16)
+_ENTITY_NAME = re.compile(rb"&(\w+;)")
+_CHARACTER = _by_key(_ENTITY_KEYS, [ord(character) for character in _ENTITIES.values()], np.uint8, 16)
+
+
+_NO_TAG = np.array(-1)
+
+
+def _row(letter: np.ndarray | int) -> np.ndarray | int:
+    """Where a letter, small or small with EMPTY, has its row in a table of 64."""
+    return (letter & 31) + ((letter & EMPTY) >> 2)
+
+
+def _character(entity: re.Match[bytes]) -> bytes:
+    return _ENTITIES[entity[1]].encode()
 
 
 class NotCanonical(ValueError):
     """No page of the stretch can be told apart from the others here; lxml has to read them all."""
 
 
-def spans(data: np.ndarray, begin: np.ndarray, end: np.ndarray) -> pa.BinaryArray:
-    """data[begin:end] for every pair, which follow one another without overlap, as one array with its own memory."""
-    offsets = np.empty(2 * len(begin), np.int32)
-    offsets[::2], offsets[1::2] = begin, end
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
-    # the values are the spans and, between each two of them, what is left out
-    values = pa.BinaryArray.from_buffers(pa.binary(), max(len(offsets) - 1, 0), buffers)
-    return values.take(pa.array(np.arange(0, len(offsets), 2, dtype=np.int32)))
+@lru_cache(4096)
+def is_canonical(page: bytes) -> bool:
+    """Whether the letters of a page, without the last, are a sequence that is known. Few sequences make up a dump."""
+    return _GRAMMAR.fullmatch(page) is not None
 
 
-def values_of(column: pa.Array) -> memoryview:
-    """The bytes of a binary or string column, all values one after the other, without a copy."""
-    if len(column) == 0:
-        return memoryview(b"")
-    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
-    data = column.buffers()[2]
-    return memoryview(data)[offsets[0] : offsets[-1]] if data is not None else memoryview(b"")
+def groups(pattern: re.Pattern[bytes], tags: pa.BinaryArray, wrong: np.ndarray) -> list[tuple]:
+    """The groups of `pattern` in each tag, all empty where it does not match the whole; there `wrong` becomes true."""
+    found = pattern.findall(values_of(tags))
+    if len(found) == len(tags):  # every match begins with the only `<` of a tag, and ends with its only `>`
+        return found
+    matches = [pattern.fullmatch(tag) for tag in tags.to_pylist()]
+    wrong |= [match is None for match in matches]
+    return [(b"",) * pattern.groups if match is None else match.groups(b"") for match in matches]
+
+
+def decimal(every: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers written in decimal in every[begin:end], and which of these are of 1 to 18 digits and nothing else."""
+    width = end - begin
+    good = (width > 0) & (width <= 18)
+    numbers = np.zeros(begin.shape, np.int64)
+    for place in range(min(width.max(initial=0), 18), 0, -1):
+        inside = place <= width
+        digit = every[end - place] - np.uint8(ord("0"))
+        good &= (digit <= 9) | ~inside
+        numbers = np.where(inside, numbers * 10 + digit, numbers)
+    return numbers, good
 
 
 class ColumnReader:
@@ -103,22 +148,24 @@ class ColumnReader:
         self.site = site
         self.schema = schema
         self.page_limit = page_limit
-        self.decoded = np.empty(0, np.uint8)
+        self.work = np.empty(0, np.uint8)
+        self.scanner = Scanner()
 
     def read(self, data: bytes, lt: np.ndarray) -> tuple[dict[str, pa.Array], np.ndarray, np.ndarray]:
         """Columns of the pages that were read, which pages these are (bool), and where each page ends in `data`.
 
         `data` is UTF-8, ends with `</page>` and contains no `<!` and no `<?`; its `<` are at `lt`. Raises NotCanonical.
         """
-        size = len(data)
-        buffer = data + bytes(8)  # words of eight bytes are read at every position
-        every = np.frombuffer(buffer, np.uint8)
-        byte = every[:size]
-        self._check_characters(data, every, byte)
-        gt, amp = (np.flatnonzero(byte == ord(character)) for character in ">&")
-        letters, tag_end = self._tags(buffer, every, lt, gt)
+        source, size = np.frombuffer(data, np.uint8), len(data)
+        if len(self.work) < size + 8:
+            self.work = np.empty(size + size // 4 + 8, np.uint8)
+        every = self.work[: size + 8]  # words of eight bytes are read at every position
+        every[:size], every[size:] = source, 0
+        byte, positions = every[:size], self.scanner.positions
+        self._check_characters(data, every, positions(byte, "\xef"))
+        gt, amp, quotes = (positions(byte, character) for character in '>&"')
+        letters, tag_end = self._tags(every, lt, gt)
         first, last, bad = self._pages(letters)
-        pages = len(first)
         ends = tag_end[last] + 1
         if ends[-1] != size:
             raise NotCanonical("something after the last page")
@@ -126,105 +173,70 @@ class ColumnReader:
         bad |= ends - starts > self.page_limit
         # every `>` ends a tag, every `&` begins an entity, and there is no control character
         bad |= np.searchsorted(gt, ends) - np.searchsorted(gt, starts) != last - first + 1
-        low = byte < 32
-        if np.count_nonzero(low) != np.count_nonzero(byte == 10) + data.count(b"\t"):
-            controls = np.flatnonzero(low & (byte != 10) & (byte != 9))
+        if self.scanner.has_controls(byte):
+            controls = np.flatnonzero((byte < 32) & (byte != ord("\n")) & (byte != ord("\t")))
             bad[np.searchsorted(ends, controls, "right")] = True
-        decoded, removed, strange = self._decode(buffer, byte, amp)
-        # where the contents before and after each tag end and begin in `decoded`; no tag that counts here has entities
-        before = removed[np.searchsorted(amp, lt)]
-        content_end = lt - before
-        content = tag_end + 1 - before
-        bad[np.searchsorted(ends, strange, "right")] = True
-        if bad.sum() > MOST_OTHERS * pages:
+        entities = Entities(every, amp)
+        bad[np.searchsorted(ends, entities.strange, "right")] = True
+        if bad.sum() > MOST_OTHERS * len(bad):
             raise NotCanonical("most pages are not canonical")
 
-        page_of_tag = np.repeat(np.arange(pages), last - first + 1)
         good = np.flatnonzero(~bad)
-
-        def first_tags(letter: int) -> np.ndarray:
-            """The first tag with this letter in each good page; -1 where there is none."""
-            result = np.full(pages, -1)
-            tags = np.flatnonzero(letters == letter)[::-1]
-            result[page_of_tag[tags]] = tags
-            return result[good]
-
-        opens = {name: first_tags(ord(letter)) for name, letter in NAMES.items()}
-        empties = {name: first_tags(ord(NAMES[name]) + EMPTY) for name in CAN_BE_EMPTY}
-        opens["rev_id"] = opens["revision"] + 1
-        contributor = np.maximum(opens["username"], np.where(empties["username"] >= 0, empties["username"] - 1, -1))
-        opens["contributor_id"] = np.where(contributor >= 0, contributor + 2, -1)
-
         wrong = np.zeros(len(good), bool)
-
-        def strings(name: str) -> pa.BinaryArray:
-            """The contents of the element of this name in the good pages; null where a page has none."""
-            tags = opens[name]
-            present = np.flatnonzero(tags >= 0)
-            values = spans(decoded, content[tags[present]], content_end[tags[present] + 1])
-            if len(present) == len(tags):
-                return values
-            # null where there is no tag; the first value past the others is empty, for an element that is empty
-            where = np.full(len(tags), -1, np.int32)
-            where[present] = np.arange(len(present), dtype=np.int32)
-            if name in empties:
-                where[empties[name] >= 0] = len(present)
-                values = pa.concat_arrays([values, pa.array([b""], pa.binary())])
-            return values.take(pa.array(where, mask=where < 0))
-
-        def integers(name: str) -> pa.Int64Array:
-            values = strings(name)
-            digits = np.frombuffer(values_of(values), np.uint8) - ord("0")
-            lengths = pc.min_max(pc.binary_length(values))
-            least, most = lengths["min"].as_py(), lengths["max"].as_py()
-            if least is None or ((digits <= 9).all() and least > 0 and most <= 18):
-                return values.view(pa.string()).cast(pa.int64())
-            numbers = values.to_pylist()
-            for at, value in enumerate(numbers):
-                if value is not None and not (value.removeprefix(b"-").isdigit() and len(value) <= 18):
-                    wrong[at], numbers[at] = True, None
-            return pa.array([None if value is None else int(value) for value in numbers], pa.int64())
-
-        titles, ns, sha1s = strings("title"), integers("ns"), strings("sha1").to_pylist()
-        if ns.null_count:
-            names = zip(ns.to_pylist(), titles.to_pylist(), strict=True)
-            ns = [self.site.namespace_of(title.decode()) if value is None else value for value, title in names]
-        texts, claims = self._texts(
-            data, decoded, lt, tag_end, content, content_end, opens["text"], empties["text"], wrong
-        )
-        columns = {
-            "page_id": integers("id"),
-            "ns": ns,
-            "title": titles,
-            "redirect": [
-                None if tag < 0 else self._redirect(data, lt[tag], tag_end[tag], wrong, at)
-                for at, tag in enumerate(empties["redirect"].tolist())
-            ],
-            "restrictions": strings("restrictions"),
-            "rev_id": integers("rev_id"),
-            "parent_id": integers("parentid"),
-            "timestamp": self._timestamps(every, tag_end, lt, opens["timestamp"], wrong),
-            "contributor": strings("username"),
-            "contributor_id": integers("contributor_id"),
-            "contributor_ip": strings("ip"),
-            "minor": empties["minor"] >= 0,
-            "comment": strings("comment"),
-            "origin": integers("origin"),
-            "model": strings("model"),
-            "format": strings("format"),
-            "sha1_ok": self._check_sha1(texts, claims, sha1s, wrong),
-            "sha1": [value or None for value in sha1s],
-        }
+        elements = Elements(lt, tag_end, letters, first, good, starts[good])
+        columns = self._columns(source, every, elements, entities, wrong)
+        columns |= raw_columns(source, elements.contents("text"), starts[good], ends[good], entities, quotes)
         arrays = {name: self._array(name, column) for name, column in columns.items()}
-        offsets = np.zeros(len(texts) + 1, np.int32)
-        np.cumsum([len(text) for text in texts], out=offsets[1:])
-        joined = pa.py_buffer(b"".join(texts))
-        arrays["text"] = pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), joined)
-        read = np.zeros(pages, bool)
+        read = np.zeros(len(bad), bool)
         read[good[~wrong]] = True
         if wrong.any():
             arrays = {name: array.filter(pa.array(~wrong)) for name, array in arrays.items()}
         return arrays, read, ends
+
+    def _columns(
+        self, source: np.ndarray, every: np.ndarray, elements: "Elements", entities: "Entities", wrong: np.ndarray
+    ) -> dict[str, pa.Array | np.ndarray | list]:
+        """The columns but for the raw ones; `wrong` becomes true for pages that lxml has to read after all."""
+
+        def strings(name: str) -> pa.Array:
+            begin, end, present = elements.contents(name)
+            if not present.any():
+                return pa.nulls(len(wrong), pa.binary())
+            return cut(every, begin, end, present, entities.holes)
+
+        begin, end, present = (np.array(part) for part in zip(*map(elements.contents, INTEGERS), strict=True))
+        numbers, are_numbers = decimal(every, begin, end)
+        are_numbers[INTEGERS.index("ns")] &= numbers[INTEGERS.index("ns")] < 1 << 31
+        wrong |= (present & ~are_numbers).any(0)
+        integers = {
+            name: pa.array(row, pa.int64(), mask=~there)
+            for name, row, there in zip(INTEGERS, np.where(wrong, 0, numbers), present, strict=True)
+        }
+        titles, ns = strings("title"), integers["ns"]
+        if ns.null_count:
+            names = zip(ns.to_pylist(), titles.to_pylist(), strict=True)
+            ns = [self.site.namespace_of(title.decode()) if value is None else value for value, title in names]
+
+        text, sha1s = strings("text"), strings("sha1")
+        attributes = groups(_TEXT_TAG, cut(source, *elements.tags("text")), wrong)
+        for at in np.flatnonzero(np.diff(offsets_of(text)) == 0).tolist():
+            wrong[at] |= (attributes[at][0] or b"0") != b"0"  # a stub
+        return integers | {
+            "ns": ns,
+            "title": titles,
+            "redirect": self._redirects(source, elements, wrong),
+            "restrictions": strings("restrictions"),
+            "timestamp": self._timestamps(every, *elements.contents("timestamp"), wrong),
+            "contributor": strings("username"),
+            "contributor_ip": strings("ip"),
+            "minor": elements.empty("minor") >= 0,
+            "comment": strings("comment"),
+            "model": strings("model"),
+            "format": strings("format"),
+            "text": text,
+            "sha1": binary(offsets_of(sha1s), sha1s.buffers()[2], np.diff(offsets_of(sha1s)) > 0),
+            "sha1_ok": self._check_sha1(text, [claim for _, claim in attributes], sha1s, wrong),
+        }
 
     def _array(self, name: str, column: pa.Array | np.ndarray | list) -> pa.Array:
         type_ = self.schema.field(name).type
@@ -233,95 +245,78 @@ class ColumnReader:
         return column.cast(type_) if isinstance(column, pa.Array) else pa.array(column, type_)
 
     @staticmethod
-    def _check_characters(data: bytes, every: np.ndarray, byte: np.ndarray) -> None:
-        """Bytes that XML does not admit anywhere: invalid UTF-8 and U+FFFE, U+FFFF."""
+    def _check_characters(data: bytes, every: np.ndarray, three: np.ndarray) -> None:
+        """Bytes that XML does not admit anywhere: invalid UTF-8, and U+FFFE, U+FFFF among the characters at `three`."""
         try:
             offsets = pa.py_buffer(np.array([0, len(data)], np.int32))
             pa.StringArray.from_buffers(1, offsets, pa.py_buffer(data)).validate(full=True)
         except pa.ArrowInvalid as error:
             raise NotCanonical("invalid UTF-8") from error
-        three = np.flatnonzero(byte == 0xEF)
         if ((every[three + 1] == 0xBF) & (every[three + 2] >= 0xBE)).any():
             raise NotCanonical("a character that XML does not admit")
 
     @staticmethod
-    def _tags(buffer: bytes, every: np.ndarray, lt: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _tags(every: np.ndarray, lt: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The letter of each tag (0: not one that is known exactly) and the position of its `>`."""
-        words4 = np.ndarray((len(buffer) - 3,), "<u4", buffer, strides=(1,))
-        words8 = np.ndarray((len(buffer) - 7,), "<u8", buffer, strides=(1,))
-        which = np.searchsorted(gt, lt)
-        if which[-1] >= len(gt):
-            raise NotCanonical("a tag without an end")
-        tag_end = gt[which]
+        if len(gt) == len(lt) and (lt < gt).all() and (gt[:-1] < lt[1:]).all():
+            tag_end, overlaps = gt, False
+        else:
+            which = np.searchsorted(gt, lt)
+            if which[-1] >= len(gt):
+                raise NotCanonical("a tag without an end")
+            tag_end = gt[which]
+            overlaps = np.append(tag_end[:-1] > lt[1:], False)
+        words = np.ndarray((len(every) - 7,), "<u8", every, strides=(1,))
         closes = every[lt + 1] == ord("/")
         name = lt + 1 + closes
-        word = words4[name]
-        code = _BY_SHORT[np.minimum(np.searchsorted(_SORTED_SHORT, word), len(_SORTED_SHORT) - 1)]
-        for two, characters in _TWO_LETTERS.items():
-            code[word & 0xFFFF == characters] = two
-        last8 = np.minimum(name + _LAST_SHIFT[code], len(words8) - 1)
-        known = words8[name] & _FIRST_MASK[code] == _FIRST[code]
-        known &= words8[last8] & _FIRST_MASK[code] == _LAST[code]
-        name_end = name + _LENGTH[code]
-        rest = tag_end - name_end  # bytes between the name and `>`; negative where the name is another, shorter one
-        after = every[np.minimum(name_end, len(every) - 1)]
-        empty = ~closes & (every[tag_end - 1] == ord("/")) & (rest > 0)
-        bare = (rest == 0) | (empty & (rest == 1)) | (empty & (rest == 2) & (after == ord(" ")))
-        attributes = ~closes & (rest > 0) & (after == ord(" ")) & np.isin(code, _WITH_ATTRIBUTES)
-        letters = np.where(closes, _LETTER[code] - 32, np.where(empty, _LETTER[code] + EMPTY, _LETTER[code]))
-        return np.where(known & (bare | attributes), letters, 0).astype(np.uint8), tag_end
+        word = words[name]
+        key = name_key(word)
+        known = word & _FIRST_MASK[key] == _FIRST[key]
+        length = _LENGTH[key]
+        long = np.flatnonzero(length > 8)
+        known[long] &= words[np.minimum(name[long] + length[long], len(every)) - 8] == _LAST[key[long]]
+        letters = _LETTER[key]
+        letters -= closes * np.uint8(32)
+        rest = (
+            tag_end - name - length
+        )  # bytes between the name and `>`; negative where the name is another, shorter one
+        more = np.flatnonzero(rest != 0)
+        slash = (every[tag_end[more] - 1] == ord("/")) & (rest[more] > 0)
+        space = every[np.minimum(name[more] + length[more], tag_end[more])] == ord(" ")
+        good = slash & ((rest[more] == 1) | (space & (rest[more] == 2)))
+        good |= space & (rest[more] > 0) & _HAS_ATTRIBUTES[key[more]]
+        letters[more] = np.where(good & ~closes[more], letters[more] + slash * np.uint8(EMPTY), 0)
+        letters[~known | overlaps] = 0
+        return letters, tag_end
 
     @staticmethod
     def _pages(letters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """First and last tag of each page, and whether its tags are not the known sequence."""
-        spelled = letters.tobytes()
-        found = [(*match.span(), match.lastindex is not None) for match in _GRAMMAR.finditer(spelled)]
-        if not found:
-            raise NotCanonical("no page")
-        first, end, other = (np.array(column) for column in zip(*found, strict=True))
-        if first[0] != 0 or end[-1] != len(spelled) or (first[1:] != end[:-1]).any():
+        *pages, rest = letters.tobytes().split(b"P")
+        last = np.flatnonzero(letters == ord("P"))
+        first = np.concatenate(([0], last[:-1] + 1))
+        if rest or not pages or (letters[first] != ord("p")).any():
             raise NotCanonical("tags between pages")
-        return first, end - 1, other
-
-    def _decode(self, buffer: bytes, byte: np.ndarray, amp: np.ndarray) -> tuple:
-        """`byte` with its entities replaced, the bytes lost before each `&` and in all, the `&` of no known entity."""
-        size = len(byte)
-        words = np.ndarray((len(buffer) - 3,), "<u4", buffer, strides=(1,))
-        word = words[amp + 1]
-        length = np.zeros(len(amp), np.int64)
-        character = np.full(len(amp), ord("&"), np.uint8)
-        for pattern, mask, entity_length, stands_for in _ENTITIES:
-            here = word & mask == pattern
-            length[here] = entity_length
-            character[here] = ord(stands_for)
-        six = np.flatnonzero(length == 6)
-        length[six[np.frombuffer(buffer, np.uint8)[amp[six] + 5] != ord(";")]] = 0
-        strange = amp[length == 0]
-        if len(self.decoded) < size:
-            self.decoded = np.empty(size + size // 4, np.uint8)
-        decoded = self.decoded[:size]
-        decoded[:] = byte
-        decoded[amp] = character
-        # what is kept ends with the character that takes the place of `&`; the rest of the entity is left out
-        begin = np.concatenate(([0], amp + np.maximum(length, 1)))
-        kept = spans(decoded, begin, np.concatenate((amp + 1, [size]))).buffers()[2]
-        removed = np.concatenate(([0], np.cumsum(np.maximum(length - 1, 0))))
-        return np.frombuffer(kept, np.uint8), removed, strange
+        return first, last, ~np.array(list(map(is_canonical, pages)))
 
     @staticmethod
-    def _redirect(data: bytes, start: int, end: int, wrong: np.ndarray, at: int) -> bytes | None:
-        match = _REDIRECT_TAG.fullmatch(data, start, end + 1)
-        if match is None:
-            wrong[at] = True
-            return None
-        return _ENTITY.sub(lambda entity: _CHARACTER[entity[1]], match[1] or b"")
+    def _redirects(source: np.ndarray, elements: "Elements", wrong: np.ndarray) -> list[bytes | None]:
+        tags = elements.empty("redirect")
+        present = np.flatnonzero(tags >= 0)
+        tags = tags[present]
+        missing = np.zeros(len(present), bool)
+        found = groups(_REDIRECT_TAG, cut(source, elements.lt[tags], elements.tag_end[tags] + 1), missing)
+        wrong[present[missing]] = True
+        targets: list[bytes | None] = [None] * len(wrong)
+        for at, (target, _) in zip(present.tolist(), found, strict=True):
+            targets[at] = _ENTITY_NAME.sub(_character, target) if b"&" in target else target
+        return targets
 
     @staticmethod
     def _timestamps(
-        every: np.ndarray, tag_end: np.ndarray, lt: np.ndarray, tags: np.ndarray, wrong: np.ndarray
+        every: np.ndarray, begin: np.ndarray, end: np.ndarray, present: np.ndarray, wrong: np.ndarray
     ) -> np.ndarray:
         """Milliseconds since 1970 of times written 2005-07-09T18:41:10Z."""
-        begin, end = tag_end[tags] + 1, lt[np.minimum(tags + 1, len(lt) - 1)]
         characters = every[np.minimum(begin[:, None] + np.arange(20), len(every) - 1)]
         digits = (characters >= ord("0")) & (characters <= ord("9"))
         shape = np.frombuffer(b"0000-00-00T00:00:00Z", np.uint8)
@@ -336,46 +331,102 @@ class ColumnReader:
             raise NotCanonical("a time that is none") from error
 
     @staticmethod
-    def _texts(
-        data: bytes,
-        decoded: np.ndarray,
-        lt: np.ndarray,
-        tag_end: np.ndarray,
-        content: np.ndarray,
-        content_end: np.ndarray,
-        opens: np.ndarray,
-        empties: np.ndarray,
-        wrong: np.ndarray,
-    ) -> tuple[list[memoryview], list[bytes | None]]:
-        """The texts, in `decoded`, and what their own attributes say of their SHA-1."""
-        tags = np.where(opens >= 0, opens, empties)
-        begin = content[tags]
-        end = np.where(opens >= 0, content_end[np.minimum(tags + 1, len(lt) - 1)], begin)
-        view = memoryview(decoded)
-        texts, claims = [], []
-        places = zip(lt[tags].tolist(), (tag_end[tags] + 1).tolist(), begin.tolist(), end.tolist(), strict=True)
-        for at, (tag, tag_stop, start, stop) in enumerate(places):
-            match = _TEXT_TAG.fullmatch(data, tag, tag_stop)
-            if match is None or (start == stop and (match[1] or b"0") != b"0"):
-                wrong[at] = True
-                texts.append(view[:0])
-                claims.append(None)
-            else:
-                texts.append(view[start:stop])
-                claims.append(match[2])
-        return texts, claims
-
-    @staticmethod
     def _check_sha1(
-        texts: list[memoryview], claims: list[bytes | None], elements: list[bytes | None], wrong: np.ndarray
+        texts: pa.BinaryArray, claims: list[bytes], sha1s: pa.BinaryArray, wrong: np.ndarray
     ) -> list[bool | None]:
         """True where the text has its SHA-1, None where none is given; what differs is left to lxml."""
-        equal: list[bool | None] = []
-        for at, (text, claim, element) in enumerate(zip(texts, claims, elements, strict=True)):
-            claim = claim or element
-            equal.append(True if claim else None)
+        elements = sha1s.to_pylist()
+        both = zip(claims, elements, strict=True)
+        differ = [bool(claim and element and claim != element) for claim, element in both]
+        claims = [claim or element for claim, element in zip(claims, elements, strict=True)]
+        values, borders = values_of(texts), offsets_of(texts).tolist()
+        for at, (claim, (start, end)) in enumerate(zip(claims, pairwise(borders), strict=True)):
             if claim:
-                digest = int.from_bytes(sha1(text, usedforsecurity=False).digest(), "big")
-                if sha1_number(claim) != digest or (element and element != claim):
-                    wrong[at] = True
-        return equal
+                digest = sha1(values[start:end], usedforsecurity=False).digest()
+                differ[at] |= sha1_number(claim) != int.from_bytes(digest, "big")
+        wrong |= np.array(differ, bool)
+        return [True if claim else None for claim in claims]
+
+
+class Elements:
+    """Where the elements of the good pages of a stretch stand: of each name the first one in each page.
+
+    The tags of the stretch are [lt, tag_end], have these letters, and those of a page begin with the one at `first`.
+    """
+
+    def __init__(
+        self,
+        lt: np.ndarray,
+        tag_end: np.ndarray,
+        letters: np.ndarray,
+        first: np.ndarray,
+        good: np.ndarray,
+        starts: np.ndarray,
+    ):
+        self.lt, self.tag_end, self.starts = lt, tag_end, starts
+        begins = np.flatnonzero(letters >= ord("a"))[::-1]  # of two tags with one place the first is written last
+        table = np.full((64, len(first)), -1)
+        table[_row(letters[begins]), np.searchsorted(first, begins, "right") - 1] = begins
+        table = table[:, good]
+        self.opens = {name: table[_row(ord(letter))] for name, letter in NAMES.items()}
+        self.empties = {name: table[_row(ord(letter) + EMPTY)] for name, letter in NAMES.items()}
+        # three elements are called <id>; of those that follow another one at once, this tells the place
+        self.opens |= {"page_id": self.opens["id"], "rev_id": self.opens["revision"] + 1}
+        names = self.opens["username"], self.empties["username"]
+        self.opens["contributor_id"] = np.where(names[0] >= 0, names[0] + 2, np.where(names[1] >= 0, names[1] + 1, -1))
+        self.opens["parent_id"] = self.opens["parentid"]
+
+    def empty(self, name: str) -> np.ndarray:
+        """The tag of an empty element in each page; -1 where it has none."""
+        return self.empties[name]
+
+    def tags(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Where the tag, of an element that every page has, begins and ends."""
+        tag = np.maximum(self.opens[name], self.empties[name])
+        return self.lt[tag], self.tag_end[tag] + 1
+
+    def contents(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where the contents of the element begin and end in each page, and whether it has one."""
+        tag, empty = self.opens[name], self.empties.get(name, _NO_TAG)
+        begin = np.where(tag >= 0, self.tag_end[tag] + 1, np.where(empty >= 0, self.tag_end[empty] + 1, self.starts))
+        return begin, np.where(tag >= 0, self.lt[tag + 1], begin), (tag >= 0) | (empty >= 0)
+
+
+def raw_columns(
+    source: np.ndarray, text: tuple[np.ndarray, ...], starts: np.ndarray, ends: np.ndarray, entities: "Entities", quotes
+) -> dict[str, pa.Array]:
+    """The bytes of each page, [starts, ends): around its text where this is written as `mediawiki_raw` would write it.
+
+    That is: its `"` are entities, and its `'` are not. `quotes`: where `"` stands in the stretch.
+    """
+    begin, end, _ = text
+    usual = begin < end
+    for other in (quotes, entities.apostrophe):
+        usual &= np.searchsorted(other, begin) == np.searchsorted(other, end)
+    return {
+        "raw_before": cut(source, starts, np.where(usual, begin, starts), usual),
+        "raw_after": cut(source, np.where(usual, end, ends), ends, usual),
+        "raw": cut(source, starts, np.where(usual, starts, ends), ~usual),
+    }
+
+
+class Entities:
+    """The entities of a stretch, in which each `&` is replaced by the character that its entity stands for.
+
+    `every` has eight bytes more than the stretch; its `&` are at `amp`. `strange`: those of no known entity.
+    """
+
+    def __init__(self, every: np.ndarray, amp: np.ndarray):
+        words = np.ndarray((len(every) - 3,), "<u4", every, strides=(1,))
+        word = words[amp + 1]
+        key = entity_key(word)
+        length = _ENTITY_LENGTH[key]
+        length[word & _ENTITY_MASK[key] != _ENTITY[key]] = 0
+        six = np.flatnonzero(length == 6)
+        length[six[every[amp[six] + 5] != ord(";")]] = 0
+        self.strange = amp[length == 0]
+        self.every = every
+        # what stays is the character that takes the place of `&`; of an entity that is none, nothing is left out
+        self.holes = Holes(amp + 1, amp + np.maximum(length, 1))
+        self.apostrophe = amp[six[word[six] == _word(b"apos", 4)]]
+        every[amp] = _CHARACTER[key]

@@ -1,8 +1,8 @@
 """MediaWiki XML dumps as Arrow record batches: one row a revision, between a header row and a tail row.
 
-The `raw` column joined over all rows is the decompressed dump, byte for byte. Two parsers fill the other columns:
-lxml, the reference, and a columnar one (`mediawiki_columns`) that leaves every page it cannot read exactly to lxml.
-Memory is constant in the size of the dump.
+The bytes of all rows (`mediawiki_raw`) joined are the decompressed dump, byte for byte. Two parsers fill the other
+columns: lxml, the reference, and a columnar one (`mediawiki_columns`) that leaves every page it cannot read exactly to
+lxml. Memory is constant in the size of the dump.
 """
 
 import codecs
@@ -18,7 +18,9 @@ import numpy as np
 import pyarrow as pa
 
 from rnngen.corpora.decompression import CompressedFile
-from rnngen.corpora.mediawiki_columns import ColumnReader, NotCanonical, values_of
+from rnngen.corpora.mediawiki_bytes import values_of
+from rnngen.corpora.mediawiki_columns import ColumnReader, NotCanonical
+from rnngen.corpora.mediawiki_raw import around_text, raw_rows
 from rnngen.corpora.mediawiki_xml import (
     KNOWN_SCHEMAS,
     PROLOG_LIMIT,
@@ -40,8 +42,8 @@ TEXT_LIMIT = 100_000_000  # bytes of a revision in the dump; MediaWiki itself al
 BATCH_BYTES = 8 << 20
 BATCH_ROWS = 8192
 
-# Texts are `string`: XML admits nothing but valid Unicode, so readers need no decoding. `raw` is `binary`: it may be
-# UTF-16, or end in the middle of a character.
+# Texts are `string`: XML admits nothing but valid Unicode, so readers need no decoding. The raw columns are `binary`:
+# they may be UTF-16, or end in the middle of a character.
 SCHEMA = pa.schema(
     [
         pa.field("kind", pa.string(), nullable=False),  # header | revision | skipped | truncated | tail
@@ -66,10 +68,12 @@ SCHEMA = pa.schema(
         ("format", pa.string()),
         ("text", pa.string()),  # null: deleted, or a stub; empty: the page is empty
         ("text_deleted", pa.bool_()),
-        ("other_slots", pa.int32()),  # slots besides the main one (schema 0.11), which are in `raw` only
+        ("other_slots", pa.int32()),  # slots besides the main one (schema 0.11), which are in the row's bytes only
         ("sha1", pa.string()),
         ("sha1_ok", pa.bool_()),  # null: nothing to compare
-        pa.field("raw", pa.binary(), nullable=False),
+        ("raw_before", pa.binary()),  # the row's bytes before and after its text, where this is written as usual
+        ("raw_after", pa.binary()),
+        ("raw", pa.binary()),  # all its bytes, where it is not
     ]
 )
 _POSITION = [Row._fields.index(name) for name in SCHEMA.names]
@@ -125,6 +129,7 @@ class Findings:
     skipped: list[dict[str, Any]] = field(default_factory=list)
     mismatches: list[dict[str, Any]] = field(default_factory=list)
     tags_without_column: Counter[str] = field(default_factory=Counter)
+    raw_bytes: int = 0
     pages: int = 0
     pages_read_by_lxml: int = 0
     sha1_with_carriage_returns: int = 0
@@ -214,7 +219,9 @@ class DumpReader:
         read, ahead = hashlib.sha256(), Ahead()
         try:
             for batch in self._batches(self._utf8_blocks(read, ahead)):
-                ahead.follow(values_of(batch.column("raw")))
+                for raw in map(values_of, raw_rows(batch).chunks):
+                    ahead.follow(raw)
+                    self.findings.raw_bytes += len(raw)
                 yield batch
         except InputError as error:
             if not self.options.keep_going:
@@ -307,9 +314,12 @@ class DumpReader:
             yield pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
     def _add(self, kind: str, data: bytes, **values: Any) -> None:
-        raw = data if self.report.encoding == "utf-8" else data.decode().encode(self.report.encoding)
-        self.rows.append(Row(kind, self.part, raw, **values))
-        self.rows_bytes += len(raw)
+        if self.report.encoding == "utf-8":
+            raw = around_text(data, values.get("text"))
+        else:
+            raw = around_text(data.decode().encode(self.report.encoding), None)
+        self.rows.append(Row(kind, self.part, **raw, **values))
+        self.rows_bytes += len(data)
 
     # ---------------------------------------------------------------------------------------------------------- pieces
 
@@ -380,9 +390,7 @@ class DumpReader:
         }
         false = pa.repeat(False, pages)
         constants |= dict.fromkeys(("contributor_deleted", "comment_deleted", "text_deleted"), false)
-        offsets = pa.py_buffer(borders[first : last + 1].astype(np.int32))
-        raw = pa.BinaryArray.from_buffers(pa.binary(), pages, [None, offsets, pa.py_buffer(piece.data)])
-        columns = constants | {name: column.slice(first, pages) for name, column in run.items()} | {"raw": raw}
+        columns = constants | {name: column.slice(first, pages) for name, column in run.items()}
         self.findings.pages += pages
         yield pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 

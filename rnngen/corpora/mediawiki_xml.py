@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from lxml import etree
 
+from rnngen.corpora.mediawiki_bytes import Scanner
 from rnngen.errors import InputError
 
 KNOWN_SCHEMAS = [f"0.{minor}" for minor in range(3, 12)]
@@ -168,11 +169,12 @@ class Splitter:
     row_limit     bytes; a longer row is reported as a problem, in pieces of that size
     """
 
-    def __init__(self, root: Root, *, whole_pages: bool, row_limit: int, segment: int = 2 << 20):
+    def __init__(self, root: Root, *, whole_pages: bool, row_limit: int, segment: int = 4 << 20):
         self.prefix = root.prefix
         self.whole_pages = whole_pages
         self.row_limit = row_limit
         self.segment = segment
+        self.scanner = Scanner()
         self.buffer = bytearray()
         self.offset = 0  # of the buffer in the dump
         self.position = root.end  # everything before it in the buffer has been looked at
@@ -242,7 +244,7 @@ class Splitter:
         if end < len(self.close_page):
             return None
         data = self._copy(0, end)
-        tags = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("<"))
+        tags = self.scanner.positions(np.frombuffer(data, np.uint8), "<")
         second = np.frombuffer(data, np.uint8)[tags + 1]
         if ((second == ord("!")) | (second == ord("?"))).any():
             return None
@@ -434,7 +436,9 @@ class Row(NamedTuple):
 
     kind: str
     part: int
-    raw: bytes
+    raw_before: bytes | None
+    raw_after: bytes | None
+    raw: bytes | None
     page_id: int | None = None
     ns: int | None = None
     title: str | None = None
@@ -465,7 +469,7 @@ REVISION_TAGS = (
     *("id", "parentid", "timestamp", "contributor", "minor", "comment", "origin", "model", "format", "text", "content"),
     "sha1",
 )
-_INTEGER = re.compile(r"\s*-?[0-9]{1,18}\s*")
+_INTEGER = re.compile(r"\s*-?[0-9]+\s*")
 
 
 @dataclass
@@ -575,7 +579,7 @@ class PageReader:
                 case "title":
                     values["title"] = content(child)
                 case "ns":
-                    values["ns"] = integer(child)
+                    values["ns"] = integer(child, bits=32)
                 case "id":
                     values["page_id"] = integer(child)
                 case "redirect":
@@ -686,13 +690,15 @@ def content(element: etree._Element) -> str:
     return element.text or ""
 
 
-def integer(element: etree._Element) -> int | None:
-    """An id or number; None for an empty element."""
+def integer(element: etree._Element, bits: int = 64) -> int | None:
+    """An id or number that its column can hold; None for an empty element."""
     text = content(element)
     if not text.strip():
         return None
     if not _INTEGER.fullmatch(text):
         raise Malformed(f"<{etree.QName(element).localname}> is not a number: {text[:40]!r}")
+    if len(text.strip()) > 40 or not -(1 << bits - 1) <= int(text) < 1 << bits - 1:
+        raise Malformed(f"<{etree.QName(element).localname}> is a number beyond {bits} bits: {text.strip()[:40]}")
     return int(text)
 
 
@@ -702,9 +708,9 @@ def milliseconds(timestamp: str) -> int | None:
         return None
     try:
         time = datetime.fromisoformat(timestamp.strip())
-    except ValueError as error:
+        time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
         raise Malformed(f"<timestamp> is not a time: {timestamp[:40]!r}") from error
-    time = time if time.tzinfo else time.replace(tzinfo=UTC)
     return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
@@ -716,6 +722,8 @@ def has_sha1(text: bytes, claims: list[str]) -> bool:
 
 def sha1_number(claim: str | bytes) -> int | None:
     """The number that a SHA-1 in a dump stands for; None where it is none."""
+    if len(claim) == 31 and claim.isascii() and claim.isalnum():  # as MediaWiki writes it
+        return int(claim, 36)
     claim = claim.strip()
     if not (claim.isascii() and claim.isalnum() and len(claim) <= 40):
         return None

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from rnngen.artifacts import written_whole
 from rnngen.corpora.alphabet import Alphabet
-from rnngen.corpora.mediawiki_dump import values_of
+from rnngen.corpora.mediawiki_bytes import values_of
+from rnngen.corpora.mediawiki_raw import RAW_COLUMNS, raw_rows
 from rnngen.errors import InputError
 
 
@@ -80,7 +81,7 @@ def load_wikipedia(
     """
     if view not in ("dump", "text"):
         raise InputError(f"view {view!r} of the Wikipedia corpus: there are dump and text")
-    file = open_corpus(corpus, "raw" if view == "dump" else "text")
+    file = open_corpus(corpus, "raw_before" if view == "dump" else "text")
     size = total_bytes(file, view)
     train, validation = (part_of(part, size) for part in (train_bytes, validation_bytes))
     if train < 1 or validation < 1:
@@ -121,7 +122,7 @@ def open_corpus(corpus: Path, column: str) -> pq.ParquetFile:
     if b"rnngen" not in (schema.metadata or {}):
         raise InputError(f"{corpus}: a Parquet file without the provenance of a corpus; make it again")
     if column not in schema.names:
-        raise InputError(f"{corpus}: no column {column}; is it a Wikipedia corpus, made without --no-raw?")
+        raise InputError(f"{corpus}: no column {column}; was it made by this version, without --no-raw?")
     return file
 
 
@@ -129,7 +130,7 @@ def pieces(file: pq.ParquetFile, view: str) -> Iterator[np.ndarray]:
     """The bytes of the corpus in order, a row group at a time (uint8)."""
     for group in range(file.num_row_groups):
         if view == "dump":
-            for chunk in file.read_row_group(group, columns=["raw"]).column("raw").chunks:
+            for chunk in raw_rows(file.read_row_group(group, columns=["text", *RAW_COLUMNS])).chunks:
                 yield np.frombuffer(values_of(chunk), np.uint8)
         else:
             texts = file.read_row_group(group, columns=["text"]).column("text").drop_null().to_pylist()

@@ -13,20 +13,22 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnngen.artifacts import write_json, written_whole
-from rnngen.corpora.mediawiki_dump import SCHEMA, Findings, Options, read_dumps, values_of
+from rnngen.corpora.mediawiki_bytes import offsets_of, values_of
+from rnngen.corpora.mediawiki_dump import SCHEMA, Findings, Options, read_dumps
+from rnngen.corpora.mediawiki_raw import RAW_COLUMNS
 from rnngen.errors import InputError
 
-ROW_GROUP_BYTES = 8 << 20  # of `raw`
+ROW_GROUP_BYTES = 8 << 20  # of the long columns
 DICTIONARY = ["kind", "part", "ns", "restrictions", "model", "format", "other_slots"]
-LARGE = ("text", "raw")  # long values: without statistics, the least and the greatest article interest nobody
+LARGE = ("text", *RAW_COLUMNS)  # long values: without statistics, the least and the greatest article interest nobody
 
 
 def write_wikipedia(dumps: Sequence[str | Path], output: Path, options: Options, *, raw: bool = True) -> dict[str, Any]:
     """Parse dump files into the Parquet file `output`; its report goes beside it as JSON and Markdown, and is returned.
 
     Two runs on equal input give equal bytes, whatever the input is compressed with and whichever parser reads it.
-    Without `raw` the column of that name is left out, which halves the file; that the rows give the dump back byte for
-    byte is checked all the same. Raises InputError at the first thing that cannot be read (see `Options`), and then
+    Without `raw` the bytes around the texts are left out; that the rows give the dump back byte for byte is checked all
+    the same. Raises InputError at the first thing that cannot be read (see `Options`), and then
     writes nothing.
     """
     for dump in dumps:
@@ -36,7 +38,7 @@ def write_wikipedia(dumps: Sequence[str | Path], output: Path, options: Options,
             raise InputError(f"{dump}: a folder; name the dump files in it")
     findings = Findings()
     counts = Counts()
-    schema = SCHEMA if raw else SCHEMA.remove(SCHEMA.get_field_index("raw"))
+    schema = pa.schema([column for column in SCHEMA if raw or column.name not in RAW_COLUMNS])
     with written_whole(output) as partial:
         with pq.ParquetWriter(
             partial,
@@ -54,7 +56,7 @@ def write_wikipedia(dumps: Sequence[str | Path], output: Path, options: Options,
                 {"bytes": part.bytes, "sha256": part.sha256, "encoding": part.encoding, "schema": part.schema}
                 for part in findings.parts
             ]
-            provenance = {"corpus": "wikipedia", "bytes": counts.raw_bytes, "rows": counts.kinds, "parts": parts}
+            provenance = {"corpus": "wikipedia", "bytes": findings.raw_bytes, "rows": counts.kinds, "parts": parts}
             writer.add_key_value_metadata({"rnngen": json.dumps(provenance, sort_keys=True)})
         report = counts.report(findings)
         write_json(output.with_suffix(".quality.json"), report)
@@ -64,7 +66,7 @@ def write_wikipedia(dumps: Sequence[str | Path], output: Path, options: Options,
 
 
 def row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Tables of whole rows with ROW_GROUP_BYTES of `raw` or little more, cut at rows only, however the rows arrive.
+    """Tables of whole rows, ROW_GROUP_BYTES of long values or little more, cut at rows only, however the rows arrive.
 
     They have the columns of `schema`. A table is valid until the next one is asked for: its long columns lie in memory
     that is used again.
@@ -73,7 +75,7 @@ def row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator
     waiting: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:
-        lengths = pc.binary_length(batch.column("raw")).to_numpy(zero_copy_only=False)
+        lengths = sum(lengths_of(batch.column(name)) for name in LARGE)
         ends = size + np.cumsum(lengths)
         start = 0
         while size + int(lengths[start:].sum()) >= ROW_GROUP_BYTES:
@@ -99,7 +101,7 @@ def contiguous(batches: list[pa.RecordBatch], schema: pa.Schema, memory: dict[st
         if name not in LARGE:
             columns.append(pa.concat_arrays(chunks))
             continue
-        values = [values_of(chunk) for chunk in chunks]
+        values = [values_of(chunk) for chunk in chunks]  # Arrow gives null values no bytes
         size = sum(map(len, values))
         if name not in memory or len(memory[name]) < size:
             memory[name] = np.empty(size + size // 4, np.uint8)
@@ -107,7 +109,7 @@ def contiguous(batches: list[pa.RecordBatch], schema: pa.Schema, memory: dict[st
         for value in values:
             memory[name][at : at + len(value)] = np.frombuffer(value, np.uint8)
             at += len(value)
-        lengths = pc.fill_null(pc.binary_length(pa.chunked_array(chunks)), 0).to_numpy()
+        lengths = np.concatenate([lengths_of(chunk) for chunk in chunks])
         offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
         present = None
         if any(chunk.null_count for chunk in chunks):
@@ -116,6 +118,11 @@ def contiguous(batches: list[pa.RecordBatch], schema: pa.Schema, memory: dict[st
         buffers = [present, pa.py_buffer(offsets), pa.py_buffer(memory[name])]
         columns.append(pa.Array.from_buffers(SCHEMA.field(name).type, len(lengths), buffers))
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def lengths_of(column: pa.Array) -> np.ndarray:
+    """Bytes of each value; null has none."""
+    return np.diff(offsets_of(column))
 
 
 class Counts:
@@ -131,14 +138,12 @@ class Counts:
         self.redirects = 0
         self.empty_texts = 0
         self.text_bytes = 0
-        self.raw_bytes = 0
         self.first: int | None = None
         self.last: int | None = None
 
     def counted(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             self.kinds.update(tally(batch.column("kind")))
-            self.raw_bytes += len(values_of(batch.column("raw")))
             revisions = batch
             if batch.num_rows != self._revisions(batch):
                 revisions = batch.filter(pc.equal(batch.column("kind"), "revision"))
@@ -180,7 +185,7 @@ class Counts:
             "rows": dict(sorted(self.kinds.items())),
             "pages": findings.pages,
             "pages_read_by_lxml": findings.pages_read_by_lxml,
-            "raw_bytes": self.raw_bytes,
+            "raw_bytes": findings.raw_bytes,
             "text_bytes": self.text_bytes,
             "texts_empty": self.empty_texts,
             "texts_deleted": self.true["text_deleted"],
