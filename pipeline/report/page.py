@@ -23,7 +23,7 @@ SCRIPTS = (
     "tables.js",
     "page.js",
 )
-LINE_CHARACTERS = 28  # at which the text typed into the page is wrapped
+LINE_CHARACTERS = 20  # at which the text typed into the page is wrapped
 
 
 def render(content: Content, about: dict[str, Any]) -> str:
