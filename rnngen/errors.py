@@ -9,8 +9,17 @@ from contextlib import contextmanager
 class InputError(Exception):
     """Bad input: one line that says what is wrong, where (file, byte offset, line, key), and the remedy.
 
-    Commands print it as it stands and exit with status 1; anything else that escapes is a bug.
+    Commands print it as it stands and exit with status 1; anything else that escapes is a bug. Messages of other
+    libraries that became a part of it may have had several lines.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+def one_line(text: str) -> str:
+    """The lines of a text as one."""
+    return " ".join(text.splitlines())
 
 
 @contextmanager
@@ -23,11 +32,11 @@ def one_line_exits() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
         where = "" if error.filename is None else f"{error.filename}: "
-        print(f"error: {where}{' '.join(str(error.strerror or error).splitlines())}", file=sys.stderr)
+        print(f"error: {where}{one_line(str(error.strerror or error))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

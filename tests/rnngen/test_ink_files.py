@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rnngen.errors import InputError
@@ -78,6 +78,7 @@ def test_bad_json(read, text, message):
 
 
 @settings(max_examples=200)
+@example(b"<\x00")  # of which libxml2 complains in two lines
 @given(st.text(max_size=60) | st.binary(max_size=60))
 @pytest.mark.parametrize("suffix", ["json", "inkml", "svg"])
 def test_arbitrary_content_is_read_or_refused(tmp_path_factory, suffix, content):
@@ -86,7 +87,7 @@ def test_arbitrary_content_is_read_or_refused(tmp_path_factory, suffix, content)
     try:
         assert read_ink(path).strokes
     except InputError as error:
-        assert "\n" not in str(error).strip() and str(path) in str(error)
+        assert "\n" not in str(error) and str(path) in str(error)
 
 
 def test_missing_file_and_unknown_suffix(tmp_path):
