@@ -12,7 +12,8 @@ import typer
 
 from pipeline.command import command
 from pipeline.draw_window import chosen_line
-from rnngen.handwriting_figures import density_figure, save
+from rnngen.handwriting_figures import save
+from rnngen.predictive_density import density_figure
 
 
 def main(

@@ -5,7 +5,8 @@ import pytest
 from lxml import etree
 
 from rnngen.errors import InputError
-from rnngen.handwriting_figures import Block, Row, density_figure, density_map, lines_figure, save, window_figure
+from rnngen.handwriting_figures import Block, Row, lines_figure, save, window_figure
+from rnngen.predictive_density import density_figure, density_map
 
 M = 3
 
