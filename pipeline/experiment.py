@@ -1,9 +1,10 @@
 """From the configuration to the settings of one training: the only place where the two are merged."""
 
 import copy
+import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jsonschema
 import yaml
@@ -63,15 +64,25 @@ def check_config(config: dict) -> None:
                 seen.append(parent)
 
 
-SETTINGS = (
-    *("experiment", "regularisation", "kind", "unit", "network", "training", "noise", "standard_deviation"),
-    *("corpus", "seed", "device", "threads"),
-)
-"""The keys of `training_settings`."""
-
-
-def training_settings(config: dict, experiment: str, regularisation: str) -> dict[str, Any]:
+class Settings(TypedDict):
     """All that decides the outcome of one training, and nothing else: a change elsewhere retrains nothing."""
+
+    experiment: str
+    regularisation: str
+    kind: str
+    unit: str | None
+    network: dict[str, Any]
+    training: dict[str, Any]
+    noise: str
+    standard_deviation: float | None
+    corpus: dict[str, Any]
+    seed: int
+    device: str
+    threads: int
+
+
+def training_settings(config: dict, experiment: str, regularisation: str) -> Settings:
+    """The settings of one row of the configuration."""
     entry = select(config["experiments"], experiment, "experiment")
     row = dict(select(rows(entry), regularisation, f"regularisation of {experiment}"))
     row.pop("from", None)
@@ -89,6 +100,20 @@ def training_settings(config: dict, experiment: str, regularisation: str) -> dic
         "device": config["device"],
         "threads": config["threads"],
     }
+
+
+def read_settings(text: str) -> Settings:
+    """Settings from JSON, or from the file of that name; InputError names what is missing."""
+    try:
+        found = json.loads(text if text.lstrip().startswith("{") else Path(text).read_bytes())
+    except json.JSONDecodeError as error:
+        raise InputError(f"--settings: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"--settings {text}: no JSON in it, byte {error.start} is not UTF-8") from error
+    missing = [key for key in Settings.__annotations__ if not isinstance(found, dict) or key not in found]
+    if missing:
+        raise InputError(f"--settings: no {', '.join(missing)} in it; the config.json of a model has whole settings")
+    return found
 
 
 def rows(experiment: dict[str, Any]) -> dict[str, dict[str, Any]]:

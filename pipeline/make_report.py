@@ -27,13 +27,15 @@ def main(
     experiments: Annotated[str, typer.Option(help="JSON: experiment → its kind and rows.")],
     preset: Annotated[str, typer.Option(help="Name of the configuration.")],
     output: Annotated[Path, typer.Option(help="HTML file to write.")],
-    configfile: Annotated[str | None, typer.Option(help="Configuration file, for the commands shown.")] = None,
+    configfile: Annotated[
+        list[str] | None, typer.Option(help="Configuration file, for the commands shown; repeat in their order.")
+    ] = None,
 ) -> None:
     """Write the report."""
     chosen = json.loads(experiments)
     if not chosen:
         raise InputError("--experiments: none is named; a report needs at least one")
-    html = render(gather(results, chosen, preset, configfile), provenance({"preset": preset}))
+    html = render(gather(results, chosen, preset, configfile or []), provenance({"preset": preset}))
     size = len(html.encode("utf-8"))
     if size > LARGEST_PAGE:
         raise InputError(f"{output}: the page has {size:,} bytes, over {LARGEST_PAGE:,}; show fewer samples or figures")

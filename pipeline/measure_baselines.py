@@ -7,7 +7,7 @@ import typer
 
 from pipeline.assembly import TextData
 from pipeline.command import command
-from pipeline.train import resolve_settings
+from pipeline.experiment import read_settings
 from rnngen.artifacts import provenance, write_json
 from rnngen.compression_baseline import bits_per_character
 from rnngen.errors import InputError
@@ -19,7 +19,7 @@ def main(
     output: Annotated[Path, typer.Option(help="JSON to write.")],
 ) -> None:
     """Write bits per character of bzip2, xz and PPMd, which have read the training data first."""
-    chosen = resolve_settings(settings, None, None, "none")
+    chosen = read_settings(settings)
     if chosen["kind"] != "text":
         raise InputError(f"--settings: of a {chosen['kind']} network; compressors are measured on text")
     data = TextData(chosen, corpus)

@@ -10,7 +10,6 @@ on a CPU to the same weights bit for bit. --time-budget pauses cleanly after tha
 """
 
 import hashlib
-import json
 import shutil
 import signal
 import time
@@ -26,13 +25,22 @@ import typer
 
 from pipeline.assembly import Assembly
 from pipeline.command import command
-from pipeline.experiment import ROOT, SETTINGS, load_config, training_settings
+from pipeline.experiment import ROOT, load_config, read_settings, training_settings
 from pipeline.progress import Bar
 from rnngen.artifacts import provenance, write_json, written_whole
-from rnngen.checkpoint import load_training_state, load_weights, save_network, save_training_state
+from rnngen.checkpoint import (
+    STATE,
+    load_training_state,
+    load_weights,
+    remove_training_state,
+    save_network,
+    save_training_state,
+)
 from rnngen.errors import InputError
 from rnngen.training import Progress, train
 
+BEST, LOG = "best.safetensors", "log.parquet"
+"""Beside the state: weights of the best validation so far, and the log."""
 LOOK_EVERY = 32
 """Updates between two looks at the training loss on a GPU, each of which waits for it; on a CPU there is no waiting."""
 
@@ -52,7 +60,14 @@ def main(
     checkpoint_seconds: Annotated[float, typer.Option(help="Longest time between two saved states.")] = 120.0,
 ) -> None:
     """Train one network; resume if it was interrupted."""
-    chosen = resolve_settings(settings, config, experiment, regularisation)
+    if settings is not None:
+        chosen = read_settings(settings)
+    elif experiment is not None:
+        chosen = training_settings(load_config([ROOT / "config.yaml", *(config or [])]), experiment, regularisation)
+    else:
+        raise InputError(
+            "neither --settings nor --experiment given: name what to train, for example --experiment wikipedia"
+        )
     state_folder = state or output / "state"
     assembly = Assembly(chosen, corpus)
     print(assembly.data.summary, flush=True)
@@ -83,7 +98,7 @@ def main(
         state=carried,
         look_every=1 if assembly.device.type == "cpu" else LOOK_EVERY,
     )
-    best = state_folder / "best.safetensors"
+    best = state_folder / BEST
     paused = False
     with stop_requests() as stop, Bar(assembly, progress) as bar:
         for kind, value in events:
@@ -95,7 +110,7 @@ def main(
                 continue
             else:
                 bar.validation(value)
-                write_log(progress, state_folder / "log.parquet")
+                write_log(progress, state_folder / LOG)
             now = time.perf_counter()
             paused = time_budget is not None and now - started >= time_budget
             if kind != "best" and (kind == "validation" or stop or paused or now - last_saved >= checkpoint_seconds):
@@ -112,29 +127,9 @@ def main(
         return
     write_model(output, assembly, chosen, progress, best, initial)
     if progress.finished:
-        remove_state(state_folder)
+        remove_training_state(state_folder, BEST, LOG)
     else:
         print(f"paused at epoch {progress.epoch}, update {progress.updates}; run again to go on", flush=True)
-
-
-def resolve_settings(text: str | None, config: list[Path] | None, experiment: str | None, regularisation: str) -> dict:
-    """The settings from JSON text or file, or from configuration files and the name of an experiment."""
-    if text is None:
-        if experiment is None:
-            raise InputError(
-                "neither --settings nor --experiment given: name what to train, for example --experiment wikipedia"
-            )
-        return training_settings(load_config([ROOT / "config.yaml", *(config or [])]), experiment, regularisation)
-    try:
-        found = json.loads(text if text.lstrip().startswith("{") else Path(text).read_bytes())
-    except json.JSONDecodeError as error:
-        raise InputError(f"--settings: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"--settings {text}: no JSON in it, byte {error.start} is not UTF-8") from error
-    missing = [key for key in SETTINGS if not isinstance(found, dict) or key not in found]
-    if missing:
-        raise InputError(f"--settings: no {', '.join(missing)} in it; the config.json of a model has whole settings")
-    return found
 
 
 def sha256(path: Path) -> str:
@@ -145,8 +140,10 @@ def sha256(path: Path) -> str:
 
 def resume(assembly: Assembly, folder: Path, chosen: dict, inputs: dict) -> tuple[Progress, Any] | None:
     """Progress and carried state from an interrupted run with the same settings and the same inputs, else None."""
-    if not (folder / "state.json").exists():
-        remove_state(folder)  # the best weights of a training that ended before it saved a state are none of this one
+    if not (folder / STATE).exists():
+        remove_training_state(
+            folder, BEST, LOG
+        )  # the best weights of a training that ended before it saved a state are none of this one
         return None
     tensors, values = load_training_state(folder)
     for what, same in (
@@ -155,18 +152,9 @@ def resume(assembly: Assembly, folder: Path, chosen: dict, inputs: dict) -> tupl
     ):
         if not same:
             print(f"the state in {folder} is from other {what}: starting anew", flush=True)
-            remove_state(folder)
+            remove_training_state(folder, BEST, LOG)
             return None
     return Progress.from_json(values["progress"]), assembly.restore(tensors)
-
-
-def remove_state(folder: Path) -> None:
-    """Remove what a training writes into its state folder, and the folder unless somebody keeps other files in it."""
-    for name in ("state.json", "tensors-0.safetensors", "tensors-1.safetensors", "best.safetensors", "log.parquet"):
-        for file in (folder / name, *folder.glob(f".{name}.*.partial")):  # partial: of a process that was killed
-            file.unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
 
 
 def write_log(progress: Progress, path: Path) -> None:
@@ -180,7 +168,7 @@ def write_model(
     """The artifacts of a finished or paused training."""
     with written_whole(output / "weights.safetensors") as partial:
         shutil.copyfile(best, partial)
-    write_log(progress, output / "log.parquet")
+    write_log(progress, output / LOG)
     best_row = min(progress.history, key=lambda row: row["validation_loss"])
     write_json(
         output / "config.json",

@@ -24,6 +24,9 @@ from rnngen.synthesis_network import SynthesisNetwork
 NETWORKS = {network.__name__: network for network in (PredictionNetwork, SynthesisNetwork)}
 NOT_IN_THE_SHAPE = ("clip", "init_range", "window_bias")
 """Constructor arguments that weights do not depend on once they are trained."""
+STATE = "state.json"
+STATE_TENSORS = ("tensors-0.safetensors", "tensors-1.safetensors")
+"""Files of a training state, one of the second at a time."""
 
 
 def save_network(network: nn.Module, path: str | Path) -> None:
@@ -77,9 +80,9 @@ def save_training_state(folder: str | Path, tensors: Any, values: Any) -> None:
     the state_dict of an optimiser. Integers keep their size, so states of random number generators fit as they are.
     """
     folder = Path(folder)
-    current = folder / "state.json"
+    current = folder / STATE
     previous = _read_state(current)["file"] if current.exists() else None
-    file = "tensors-1.safetensors" if previous == "tensors-0.safetensors" else "tensors-0.safetensors"
+    file = STATE_TENSORS[1] if previous == STATE_TENSORS[0] else STATE_TENSORS[0]
     found: dict[str, Tensor] = {}
     document = {"file": file, "tensors": _encode(tensors, "tensors", found), "values": _encode(values, "values", found)}
     _save_tensors(folder / file, found)
@@ -91,14 +94,24 @@ def save_training_state(folder: str | Path, tensors: Any, values: Any) -> None:
 def load_training_state(folder: str | Path) -> tuple[Any, Any]:
     """The `tensors` (on the CPU) and `values` that `save_training_state` wrote, equal to the bit."""
     folder = Path(folder)
-    document = _read_state(folder / "state.json")
+    document = _read_state(folder / STATE)
     _, found = _read_tensors(folder / document["file"])
     try:
         return _decode(document["tensors"], found), _decode(document["values"], found)
     except KeyError as error:
         raise InputError(
-            f"{folder / 'state.json'}: {document['file']} has no tensor {error}; remove the folder to start anew"
+            f"{folder / STATE}: {document['file']} has no tensor {error}; remove the folder to start anew"
         ) from error
+
+
+def remove_training_state(folder: str | Path, *others: str) -> None:
+    """Remove a training state, the files of its folder named in `others`, and the folder if nothing else is in it."""
+    folder = Path(folder)
+    for name in (STATE, *STATE_TENSORS, *others):
+        for file in (folder / name, *folder.glob(f".{name}.*.partial")):  # partial: of a process that was killed
+            file.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _encode(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
@@ -197,7 +210,10 @@ def _read_state(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such file") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: damaged ({error}); remove the folder to start anew") from error
-    files = ("tensors-0.safetensors", "tensors-1.safetensors")
-    if not isinstance(document, dict) or document.get("file") not in files or not {"tensors", "values"} <= {*document}:
+    if (
+        not isinstance(document, dict)
+        or document.get("file") not in STATE_TENSORS
+        or not {"tensors", "values"} <= {*document}
+    ):
         raise InputError(f"{path}: not a training state; remove the folder to start anew")
     return document

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,11 @@ class Content:
     biased: list[dict[str, Any]] = field(default_factory=list)
 
 
-def gather(results: Path, chosen: dict[str, dict[str, Any]], preset: str, configfile: str | None) -> Content:
+def gather(results: Path, chosen: dict[str, dict[str, Any]], preset: str, configfiles: list[str]) -> Content:
     """Everything of the experiments `chosen` (name → kind and rows) that is in `results`."""
     found = read_evaluations(results / "evaluations", chosen)
     experiments = [
-        experiment(results, name, entry["kind"], entry["rows"], found, preset, configfile)
+        experiment(results, name, entry["kind"], entry["rows"], found, preset, configfiles)
         for name, entry in chosen.items()
     ]
     content = Content(preset, experiments, tables(results / "tables"))
@@ -87,11 +88,11 @@ def experiment(
     rows: list[str],
     found: Evaluations,
     preset: str,
-    configfile: str | None,
+    configfiles: list[str],
 ) -> Experiment:
     claim = CLAIMS.get(name)
     models = results / "models" / name
-    options = f" --configfile {configfile}" if configfile else ""
+    options = f" --configfile {shlex.join(configfiles)}" if configfiles else ""
     target = claim["table"] if claim else None
     wanted = f"{results}/tables/{target}.csv" if target else f"{models}/{rows[-1]}/weights.safetensors"
     return Experiment(

@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.experiment import ROOT, check_config, load_config, merged, training_settings
+from pipeline.experiment import ROOT, Settings, check_config, load_config, merged, training_settings
 from rnngen.errors import InputError
 
 PRESETS = sorted((ROOT / "workflow" / "presets").glob("*.yaml"))
@@ -178,3 +178,7 @@ def test_the_schema_is_a_schema():
 
     schema = yaml.safe_load((ROOT / "workflow" / "config.schema.yaml").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_the_settings_of_a_row_are_those_that_are_asked_for_when_they_are_read(config):
+    assert set(training_settings(config, "wikipedia", "none")) == set(Settings.__annotations__)

@@ -19,8 +19,8 @@ def results(tmp_path_factory):
     return write_results(tmp_path_factory.mktemp("report") / "results")
 
 
-def made(results, experiments, preset="demo", name="report.html"):
-    make_report.main(results, json.dumps(experiments), preset, results / name)
+def made(results, experiments, preset="demo", name="report.html", configfiles=None):
+    make_report.main(results, json.dumps(experiments), preset, results / name, configfiles)
     return (results / name).read_text(encoding="utf-8")
 
 
@@ -35,6 +35,12 @@ def test_the_page_stands_alone(results):
     # text of a sample cannot become markup
     assert "<script>alert(1)" not in html
     assert "treebank-character" in html and "snakemake" in html
+
+
+def test_the_commands_name_every_configuration_file_in_its_order(results):
+    html = made(results, EXPERIMENTS, configfiles=["workflow/presets/paper.yaml", "my run.yaml"])
+    assert "--configfile workflow/presets/paper.yaml &#39;my run.yaml&#39; --forcerun train" in html
+    assert "--configfile" not in made(results, EXPERIMENTS)
 
 
 def test_what_the_scripts_read(results):

@@ -92,7 +92,9 @@ def results(project) -> Path:
 
 
 def test_every_table_figure_and_the_report_are_there(results):
-    assert (results / "report.html").stat().st_size > 10_000
+    report = (results / "report.html").read_text(encoding="utf-8")
+    assert len(report) > 10_000
+    assert f"{' '.join(SMOKE)} --forcerun train" in report
     for number in (1, 2, 3, 4):
         table = pd.read_csv(results / "tables" / f"table{number}.csv")
         assert len(table) > 0

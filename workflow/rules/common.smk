@@ -20,6 +20,10 @@ FETCHED = {
     for name, s in sources().items()
     if s.kind != "registration"
 }
+CONFIGFILES = [
+    str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else str(file)
+    for file in workflow.overwrite_configfiles
+]
 GPUS = int(
     config["device"] == "cuda"
     or (config["device"] == "auto" and shutil.which("nvidia-smi") is not None)

@@ -98,13 +98,11 @@ rule make_report:
             }
         ),
         preset=config["preset"],
-        configfile=(
-            ""
-            if config["preset"] == "demo"
-            else f"--configfile workflow/presets/{config['preset']}.yaml"
+        configfiles=" ".join(
+            f"--configfile {shlex.quote(file)}" for file in CONFIGFILES
         ),
     message:
         "the report"
     shell:
         "python -m pipeline.make_report --results {params.results} --experiments {params.experiments:q}"
-        " --preset {params.preset} {params.configfile} --output {output} > {log} 2>&1"
+        " --preset {params.preset} {params.configfiles} --output {output} > {log} 2>&1"
