@@ -143,6 +143,19 @@ def loader_settings(config: dict, experiment: str) -> dict[str, Any]:
     return {"name": name} | {key: settings[key] for key in LOADER_KEYS[name] if key in settings}
 
 
+def named_corpora(texts: Iterable[str]) -> dict[str, Path]:
+    """Corpora that a command line names, each as NAME=PARQUET."""
+    corpora = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not equals:
+            raise InputError(f"--corpus {text}: expected NAME=PARQUET, for example treebank=treebank.parquet")
+        if not Path(path).exists():
+            raise InputError(f"--corpus {text}: no such file")
+        corpora[name] = Path(path)
+    return corpora
+
+
 def select(mapping: dict, name: str, what: str) -> Any:
     if name not in mapping:
         raise InputError(f"no {what} {name!r} in the configuration, there are {', '.join(mapping)}")

@@ -24,7 +24,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from pipeline.command import command
-from pipeline.experiment import ROOT, load_config, rows, training_settings
+from pipeline.experiment import ROOT, load_config, named_corpora, rows, training_settings
 from pipeline.publish import publish
 from rnngen.artifacts import write_json
 from rnngen.errors import InputError
@@ -67,7 +67,7 @@ def main(
 ) -> None:
     """Run the jobs of the plan until the time is over."""
     deadline = time.monotonic() + seconds - SAFETY
-    corpora = parse_corpora(corpus or [])
+    corpora = named_corpora(corpus or [])
     jobs = list_jobs(load_config([ROOT / "config.yaml", *(config or [PAPER])]), experiment, backend)
     if shards is not None:
         restored = join(shards, work)
@@ -86,18 +86,6 @@ def main(
         if shards is not None:
             carry(jobs, work, shards, shard_mib << 20, shard_count)
     show_plan(jobs, work, results, corpora)
-
-
-def parse_corpora(texts: list[str]) -> dict[str, Path]:
-    corpora = {}
-    for text in texts:
-        name, equals, path = text.partition("=")
-        if not equals:
-            raise InputError(f"--corpus {text}: expected NAME=PARQUET, for example treebank=treebank.parquet")
-        if not Path(path).exists():
-            raise InputError(f"--corpus {text}: no such file")
-        corpora[name] = Path(path)
-    return corpora
 
 
 def list_jobs(config: dict[str, Any], chosen: list[str] | None, backend: str = "triton") -> list[Job]:

@@ -1,4 +1,7 @@
-"""Raw data to Parquet: dumps and archives are fetched, supplied by the user, or generated in the same formats."""
+"""Raw data to Parquet: dumps and archives are fetched, supplied by the user, or generated in the same formats.
+
+Corpora come before the trainings that only need one of them, so that the longest chain, synthesis, can start early.
+"""
 
 
 rule fetch:
@@ -56,6 +59,7 @@ if TREEBANK["folder"] is None:
             f"{RESULTS}/logs/derive_treebank.log",
         benchmark:
             f"{RESULTS}/benchmarks/derive_treebank.tsv"
+        priority: 20
         threads: 1
         resources:
             mem_mb=1000,
@@ -83,6 +87,7 @@ rule parse_treebank:
         f"{RESULTS}/logs/parse_treebank.log",
     benchmark:
         f"{RESULTS}/benchmarks/parse_treebank.tsv"
+    priority: 20
     threads: 1
     resources:
         mem_mb=1000,
@@ -105,6 +110,7 @@ if HANDWRITING["folder"] is None:
             f"{RESULTS}/logs/generate_handwriting.log",
         benchmark:
             f"{RESULTS}/benchmarks/generate_handwriting.tsv"
+        priority: 20
         threads: 1
         resources:
             mem_mb=1000,
@@ -135,6 +141,7 @@ if HANDWRITING["folder"] is not None and holds_ink(HANDWRITING["folder"]):
             f"{RESULTS}/logs/import_ink.log",
         benchmark:
             f"{RESULTS}/benchmarks/import_ink.tsv"
+        priority: 20
         threads: 1
         resources:
             mem_mb=1000,
@@ -155,6 +162,7 @@ else:
             f"{RESULTS}/logs/parse_iamondb.log",
         benchmark:
             f"{RESULTS}/benchmarks/parse_iamondb.tsv"
+        priority: 20
         threads: 1
         resources:
             mem_mb=1000,

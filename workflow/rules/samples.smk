@@ -71,7 +71,8 @@ use rule sample_handwriting as sample_held_out_texts with:
         f"{RESULTS}/benchmarks/sample_handwriting/held_out.tsv"
     params:
         folder=lambda w: model(*writer("synthesis")),
-        what="".join(
+        what=f"--samples {config['samples']['handwriting']['legibility_samples']}"
+        + "".join(
             f" --bias {bias}"
             for bias in config["samples"]["handwriting"]["legibility_biases"]
         )

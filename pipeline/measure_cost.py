@@ -1,0 +1,92 @@
+"""What an epoch of every row of a configuration costs on this machine: each is trained for a few seconds from nothing.
+
+    python -m pipeline.measure_cost --config workflow/presets/paper.yaml --corpus treebank=treebank.parquet \\
+        --corpus handwriting=iam-ondb.parquet --output cost.json
+
+Rows whose corpus is not given are left out, and named. What is written are symbols a second, symbols an epoch and, from
+the two, hours an epoch of training, validation not included. The weights are thrown away.
+"""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.assembly import Assembly
+from pipeline.command import command
+from pipeline.experiment import ROOT, Settings, load_config, named_corpora, rows, select, training_settings
+from rnngen.artifacts import provenance, write_json
+from rnngen.errors import InputError
+from rnngen.training import Progress, train
+
+WARM_UPDATES = 3
+"""Left out of the time: they compile, choose kernels and touch memory for the first time."""
+
+
+def main(
+    corpus: Annotated[list[str], typer.Option(help="NAME=PARQUET, for each corpus there is.")],
+    output: Annotated[Path, typer.Option(help="JSON to write.")],
+    config: Annotated[list[Path] | None, typer.Option(help="Configuration files, later ones on top.")] = None,
+    experiment: Annotated[list[str] | None, typer.Option(help="Only these; default all.")] = None,
+    seconds: Annotated[float, typer.Option(help="Training time of each row.")] = 60.0,
+) -> None:
+    """Measure the rows one after the other."""
+    chosen = load_config([ROOT / "config.yaml", *(config or [])])
+    corpora = named_corpora(corpus)
+    measured = []
+    for name in experiment or chosen["experiments"]:
+        entry = select(chosen["experiments"], name, "experiment")
+        if entry["corpus"] not in corpora:
+            print(f"{name}: left out, no --corpus {entry['corpus']}=PARQUET", flush=True)
+            continue
+        for regularisation in rows(entry):
+            cost = measure(training_settings(chosen, name, regularisation), corpora[entry["corpus"]], seconds)
+            measured.append({"experiment": name, "regularisation": regularisation} | cost)
+            print(
+                f"{name}/{regularisation}: {cost['symbols_per_second']:,.0f} {cost['unit']}s/s, "
+                f"{cost['hours_an_epoch']:.2f} h an epoch",
+                flush=True,
+            )
+    if not measured:
+        raise InputError(f"--corpus: none of {', '.join(corpora)} is a corpus of an experiment that is asked for")
+    write_json(output, {"rows": measured, "provenance": provenance({"seconds": seconds})})
+
+
+def measure(settings: Settings, corpus: Path, seconds: float) -> dict[str, Any]:
+    """Rate and cost of one training."""
+    assembly = Assembly(settings, corpus)
+    progress = Progress()
+    events = train(
+        assembly.objective,
+        assembly.training_batches,
+        assembly.validate,
+        assembly.optimiser,
+        assembly.schedule,
+        progress,
+        noise=assembly.noise,
+        generator=assembly.generator,
+    )
+    done = [(time.perf_counter(), 0)]  # a loss was looked at after every update, so a GPU has been waited for
+    for _ in events:
+        done.append((time.perf_counter(), progress.predictions))
+        warm = done[min(WARM_UPDATES, len(done) - 2)]
+        if done[-1][0] - warm[0] >= seconds or progress.validation_due:
+            break
+    rate = (done[-1][1] - warm[1]) / (done[-1][0] - warm[0])
+    symbols = sum(batch.predictions for batch in assembly.training_batches.epoch(0))
+    return {
+        "weights": sum(p.numel() for p in assembly.network.parameters()),
+        "batch_size": settings["training"]["batch_size"],
+        "unit": assembly.unit,
+        "symbols_per_second": rate,
+        "symbols_an_epoch": symbols,
+        "updates_an_epoch": assembly.training_batches.batches_per_epoch,
+        "hours_an_epoch": symbols / rate / 3600,
+        "measured_updates": progress.updates,
+        "measured_seconds": done[-1][0] - warm[0],
+    }
+
+
+if __name__ == "__main__":
+    command(main)
