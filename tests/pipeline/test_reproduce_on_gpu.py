@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from pipeline import reproduce_on_gpu as driver
+from pipeline.experiment import named_corpora
 from rnngen.artifacts import write_json
 from rnngen.corpora.treebank import parse_treebank, write_treebank
 from rnngen.errors import InputError
@@ -127,7 +128,7 @@ def test_missing_initial_weights_are_named(slice_):
 @pytest.mark.parametrize("text", ["handwriting", "handwriting=/nowhere.parquet"])
 def test_bad_corpora_are_named(text):
     with pytest.raises(InputError, match="--corpus handwriting"):
-        driver.parse_corpora([text])
+        named_corpora([text])
 
 
 def test_the_default_is_the_paper_on_triton():
