@@ -141,9 +141,8 @@ def sha256(path: Path) -> str:
 def resume(assembly: Assembly, folder: Path, chosen: dict, inputs: dict) -> tuple[Progress, Any] | None:
     """Progress and carried state from an interrupted run with the same settings and the same inputs, else None."""
     if not (folder / STATE).exists():
-        remove_training_state(
-            folder, BEST, LOG
-        )  # the best weights of a training that ended before it saved a state are none of this one
+        # the best weights of a training that ended before it saved a state are none of this one
+        remove_training_state(folder, BEST, LOG)
         return None
     tensors, values = load_training_state(folder)
     for what, same in (
