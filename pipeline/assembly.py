@@ -323,16 +323,14 @@ def make_optimiser(options: dict[str, Any], parameters: Any, batch_size: int) ->
 
     With `per_sequence`, the learning rate is that of the paper's update after every single sequence. An update with the
     mean gradient of B sequences then takes lr · B (SGD: every sequence moves the weights as far as it does in the
-    paper), or lr · √B (RMSProp, whose steps are in units of the gradient's deviation); momentum stays as it is. SGD
-    keeps to the paper's course only while lr · B is stable: docs/training.md has what was measured.
+    paper), or lr · √B (RMSProp, whose steps are in units of the gradient's deviation), B being their number in the
+    minibatch at hand; momentum stays as it is. SGD keeps to the paper's course only while lr · B is stable:
+    docs/training.md has what was measured.
     """
-    rate, per_sequence = options["learning_rate"], options.get("per_sequence", False)
+    power = {"sgd": 1.0, "rmsprop": 0.5}[options["name"]] if options.get("per_sequence", False) else 0.0
+    group = {"params": list(parameters), "batch_size": batch_size, "rate_power": power}
+    rate = options["learning_rate"] * batch_size**power
     if options["name"] == "sgd":
-        momentum = options.get("momentum", 0.0)
-        if per_sequence:
-            rate *= batch_size
-        return torch.optim.SGD(parameters, lr=rate, momentum=momentum, foreach=True)
-    if per_sequence:
-        rate *= batch_size**0.5
+        return torch.optim.SGD([group], lr=rate, momentum=options.get("momentum", 0.0), foreach=True)
     constants = {key: options[key] for key in ("decay", "momentum", "damping") if key in options}
-    return GravesRMSProp(parameters, lr=rate, **constants)
+    return GravesRMSProp([group], lr=rate, **constants)

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from rnngen.errors import InputError
+from rnngen.learning_rate import set_learning_rate
 from rnngen.rmsprop import GravesRMSProp
 from rnngen.weight_noise import standard_normal
 
@@ -112,8 +113,7 @@ class AdaptiveWeightNoise:
         torch._foreach_add_(gradients, torch._foreach_reciprocal(sigmas), alpha=-1 / self.sequences)
         for sigma, gradient in zip(sigmas, gradients, strict=True):
             sigma.grad = gradient
-        for group in self.optimiser.param_groups:
-            group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
+        set_learning_rate(self.optimiser, factor, batch_size)
         self.optimiser.step()
         torch._foreach_abs_(sigmas)
         for sigma in sigmas:

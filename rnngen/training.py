@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from rnngen.errors import InputError
+from rnngen.learning_rate import set_learning_rate
 from rnngen.recorded_gradients import backpropagated, gradients_of
 
 
@@ -139,8 +140,7 @@ def train(
     while not progress.finished:
         for batch in batches.epoch(progress.epoch, start=progress.batch):
             factor = schedule.factor(progress.updates, per_epoch)
-            for group in optimiser.param_groups:
-                group["lr"] = factor * group["initial_lr"]
+            set_learning_rate(optimiser, factor, batch.sequences)
             optimiser.zero_grad(set_to_none=True)
             if noise is None:
                 loss_b, state = gradients_without_noise(batch, state)

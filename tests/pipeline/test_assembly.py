@@ -1,6 +1,7 @@
 """From settings to optimisers and noise: every option reaches what it is of."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,8 +9,10 @@ import torch
 from pipeline.assembly import Assembly, make_optimiser, pen_objective
 from rnngen.adaptive_weight_noise import AdaptiveWeightNoise
 from rnngen.corpora.treebank import parse_treebank, write_treebank
+from rnngen.learning_rate import set_learning_rate
 from rnngen.objectives import NextPointGivenText
 from rnngen.rmsprop import GravesRMSProp
+from rnngen.training import Progress, train
 from rnngen.weight_noise import WeightNoise
 from tests.pipeline.test_train import SETTINGS
 
@@ -32,6 +35,23 @@ def test_rmsprop():
     assert kind is GravesRMSProp and found["lr"] == 2e-4 and {key: found[key] for key in constants} == constants
     _, found = options_of({"name": "rmsprop", "learning_rate": 2e-4, "per_sequence": True}, 9)
     assert found["lr"] == pytest.approx(6e-4)
+
+
+@pytest.mark.parametrize("sequences", [1, 3, 8])
+def test_a_minibatch_that_is_not_full_takes_the_steps_of_the_sequences_it_has(sequences):
+    weight = torch.zeros(1, requires_grad=True)
+    optimiser = make_optimiser({"name": "sgd", "learning_rate": 0.25, "per_sequence": True}, [weight], 8)
+    set_learning_rate(optimiser, 0.5, sequences)
+    weight.grad = torch.full((1,), 3.0)  # the mean over the sequences
+    optimiser.step()
+    assert weight.item() == -0.5 * 0.25 * 3.0 * sequences
+    _, group = options_of({"name": "rmsprop", "learning_rate": 0.25, "per_sequence": True}, 8)
+    for factor in (1.0, 0.5):
+        set_learning_rate(SimpleNamespace(param_groups=[group]), factor, sequences)
+        assert group["lr"] == pytest.approx(factor * 0.25 * sequences**0.5)
+    _, group = options_of({"name": "sgd", "learning_rate": 0.25}, 8)
+    set_learning_rate(SimpleNamespace(param_groups=[group]), 0.5, sequences)
+    assert group["lr"] == 0.125
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +85,24 @@ def test_adaptive_noise_counts_sequences_and_has_an_optimiser_of_its_own(corpus)
     adaptive = noise_of(corpus, "adaptive", noise_optimiser=other)
     assert isinstance(adaptive.optimiser, GravesRMSProp)
     assert adaptive.optimiser.param_groups[0]["lr"] == pytest.approx(3e-4 * 4**0.5)
+
+
+def test_the_loop_and_the_noise_know_how_many_sequences_a_minibatch_has(corpus):
+    """Ten sentences in minibatches of four: one of them holds two."""
+    settings = copy.deepcopy(SETTINGS) | {"noise": "adaptive", "standard_deviation": 0.05}
+    options = {"name": "sgd", "learning_rate": 1e-3, "momentum": 0.9, "per_sequence": True}
+    settings["training"] |= {"optimiser": options, "schedule": "constant", "maximum_epochs": 1, "validate_every": 9}
+    a = Assembly(settings, corpus)
+    progress, seen = Progress(), []
+    sequences = [batch.sequences for batch in a.training_batches.epoch(0)]
+    for kind, _ in train(
+        a.objective, a.training_batches, a.validate, a.optimiser, a.schedule, progress,
+        noise=a.noise, generator=a.generator,
+    ):  # fmt: skip
+        if kind == "update":
+            seen.append((a.optimiser.param_groups[0]["lr"], a.noise.optimiser.param_groups[0]["lr"]))
+    assert sorted(sequences) == [2, 4, 4]
+    assert seen == [(pytest.approx(1e-3 * n), pytest.approx(1e-3 * n)) for n in sequences]
 
 
 def test_clips_and_sizes_reach_the_network(corpus):
