@@ -60,6 +60,17 @@ def test_a_corpus_of_fewer_updates_than_the_warm_up_is_measured_all_the_same(cor
     assert rows[0]["measured_seconds"] == 1.0
 
 
+def test_a_row_that_would_diverge_is_measured_all_the_same(corpus, config, tmp_path, monkeypatch):
+    rate = "optimiser: {name: sgd, learning_rate: 1.0e+30, momentum: 0.9}"
+    rows = "regularisations: {continued: null, weight-noise: {}, adaptive-weight-noise: {training: {" + rate + "}}}"
+    config.write_text(
+        f"experiments: {{treebank-character: {{network: {{cells: 6}}, training: {{{rate}}}, {rows}}}}}",
+        encoding="utf-8",
+    )
+    rows = measured(corpus, config, tmp_path / "cost.json", monkeypatch, experiment=["treebank-character"])
+    assert [row["regularisation"] for row in rows] == ["none", "weight-noise", "adaptive-weight-noise"]
+
+
 def test_what_cannot_be_measured_is_one_line(corpus, config, tmp_path):
     with pytest.raises(InputError, match="none of treebank is a corpus of an experiment"):
         measure_cost.main([f"treebank={corpus}"], tmp_path / "c.json", [config], ["synthesis"])
