@@ -61,7 +61,7 @@ def test_a_corpus_of_fewer_updates_than_the_warm_up_is_measured_all_the_same(cor
 
 
 def test_a_row_that_would_diverge_is_measured_all_the_same(corpus, config, tmp_path, monkeypatch):
-    rate = "optimiser: {name: sgd, learning_rate: 1.0e+30, momentum: 0.9}"
+    rate = "optimiser: {name: sgd, learning_rate: 1.0e+300, momentum: 0.9}"
     rows = "regularisations: {continued: null, weight-noise: {}, adaptive-weight-noise: {training: {" + rate + "}}}"
     config.write_text(
         f"experiments: {{treebank-character: {{network: {{cells: 6}}, training: {{{rate}}}, {rows}}}}}",
