@@ -16,6 +16,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 SMOKE = ("--configfile", "workflow/presets/smoke.yaml")
+CHANGE = "change.yaml"
+"""A second file, on top of SMOKE in the run and in every plan: the report's commands name both."""
 DUMP = "data/dump.xml.bz2"
 
 pytestmark = pytest.mark.slow
@@ -58,8 +60,8 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 def planned(folder: Path, change: str = "") -> Counter[str]:
     """Rule → how many jobs a run would do, with `change` (YAML) on top of the configuration."""
-    (folder / "change.yaml").write_text(change or "{}")
-    result = snakemake(folder, "--dry-run", *SMOKE, "change.yaml")
+    (folder / CHANGE).write_text(change or "{}")
+    result = snakemake(folder, "--dry-run", *SMOKE, CHANGE)
     assert result.returncode == 0, result.stderr
     output = result.stdout + result.stderr
     if "Nothing to be done" in output:
@@ -81,7 +83,8 @@ def project(tmp_path_factory) -> Path:
         preset.read_text().replace("wikipedia: {train_bytes", f"wikipedia: {{dumps: [{DUMP}], train_bytes")
     )
     write_dump(folder / DUMP)
-    result = snakemake(folder, "reproduce-all", *SMOKE)
+    (folder / CHANGE).write_text("{}")
+    result = snakemake(folder, "reproduce-all", *SMOKE, CHANGE)
     assert result.returncode == 0, (result.stdout + result.stderr)[-6000:]
     return folder
 
@@ -94,7 +97,7 @@ def results(project) -> Path:
 def test_every_table_figure_and_the_report_are_there(results):
     report = (results / "report.html").read_text(encoding="utf-8")
     assert len(report) > 10_000
-    assert f"{' '.join(SMOKE)} --forcerun train" in report
+    assert f"{' '.join(SMOKE)} {CHANGE} --forcerun train" in report
     for number in (1, 2, 3, 4):
         table = pd.read_csv(results / "tables" / f"table{number}.csv")
         assert len(table) > 0
@@ -120,7 +123,7 @@ def test_a_second_run_finds_nothing_to_do(project):
 def test_deleting_an_artifact_reruns_what_depends_on_it_only(project, results):
     (results / "evaluations" / "wikipedia" / "none.dynamic.json").unlink()
     assert planned(project) == Counter({"evaluate": 1, "make_table": 1, "make_report": 1, "reproduce-all": 1})
-    result = snakemake(project, *SMOKE)
+    result = snakemake(project, *SMOKE, CHANGE)
     assert result.returncode == 0, result.stderr[-3000:]
     assert planned(project) == Counter()
 
@@ -159,8 +162,8 @@ def test_a_wrong_key_stops_the_run_with_one_line(project, change, named):
 
 
 def test_a_dump_that_is_not_there_is_named_in_one_line(project):
-    (project / "change.yaml").write_text("corpora: {wikipedia: {dumps: [data/no.xml.bz2]}}")
-    result = snakemake(project, "--dry-run", *SMOKE, "change.yaml")
+    (project / CHANGE).write_text("corpora: {wikipedia: {dumps: [data/no.xml.bz2]}}")
+    result = snakemake(project, "--dry-run", *SMOKE, CHANGE)
     assert result.returncode != 0
     lines = [line for line in result.stderr.splitlines() if line.startswith("error:")]
     assert len(lines) == 1
