@@ -25,7 +25,7 @@ from rnngen.prediction_network import PredictionNetwork
 from rnngen.rmsprop import GravesRMSProp
 from rnngen.synthesis_network import SynthesisNetwork
 from rnngen.text_sampling import utf8
-from rnngen.training import Progress, Schedule, not_finite
+from rnngen.training import Progress, Schedule, not_finite, train
 from rnngen.weight_noise import WeightNoise
 
 EVALUATION_BATCH = 32
@@ -285,6 +285,21 @@ class Assembly:
     def validate(self) -> dict[str, float]:
         """Measures on the validation set under the stored (mean) weights."""
         return self.objective.evaluate(self.validation_batches.epoch(0))
+
+    def training(self, progress: Progress, state: Any = None, look_every: int = 1) -> Iterator[tuple[str, Any]]:
+        """The events of `rnngen.training.train` on these objects."""
+        return train(
+            self.objective,
+            self.training_batches,
+            self.validate,
+            self.optimiser,
+            self.schedule,
+            progress,
+            noise=self.noise,
+            generator=self.generator,
+            state=state,
+            look_every=look_every,
+        )
 
     def tensors(self, carried: Any) -> dict[str, Any]:
         """All tensors that a resumed training needs; `carried` is the recurrent state between two chunks."""

@@ -19,7 +19,7 @@ from pipeline.command import command
 from pipeline.experiment import ROOT, Settings, load_config, named_corpora, rows, select, training_settings
 from rnngen.artifacts import provenance, write_json
 from rnngen.errors import InputError
-from rnngen.training import Progress, train
+from rnngen.training import Progress
 
 WARM_UPDATES = 3
 """Left out of the time: they compile, choose kernels and touch memory for the first time."""
@@ -61,18 +61,8 @@ def measure(settings: Settings, corpus: Path, seconds: float) -> dict[str, Any]:
         for group in optimiser.param_groups if optimiser is not None else ():
             group["lr"] = 0.0
     progress = Progress()
-    events = train(
-        assembly.objective,
-        assembly.training_batches,
-        assembly.validate,
-        assembly.optimiser,
-        assembly.schedule,
-        progress,
-        noise=assembly.noise,
-        generator=assembly.generator,
-    )
     done = [(time.perf_counter(), 0)]  # a loss was looked at after every update, so a GPU has been waited for
-    for _ in events:
+    for _ in assembly.training(progress):
         done.append((time.perf_counter(), progress.predictions))
         warm = done[min(WARM_UPDATES, len(done) - 2)]
         if done[-1][0] - warm[0] >= seconds or progress.validation_due:

@@ -37,7 +37,7 @@ from rnngen.checkpoint import (
     save_training_state,
 )
 from rnngen.errors import InputError
-from rnngen.training import Progress, train
+from rnngen.training import Progress
 
 BEST, LOG = "best.safetensors", "log.parquet"
 """Beside the state: weights of the best validation so far, and the log."""
@@ -86,18 +86,7 @@ def main(
         )
 
     started = last_saved = time.perf_counter()
-    events = train(
-        assembly.objective,
-        assembly.training_batches,
-        assembly.validate,
-        assembly.optimiser,
-        assembly.schedule,
-        progress,
-        noise=assembly.noise,
-        generator=assembly.generator,
-        state=carried,
-        look_every=1 if assembly.device.type == "cpu" else LOOK_EVERY,
-    )
+    events = assembly.training(progress, carried, look_every=1 if assembly.device.type == "cpu" else LOOK_EVERY)
     best = state_folder / BEST
     paused = False
     with stop_requests() as stop, Bar(assembly, progress) as bar:

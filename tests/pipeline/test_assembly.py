@@ -12,7 +12,7 @@ from rnngen.corpora.treebank import parse_treebank, write_treebank
 from rnngen.learning_rate import set_learning_rate
 from rnngen.objectives import NextPointGivenText
 from rnngen.rmsprop import GravesRMSProp
-from rnngen.training import Progress, train
+from rnngen.training import Progress
 from rnngen.weight_noise import WeightNoise
 from tests.pipeline.test_train import SETTINGS
 
@@ -95,10 +95,7 @@ def test_the_loop_and_the_noise_know_how_many_sequences_a_minibatch_has(corpus):
     a = Assembly(settings, corpus)
     progress, seen = Progress(), []
     sequences = [batch.sequences for batch in a.training_batches.epoch(0)]
-    for kind, _ in train(
-        a.objective, a.training_batches, a.validate, a.optimiser, a.schedule, progress,
-        noise=a.noise, generator=a.generator,
-    ):  # fmt: skip
+    for kind, _ in a.training(progress):
         if kind == "update":
             seen.append((a.optimiser.param_groups[0]["lr"], a.noise.optimiser.param_groups[0]["lr"]))
     assert sorted(sequences) == [2, 4, 4]
