@@ -5,12 +5,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+LONGEST_MESSAGE = 300
+
 
 class InputError(Exception):
     """Bad input: one line that says what is wrong, where (file, byte offset, line, key), and the remedy.
 
     Commands print it as it stands and exit with status 1; anything else that escapes is a bug. Messages of other
-    libraries that became a part of it may have had several lines.
+    libraries that became a part of it may have had several lines, and what they quote of a file may be of any length:
+    a message is shortened to LONGEST_MESSAGE characters, in its middle, since the file's name is at its beginning and
+    the remedy at its end.
     """
 
     def __init__(self, message: str) -> None:
@@ -18,8 +22,18 @@ class InputError(Exception):
 
 
 def one_line(text: str) -> str:
-    """The lines of a text as one."""
-    return " ".join(text.splitlines())
+    """A text as one line of LONGEST_MESSAGE characters at most; what a terminal would not show is escaped."""
+    shown = _shortened(" ".join(text.splitlines()))
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+    return _shortened(shown)
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= LONGEST_MESSAGE:
+        return text
+    head = LONGEST_MESSAGE // 2
+    return f"{text[:head]} … {text[head + 3 - LONGEST_MESSAGE :]}"
 
 
 @contextmanager
@@ -36,7 +50,7 @@ def one_line_exits() -> Iterator[None]:
         sys.exit(1)
     except OSError as error:
         where = "" if error.filename is None else f"{error.filename}: "
-        print(f"error: {where}{one_line(str(error.strerror or error))}", file=sys.stderr)
+        print(f"error: {one_line(f'{where}{error.strerror or error}')}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rnngen.errors import InputError, one_line_exits
+from rnngen.errors import LONGEST_MESSAGE, InputError, one_line_exits
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,19 @@ def test_one_line_and_a_status(capsys, error, status, line):
 def test_a_bug_is_not_hidden():
     with pytest.raises(KeyError), one_line_exits():
         raise KeyError
+
+
+@pytest.mark.parametrize("length", [LONGEST_MESSAGE + 1, 5_000_000])
+def test_a_long_message_keeps_its_beginning_and_its_end(length):
+    message = str(InputError("a/file.xml, line 3: " + "x" * length + "; remove it"))
+    assert len(message) == LONGEST_MESSAGE
+    assert message.startswith("a/file.xml, line 3: xx") and " … " in message and message.endswith("xx; remove it")
+
+
+def test_a_message_of_the_greatest_length_is_whole():
+    assert str(InputError("x" * LONGEST_MESSAGE)) == "x" * LONGEST_MESSAGE
+
+
+def test_what_a_terminal_does_not_show_is_escaped():
+    assert str(InputError("a\x1b[2J\udcff é\u2028b\x00")) == "a\\x1b[2J\\udcff é b\\x00"
+    assert len(str(InputError("\x00" * 1000))) == LONGEST_MESSAGE
