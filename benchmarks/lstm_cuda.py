@@ -35,6 +35,7 @@ from rnngen.peephole_lstm import PeepholeLSTM
 from rnngen.prediction_network import PredictionNetwork
 from rnngen.recorded_gradients import backpropagated, gradients_of
 from rnngen.recorded_loops import LOOPS
+from rnngen.sgd import GravesSGD
 
 CLIP = 1.0
 CALLS = 4
@@ -286,7 +287,7 @@ def training(network: nn.Module, x: Tensor, recorded: bool) -> Callable[[], None
     """An update on a chunk: gradients and SGD with momentum."""
     losses = NextSymbol(network).losses
     gradients = gradients_of(network, losses) if recorded else partial(backpropagated, losses)
-    optimiser = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, foreach=True)
+    optimiser = GravesSGD(network.parameters(), lr=1e-4, momentum=0.9)
     batch = TextBatch(x, x, None, reset=False, predictions=x.numel())
     state = [layer.zero_state(x.shape[1]) for layer in network.layers]
 

@@ -23,6 +23,7 @@ from rnngen.errors import InputError
 from rnngen.objectives import NextPoint, NextPointGivenText, NextSymbol
 from rnngen.prediction_network import PredictionNetwork
 from rnngen.rmsprop import GravesRMSProp
+from rnngen.sgd import GravesSGD
 from rnngen.synthesis_network import SynthesisNetwork
 from rnngen.text_sampling import utf8
 from rnngen.training import Progress, Schedule, not_finite, train
@@ -262,6 +263,7 @@ class Assembly:
             maximum_updates=training.get("maximum_updates"),
             validate_every=training.get("validate_every"),
             decay=training["schedule"],
+            warm_up=training.get("warm_up", 0),
         )
         self.noise = self.make_noise()
 
@@ -346,6 +348,6 @@ def make_optimiser(options: dict[str, Any], parameters: Any, batch_size: int) ->
     group = {"params": list(parameters), "batch_size": batch_size, "rate_power": power}
     rate = options["learning_rate"] * batch_size**power
     if options["name"] == "sgd":
-        return torch.optim.SGD([group], lr=rate, momentum=options.get("momentum", 0.0), foreach=True)
+        return GravesSGD([group], lr=rate, momentum=options.get("momentum", 0.0))
     constants = {key: options[key] for key in ("decay", "momentum", "damping") if key in options}
     return GravesRMSProp([group], lr=rate, **constants)

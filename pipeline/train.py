@@ -3,7 +3,8 @@
     python -m pipeline.train --experiment treebank-character --regularisation none \\
         --corpus results/corpora/treebank.parquet --output results/models/treebank-character/none
 
-The model directory holds weights.safetensors (the best on the validation set), config.json (settings, network,
+The model directory holds weights.safetensors (the best on the validation set), optimiser.safetensors (what the optimiser
+remembered of the gradients at those weights, for a training that starts from them), config.json (settings, network,
 alphabet or normaliser, headline numbers, provenance) and log.parquet (a row a validation). Training state goes to
 --state after every validation, every --checkpoint-seconds and on Ctrl-C or SIGTERM; the same command goes on from it,
 on a CPU to the same weights bit for bit. --time-budget pauses cleanly after that many seconds.
@@ -31,16 +32,18 @@ from rnngen.artifacts import provenance, write_json, written_whole
 from rnngen.checkpoint import (
     STATE,
     load_training_state,
+    load_optimiser,
     load_weights,
     remove_training_state,
     save_network,
+    save_optimiser,
     save_training_state,
 )
 from rnngen.errors import InputError
 from rnngen.training import Progress
 
-BEST, LOG = "best.safetensors", "log.parquet"
-"""Beside the state: weights of the best validation so far, and the log."""
+BEST, BEST_OPTIMISER, LOG = "best.safetensors", "best-optimiser.safetensors", "log.parquet"
+"""Beside the state: weights of the best validation so far, the optimiser's memory then, and the log."""
 LOOK_EVERY = 32
 """Updates between two looks at the training loss on a GPU, each of which waits for it; on a CPU there is no waiting."""
 
@@ -73,7 +76,13 @@ def main(
     print(assembly.data.summary, flush=True)
     if initial is not None:
         load_weights(assembly.network, initial / "weights.safetensors")
-    inputs = {"corpus": sha256(corpus), "initial": initial and sha256(initial / "weights.safetensors")}
+        memory = initial / "optimiser.safetensors"
+        if not load_optimiser(assembly.network, assembly.optimiser, memory):
+            print(f"{memory}: of another optimiser than this training's, whose averages start at 0", flush=True)
+    inputs = {
+        "corpus": sha256(corpus),
+        "initial": initial and [sha256(initial / name) for name in ("weights.safetensors", "optimiser.safetensors")],
+    }
     progress, carried = resume(assembly, state_folder, chosen, inputs) or (Progress(), None)
     if progress.updates:
         print(f"resuming at epoch {progress.epoch}, update {progress.updates}", flush=True)
@@ -96,6 +105,7 @@ def main(
                 bar.update()
             elif kind == "best":
                 save_network(assembly.network, best)
+                save_optimiser(assembly.network, assembly.optimiser, state_folder / BEST_OPTIMISER)
                 continue
             else:
                 bar.validation(value)
@@ -114,9 +124,9 @@ def main(
     if not progress.finished and not best.exists():
         print(f"paused before the first validation at update {progress.updates}; run again to go on", flush=True)
         return
-    write_model(output, assembly, chosen, progress, best, initial)
+    write_model(output, assembly, chosen, progress, state_folder, initial)
     if progress.finished:
-        remove_training_state(state_folder, BEST, LOG)
+        remove_training_state(state_folder, BEST, BEST_OPTIMISER, LOG)
     else:
         print(f"paused at epoch {progress.epoch}, update {progress.updates}; run again to go on", flush=True)
 
@@ -131,7 +141,7 @@ def resume(assembly: Assembly, folder: Path, chosen: dict, inputs: dict) -> tupl
     """Progress and carried state from an interrupted run with the same settings and the same inputs, else None."""
     if not (folder / STATE).exists():
         # the best weights of a training that ended before it saved a state are none of this one
-        remove_training_state(folder, BEST, LOG)
+        remove_training_state(folder, BEST, BEST_OPTIMISER, LOG)
         return None
     tensors, values = load_training_state(folder)
     for what, same in (
@@ -140,7 +150,7 @@ def resume(assembly: Assembly, folder: Path, chosen: dict, inputs: dict) -> tupl
     ):
         if not same:
             print(f"the state in {folder} is from other {what}: starting anew", flush=True)
-            remove_training_state(folder, BEST, LOG)
+            remove_training_state(folder, BEST, BEST_OPTIMISER, LOG)
             return None
     return Progress.from_json(values["progress"]), assembly.restore(tensors)
 
@@ -151,11 +161,12 @@ def write_log(progress: Progress, path: Path) -> None:
 
 
 def write_model(
-    output: Path, assembly: Assembly, chosen: dict, progress: Progress, best: Path, initial: Path | None
+    output: Path, assembly: Assembly, chosen: dict, progress: Progress, state_folder: Path, initial: Path | None
 ) -> None:
     """The artifacts of a finished or paused training."""
-    with written_whole(output / "weights.safetensors") as partial:
-        shutil.copyfile(best, partial)
+    for name, best in (("weights.safetensors", BEST), ("optimiser.safetensors", BEST_OPTIMISER)):
+        with written_whole(output / name) as partial:
+            shutil.copyfile(state_folder / best, partial)
     write_log(progress, output / LOG)
     best_row = min(progress.history, key=lambda row: row["validation_loss"])
     write_json(

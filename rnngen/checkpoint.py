@@ -73,6 +73,33 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
     network.load_state_dict(tensors)
 
 
+def save_optimiser(network: nn.Module, optimiser: torch.optim.Optimizer, path: str | Path) -> None:
+    """Write what an optimiser remembers of a network's gradients, under the names of its weights."""
+    tensors = {
+        f"{name}/{key}": tensor
+        for name, weight in network.named_parameters()
+        for key, tensor in optimiser.state.get(weight, {}).items()
+    }
+    _save_tensors(path, tensors, {"optimiser": type(optimiser).__name__})
+
+
+def load_optimiser(network: nn.Module, optimiser: torch.optim.Optimizer, path: str | Path) -> bool:
+    """Let an optimiser go on with what `save_optimiser` wrote of the same weights; False if it is of another kind.
+
+    Learning rates and other constants are not taken over. InputError if the tensors do not fit the network.
+    """
+    metadata, tensors = _read_tensors(path)
+    if metadata.get("optimiser") != type(optimiser).__name__:
+        return False
+    weights = dict(network.named_parameters())
+    for key, tensor in tensors.items():
+        name, _, what = key.rpartition("/")
+        if name not in weights or weights[name].shape != tensor.shape:
+            raise InputError(f"{path}: {key} of shape {tuple(tensor.shape)} belongs to no weight of this network")
+        optimiser.state[weights[name]][what] = tensor.to(weights[name])
+    return True
+
+
 def save_training_state(folder: str | Path, tensors: Any, values: Any) -> None:
     """Write all that a training needs to go on: `tensors` and `values`, any nesting of dicts, lists and tuples.
 

@@ -18,6 +18,7 @@ from torch import nn
 from rnngen.bits_per_character import bits
 from rnngen.objectives import NextSymbol, detached
 from rnngen.recorded_gradients import gradients_of
+from rnngen.sgd import GravesSGD
 from rnngen.softmax import errors, surprisal
 
 
@@ -44,7 +45,7 @@ def evaluate_dynamically(
         return surprisal(y_tbk, batch.targets_tb), detached(state), errors(y_tbk, batch.targets_tb).sum()
 
     scored = gradients_of(adapted, score)
-    optimiser = torch.optim.SGD(adapted.parameters(), lr=learning_rate, momentum=momentum, foreach=True)
+    optimiser = GravesSGD(adapted.parameters(), lr=learning_rate, momentum=momentum)
     optimiser.zero_grad(set_to_none=True)
     # sums stay on the network's device: to look at each would wait for it after every sequence
     nats = torch.zeros((), dtype=torch.float64, device=next(adapted.parameters()).device)

@@ -39,15 +39,19 @@ class Schedule:
     """Updates between validations; None: once an epoch."""
     decay: str = "constant"
     """`constant`, or `linear`: from the learning rate to 2 % of it over the whole length of the training."""
+    warm_up: int = 0
+    """Updates over which the learning rate rises from near 0. RMSProp's averages start at 0, which makes its first
+    steps 1 / √(0.05 − 0.05²) = 4.6 times as long as those of settled averages."""
 
     def factor(self, updates: int, updates_per_epoch: int) -> float:
         """What the learning rate is multiplied with at an update."""
+        rise = min(1.0, (updates + 1) / self.warm_up) if self.warm_up else 1.0
         if self.decay == "constant":
-            return 1.0
+            return rise
         total = self.maximum_epochs * updates_per_epoch
         if self.maximum_updates is not None:
             total = min(total, self.maximum_updates)
-        return max(0.02, 1.0 - updates / total)
+        return rise * max(0.02, 1.0 - updates / total)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from rnngen.corpora.treebank import parse_treebank, write_treebank
 from rnngen.learning_rate import set_learning_rate
 from rnngen.objectives import NextPointGivenText
 from rnngen.rmsprop import GravesRMSProp
+from rnngen.sgd import GravesSGD
 from rnngen.training import Progress
 from rnngen.weight_noise import WeightNoise
 from tests.pipeline.test_train import SETTINGS
@@ -24,7 +25,7 @@ def options_of(options, batch_size):
 
 def test_sgd():
     kind, found = options_of({"name": "sgd", "learning_rate": 1e-4, "momentum": 0.99}, 8)
-    assert kind is torch.optim.SGD and (found["lr"], found["momentum"]) == (1e-4, 0.99)
+    assert kind is GravesSGD and (found["lr"], found["momentum"]) == (1e-4, 0.99)
     _, found = options_of({"name": "sgd", "learning_rate": 1e-4, "momentum": 0.99, "per_sequence": True}, 8)
     assert (found["lr"], found["momentum"]) == (pytest.approx(8e-4), 0.99)
 

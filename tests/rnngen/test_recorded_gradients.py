@@ -14,6 +14,7 @@ from rnngen.objectives import NextSymbol
 from rnngen.prediction_network import PredictionNetwork
 from rnngen.recorded_gradients import MADE_DIRECTLY, RecordedGradients, gradients_of
 from rnngen.recorded_loops import LOOPS
+from rnngen.sgd import GravesSGD
 from rnngen.training import Progress, Schedule, train
 
 
@@ -66,7 +67,7 @@ SYMBOLS = np.random.default_rng(0).integers(0, 9, 1_234)
 
 def trained(batches, every):
     objective = NextSymbol(network())
-    optimiser = torch.optim.SGD(objective.network.parameters(), lr=0.01, momentum=0.9, foreach=True)
+    optimiser = GravesSGD(objective.network.parameters(), lr=0.01, momentum=0.9)
     progress, states = Progress(), []
     loop = train(
         objective, batches, lambda: objective.evaluate(batches.epoch(0)), optimiser, Schedule(2, 9, decay="linear"),

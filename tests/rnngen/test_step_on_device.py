@@ -19,6 +19,7 @@ from rnngen.corpora.text import ChunkBatches, SentenceBatches, Sequences
 from rnngen.objectives import NextPoint, NextPointGivenText, NextSymbol
 from rnngen.prediction_network import PredictionNetwork
 from rnngen.rmsprop import GravesRMSProp
+from rnngen.sgd import GravesSGD
 from rnngen.synthesis_network import SynthesisNetwork
 from rnngen.training import Progress, Schedule, train
 from rnngen.weight_noise import WeightNoise
@@ -132,7 +133,7 @@ def test_optimisers_take_all_tensors_at_once(tensors):
 
     counts = []
     for optimiser in (
-        torch.optim.SGD(weights(), lr=0.1, momentum=0.9, foreach=True),
+        GravesSGD(weights(), lr=0.1, momentum=0.9),
         GravesRMSProp(weights()),
     ):
         for _ in range(2):  # the first step makes the state

@@ -56,10 +56,13 @@ def model(experiment, regularisation):
 
 
 def parent_of(wildcards):
-    """The weights a row starts from; none for the first of the chain."""
+    """The weights a row starts from, and the optimiser's memory of them; none for the first of the chain."""
     row = EXPERIMENTS[wildcards.experiment]["regularisations"][wildcards.regularisation]
     return (
-        f"{model(wildcards.experiment, row['from'])}/weights.safetensors"
+        [
+            f"{model(wildcards.experiment, row['from'])}/{name}.safetensors"
+            for name in ("weights", "optimiser")
+        ]
         if "from" in row
         else []
     )

@@ -7,6 +7,7 @@ rule train:
         parent=parent_of,
     output:
         weights=f"{RESULTS}/models/{{experiment}}/{{regularisation}}/weights.safetensors",
+        optimiser=f"{RESULTS}/models/{{experiment}}/{{regularisation}}/optimiser.safetensors",
         description=f"{RESULTS}/models/{{experiment}}/{{regularisation}}/config.json",
         log=f"{RESULTS}/models/{{experiment}}/{{regularisation}}/log.parquet",
     log:
@@ -29,7 +30,7 @@ rule train:
         # not an output: it must outlive a job that fails or is interrupted, so that the next one goes on from it
         state=lambda w: f"{RESULTS}/state/{w.experiment}/{w.regularisation}",
         initial=lambda w, input: (
-            f"--initial {input.parent.rpartition('/')[0]}" if input.parent else ""
+            f"--initial {input.parent[0].rpartition('/')[0]}" if input.parent else ""
         ),
     message:
         "train {wildcards.experiment}, {wildcards.regularisation}"

@@ -1,0 +1,51 @@
+"""Stochastic gradient descent with momentum, as the paper's text experiments use it (§3.1, §3.2)."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from rnngen.errors import InputError
+
+
+class GravesSGD(torch.optim.Optimizer):
+    """Steepest descent whose momentum is that of the *steps*, not of the gradients.
+
+    With ε the gradient of a parameter w, at every step (Δ starts at 0):
+
+        Δ ← m Δ − lr ε
+        w ← w + Δ
+
+    `torch.optim.SGD` keeps b ← m b + ε and moves by −lr b. While the rate is constant the two agree. When it changes,
+    because it falls or because a minibatch holds fewer sequences, torch takes all past gradients at the rate of the
+    present one, as if they had been met now. Here each keeps the rate it was met at, as in eq 40–41 for RMSProp.
+    """
+
+    def __init__(self, params: Iterable, lr: float, momentum: float = 0.0) -> None:
+        if not lr >= 0 or not 0 <= momentum < 1:
+            raise InputError(f"GravesSGD wants lr ≥ 0 and 0 ≤ momentum < 1, got lr={lr}, momentum={momentum}")
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+        """One update of every parameter that has a gradient; `closure`, if given, computes the loss first."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            weights = [w for w in group["params"] if w.grad is not None]
+            if not weights:
+                continue
+            gradients = [w.grad for w in weights]
+            if group["momentum"] == 0:
+                torch._foreach_add_(weights, gradients, alpha=-group["lr"])
+                continue
+            for w in weights:
+                if not self.state[w]:
+                    self.state[w] = {"delta": torch.zeros_like(w)}
+            delta = [self.state[w]["delta"] for w in weights]
+            torch._foreach_mul_(delta, group["momentum"])
+            torch._foreach_add_(delta, gradients, alpha=-group["lr"])
+            torch._foreach_add_(weights, delta)
+        return loss
