@@ -3,11 +3,11 @@
     python -m pipeline.train --experiment treebank-character --regularisation none \\
         --corpus results/corpora/treebank.parquet --output results/models/treebank-character/none
 
-The model directory holds weights.safetensors (the best on the validation set), optimiser.safetensors (what the optimiser
-remembered of the gradients at those weights, for a training that starts from them), config.json (settings, network,
-alphabet or normaliser, headline numbers, provenance) and log.parquet (a row a validation). Training state goes to
---state after every validation, every --checkpoint-seconds and on Ctrl-C or SIGTERM; the same command goes on from it,
-on a CPU to the same weights bit for bit. --time-budget pauses cleanly after that many seconds.
+The model directory holds weights.safetensors (the best on the validation set), optimiser.safetensors (what the
+optimiser remembered of the gradients at those weights, for a training that starts from them), config.json (settings,
+network, alphabet or normaliser, headline numbers, provenance) and log.parquet (a row a validation). Training state goes
+to --state after every validation, every --checkpoint-seconds and on Ctrl-C or SIGTERM; the same command goes on from
+it, on a CPU to the same weights bit for bit. --time-budget pauses cleanly after that many seconds.
 """
 
 import hashlib
@@ -31,8 +31,8 @@ from pipeline.progress import Bar
 from rnngen.artifacts import provenance, write_json, written_whole
 from rnngen.checkpoint import (
     STATE,
-    load_training_state,
     load_optimiser,
+    load_training_state,
     load_weights,
     remove_training_state,
     save_network,

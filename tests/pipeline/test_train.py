@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 
 from pipeline.assembly import Assembly
 from pipeline.train import main as train_command
-from rnngen.checkpoint import load_weights
+from rnngen.checkpoint import load_optimiser, load_weights
 from rnngen.corpora.treebank import parse_treebank, write_treebank
 from rnngen.errors import InputError
+from rnngen.training import Progress
 
 SETTINGS = {
     "experiment": "treebank-character",
@@ -131,6 +132,33 @@ def test_a_row_starts_from_the_weights_of_another(corpus, tmp_path):
     continued, _ = run(still, corpus, tmp_path / "continued", initial=tmp_path / "none")
     for name, weight in first.items():
         assert torch.equal(weight, continued[name])
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "rmsprop"])
+def test_a_row_goes_on_with_the_averages_of_its_parent(corpus, tmp_path, optimiser):
+    """Two epochs at a constant rate are one epoch and a row that starts from it, but for the order of the sentences."""
+    options = {"optimiser": {"name": optimiser, "learning_rate": 1e-3, "momentum": 0.9}}
+    options |= {"schedule": "constant", "maximum_epochs": 1, "validate_every": None}
+    run(altered(training=options), corpus, tmp_path / "none")
+    parent, child = (Assembly(altered(training=options), corpus) for _ in range(2))
+    for kind, _ in parent.training(Progress()):
+        assert kind in ("update", "best", "validation")
+    load_weights(child.network, tmp_path / "none" / "weights.safetensors")
+    assert load_optimiser(child.network, child.optimiser, tmp_path / "none" / "optimiser.safetensors")
+    batch = next(iter(child.training_batches.epoch(1)))
+    for assembly in (parent, child):
+        assembly.optimiser.zero_grad()
+        assembly.objective.losses(batch, None)[0].sum().backward()
+        assembly.optimiser.step()
+    for ours, theirs in zip(child.network.parameters(), parent.network.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_the_memory_of_another_optimiser_is_not_taken_over(corpus, tmp_path, capsys):
+    run(SETTINGS, corpus, tmp_path / "none")
+    other = altered(training={"optimiser": {"name": "rmsprop", "learning_rate": 1e-3}, "maximum_epochs": 1})
+    run(other, corpus, tmp_path / "m", initial=tmp_path / "none")
+    assert "of another optimiser than this training's" in capsys.readouterr().out
 
 
 def test_weights_of_another_size_are_refused_by_name(corpus, tmp_path):

@@ -188,3 +188,10 @@ def test_the_logged_training_loss_is_the_mean_since_the_last_validation():
         nats = sum((0.5 * (i + epoch) - 1) ** 2 + 0.25 for i in range(7))
         assert row["train_nats_per_sequence"] == pytest.approx(nats / 14)
         assert row["train_nats_per_prediction"] == pytest.approx(nats / 42)
+
+
+@pytest.mark.parametrize("decay", ["constant", "linear"])
+def test_the_rate_rises_over_the_warm_up_and_then_follows_its_schedule(decay):
+    cold, warm = Schedule(2, 9, decay=decay), Schedule(2, 9, decay=decay, warm_up=4)
+    ratios = [warm.factor(update, 5) / cold.factor(update, 5) for update in range(10)]
+    assert ratios == pytest.approx([0.25, 0.5, 0.75] + [1.0] * 7)
