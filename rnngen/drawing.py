@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageColor, ImageDraw
+from PIL import GifImagePlugin, Image, ImageColor, ImageDraw
 
 from rnngen.artifacts import written_whole
 from rnngen.errors import InputError
@@ -21,6 +21,7 @@ from rnngen.page import Page
 from rnngen.strokes import Stroke
 
 DECIMALS = 3  # of the numbers in an SVG; with the page in millimetres, a micrometre
+DOT = "h.01"  # what a dot is drawn as: plotters leave out what has no length
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class Pen:
 
 
 def path_data(stroke: Stroke, decimals: int = DECIMALS) -> str:
-    """The `d` attribute of one stroke: M x y L x y …; a single point is the closed M x y Z, which round caps show."""
+    """The `d` attribute of one stroke: M x y L x y …; a stroke without extent is a dot, M x y h.01."""
     points = [f"{_number(x, decimals)} {_number(y, decimals)}" for x, y in stroke]
-    return f"M{points[0]}Z" if len(points) == 1 else "M" + "L".join(points)
+    return f"M{points[0]}{DOT}" if len(set(points)) == 1 else "M" + "L".join(points)
 
 
 def _number(value: float, decimals: int) -> str:
@@ -70,7 +71,7 @@ def animated_svg(
         begin, duration = times[k][0], max(times[k][-1] - times[k][0], 0.01)
         show = f'<set attributeName="visibility" to="visible" begin="{begin:.3f}s"/>'
         along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(stroke, axis=0).T))])
-        if along[-1] <= 0:  # dashes have no meaning on a dot
+        if path_data(stroke, decimals).endswith(DOT):  # dashes have no meaning on a dot
             return ' visibility="hidden"', show
         left = ";".join(_number(1 - s, 3) for s in along / along[-1])
         moments = ";".join(_number(t, 3) for t in (times[k] - begin) / duration)
@@ -112,8 +113,11 @@ def _svg_document(
     return out.getvalue()
 
 
+NOT_XML = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
 def _escaped(text: str) -> str:
-    kept = "".join(c for c in text if c in "\t\n" or ord(c) >= 32)
+    kept = NOT_XML.sub("", text)
     return kept.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
 
@@ -130,6 +134,7 @@ def pen_times(strokes: Sequence[Stroke], pen: Pen) -> list[np.ndarray]:
 
 MILLIMETRES_PER_INCH = 25.4
 MAX_PIXELS = 100_000_000
+MAX_SIDE = 65_535  # pixels; of a GIF by its format, of a PNG by Matplotlib
 
 
 def _figure(page: Page, pen: Pen):
@@ -170,55 +175,78 @@ def _write_pdf(path: Path, page: Page, pen: Pen) -> None:
     _figure(page, pen).savefig(path, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
 
 
-def _check_pixels(page: Page, dpi: float) -> None:
-    pixels = page.width * page.height * (dpi / MILLIMETRES_PER_INCH) ** 2
-    if pixels > MAX_PIXELS:
+def _check_pixels(page: Page, dpi: float, limit: int = MAX_PIXELS) -> None:
+    width, height = (side / MILLIMETRES_PER_INCH * dpi for side in (page.width, page.height))
+    if width * height > limit or max(width, height) > MAX_SIDE:
         raise InputError(
-            f"a picture of {page.width:.0f} × {page.height:.0f} mm at {dpi:g} dpi has {pixels / 1e6:.0f} million "
-            f"pixels, over the limit of {MAX_PIXELS // 1_000_000}: lower the dpi or write SVG or PDF"
+            f"a picture of {page.width:.4g} × {page.height:.4g} mm at {dpi:g} dpi has {width:.4g} × {height:.4g} "
+            f"pixels, over the limit of {limit // 1_000_000} million and {MAX_SIDE} a side: "
+            "lower the dpi or write SVG or PDF"
         )
 
 
+GREYS = 16  # of a GIF, from ink to paper
+FINE = 3  # a GIF is drawn so many times as large, then reduced, for smooth edges
+MAX_GIF_PIXELS = 25_000_000  # FINE² bytes each while it is drawn
+
+
 def _write_gif(path: Path, page: Page, pen: Pen, dpi: float, frames_per_second: float = 20.0) -> None:
-    """The writing as an animation that plays once and rests on the finished page."""
-    _check_pixels(page, dpi)
-    per_mm, fine = dpi / MILLIMETRES_PER_INCH, 3  # drawn three times as large, then reduced, for smooth edges
+    """The writing as an animation that plays once and rests on the finished page.
+
+    A frame holds only the part that is new since the frame before, and goes to the file at once.
+    """
+    _check_pixels(page, dpi, MAX_GIF_PIXELS)
+    per_mm = dpi / MILLIMETRES_PER_INCH
     size = (max(1, round(page.width * per_mm)), max(1, round(page.height * per_mm)))
-    width = max(1, round(pen.width * per_mm * fine))
-    canvas = Image.new("L", (size[0] * fine, size[1] * fine), 255)
+    width = max(1, round(pen.width * per_mm * FINE))
+    canvas = Image.new("L", (size[0] * FINE, size[1] * FINE), 255)
     draw = ImageDraw.Draw(canvas)
-    times = pen_times(page.strokes, pen)
-    palette = _palette(pen.colour)
-
-    def frame() -> Image.Image:
-        small = canvas.resize(size, Image.Resampling.BOX).point([grey // 17 for grey in range(256)])
-        picture = Image.frombytes("P", small.size, small.tobytes())
-        picture.putpalette(palette)
-        return picture
-
-    frames, shown = [frame()], 0.0
-    for stroke, at in zip(page.strokes, times, strict=True):
-        p = stroke * per_mm * fine
-        for n in range(len(p)):
-            while at[n] >= shown + 1 / frames_per_second:
-                shown += 1 / frames_per_second
-                frames.append(frame())
-            x, y = p[n]
-            draw.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=0)
-            if n:
-                draw.line([tuple(p[n - 1]), tuple(p[n])], fill=0, width=width)
-    frames.append(frame())
+    blank = Image.new("P", size, GREYS - 1)
+    blank.putpalette(_palette(pen.colour))
     step = round(1000 / frames_per_second)
-    durations = [step] * (len(frames) - 1) + [3000]
-    frames[0].save(path, format="GIF", save_all=True, append_images=frames[1:], duration=durations, optimize=False)
+    reach = width / FINE / 2 + 1
+    fresh = np.zeros((0, 2))  # pixels; points drawn since the last frame, where each step comes from as well
+
+    with path.open("wb") as file:
+
+        def add(frame: Image.Image, corner: tuple[int, int], duration: int) -> None:
+            for block in GifImagePlugin.getdata(frame, corner, duration=duration):
+                file.write(block)
+
+        def add_fresh(duration: int) -> None:
+            low = np.clip(np.floor(fresh.min(0, initial=np.inf) - reach), 0, np.array(size) - 1)
+            high = np.clip(np.ceil(fresh.max(0, initial=-np.inf) + reach), low + 1, size)
+            left, top, right, bottom = map(int, (*low, *high))
+            part = canvas.crop((FINE * left, FINE * top, FINE * right, FINE * bottom)).reduce(FINE)
+            grey = part.point([grey * GREYS // 256 for grey in range(256)])
+            add(Image.frombytes("P", grey.size, grey.tobytes()), (left, top), duration)
+
+        for block in GifImagePlugin.getheader(blank, info={"duration": step})[0]:
+            file.write(block)
+        add(blank, (0, 0), step)
+        shown = 0.0
+        for stroke, at in zip(page.strokes, pen_times(page.strokes, pen), strict=True):
+            p = stroke * per_mm * FINE
+            for n in range(len(p)):
+                while at[n] >= shown + 1 / frames_per_second:
+                    shown += 1 / frames_per_second
+                    add_fresh(step)
+                    fresh = fresh[:0]
+                x, y = p[n]
+                draw.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=0)
+                if n:
+                    draw.line([tuple(p[n - 1]), tuple(p[n])], fill=0, width=width)
+                fresh = np.concatenate([fresh, p[max(n - 1, 0) : n + 1] / FINE])
+        add_fresh(3000)
+        file.write(b";")
 
 
 def _palette(colour: str) -> list[int]:
-    """16 steps from the colour of the ink to white."""
+    """GREYS steps from the colour of the ink to white."""
     from matplotlib.colors import to_rgb
 
     ink = np.array(to_rgb(colour)) * 255
-    steps = np.linspace(0, 1, 16)[:, None]
+    steps = np.linspace(0, 1, GREYS)[:, None]
     return np.rint(ink * (1 - steps) + 255 * steps).astype(int).ravel().tolist()
 
 
