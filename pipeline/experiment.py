@@ -64,21 +64,40 @@ def check_config(config: dict) -> None:
                 seen.append(parent)
 
 
-class Settings(TypedDict):
-    """All that decides the outcome of one training, and nothing else: a change elsewhere retrains nothing."""
+class Reading(TypedDict):
+    """What decides which symbols an experiment reads; of `training` only the cut into chunks."""
 
     experiment: str
-    regularisation: str
     kind: str
     unit: str | None
-    network: dict[str, Any]
     training: dict[str, Any]
-    noise: str
-    standard_deviation: float | None
     corpus: dict[str, Any]
     seed: int
+
+
+class Settings(Reading):
+    """All that decides the outcome of one training, and nothing else: a change elsewhere retrains nothing."""
+
+    regularisation: str
+    network: dict[str, Any]
+    noise: str
+    standard_deviation: float | None
     device: str
     threads: int
+
+
+def reading_settings(config: dict, experiment: str) -> Reading:
+    """How an experiment reads its corpus, without what its networks make of it."""
+    entry = select(config["experiments"], experiment, "experiment")
+    cut = {key: entry["training"][key] for key in ("chunk", "reset_every") if key in entry["training"]}
+    return {
+        "experiment": experiment,
+        "kind": entry["kind"],
+        "unit": entry.get("unit"),
+        "training": cut,
+        "corpus": loader_settings(config, experiment),
+        "seed": config["seed"],
+    }
 
 
 def training_settings(config: dict, experiment: str, regularisation: str) -> Settings:
@@ -102,15 +121,15 @@ def training_settings(config: dict, experiment: str, regularisation: str) -> Set
     }
 
 
-def read_settings(text: str) -> Settings:
-    """Settings from JSON, or from the file of that name; InputError names what is missing."""
+def read_settings(text: str, kind: type = Settings) -> Any:
+    """Settings (or `Reading` alone) from JSON, or from the file of that name; InputError names what is missing."""
     try:
         found = json.loads(text if text.lstrip().startswith("{") else Path(text).read_bytes())
     except json.JSONDecodeError as error:
         raise InputError(f"--settings: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"--settings {text}: no JSON in it, byte {error.start} is not UTF-8") from error
-    missing = [key for key in Settings.__annotations__ if not isinstance(found, dict) or key not in found]
+    missing = [key for key in kind.__annotations__ if not isinstance(found, dict) or key not in found]
     if missing:
         raise InputError(f"--settings: no {', '.join(missing)} in it; the config.json of a model has whole settings")
     return found

@@ -7,19 +7,19 @@ import typer
 
 from pipeline.assembly import TextData
 from pipeline.command import command
-from pipeline.experiment import read_settings
+from pipeline.experiment import Reading, read_settings
 from rnngen.artifacts import provenance, write_json
 from rnngen.compression_baseline import bits_per_character
 from rnngen.errors import InputError
 
 
 def main(
-    settings: Annotated[str, typer.Option(help="Settings of a training of the experiment, as JSON or a file.")],
+    settings: Annotated[str, typer.Option(help="How the experiment reads its corpus, as JSON or a file.")],
     corpus: Annotated[Path, typer.Option(help="Parquet of the corpus.")],
     output: Annotated[Path, typer.Option(help="JSON to write.")],
 ) -> None:
-    """Write bits per character of bzip2, xz and PPMd, which have read the training data first."""
-    chosen = read_settings(settings)
+    """Write bits per character of zstd and PPMd, which have read the training data first."""
+    chosen = read_settings(settings, Reading)
     if chosen["kind"] != "text":
         raise InputError(f"--settings: of a {chosen['kind']} network; compressors are measured on text")
     data = TextData(chosen, corpus)

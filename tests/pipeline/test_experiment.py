@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.experiment import ROOT, Settings, check_config, load_config, merged, training_settings
+from pipeline.experiment import ROOT, Settings, check_config, load_config, merged, reading_settings, training_settings
 from rnngen.errors import InputError
 
 PRESETS = sorted((ROOT / "workflow" / "presets").glob("*.yaml"))
@@ -182,3 +182,14 @@ def test_the_schema_is_a_schema():
 
 def test_the_settings_of_a_row_are_those_that_are_asked_for_when_they_are_read(config):
     assert set(training_settings(config, "wikipedia", "none")) == set(Settings.__annotations__)
+
+
+def test_what_is_read_does_not_change_with_what_is_trained(config):
+    before = {name: reading_settings(config, name) for name in config["experiments"]}
+    changed = copy.deepcopy(config) | {"threads": 2, "device": "cpu"}
+    for experiment in changed["experiments"].values():
+        experiment["training"] |= {"maximum_epochs": 99, "batch_size": 3}
+        experiment["network"]["cells"] = 7
+    assert {name: reading_settings(changed, name) for name in before} == before
+    changed["corpora"]["treebank"]["end_of_sentence"] = "space"
+    assert reading_settings(changed, "treebank-word") != before["treebank-word"]

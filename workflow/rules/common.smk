@@ -5,6 +5,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+from pipeline.experiment import reading_settings
 from pipeline.experiment import rows as rows_of_experiment
 from pipeline.experiment import training_settings
 from rnngen.corpora.own_handwriting import holds_ink

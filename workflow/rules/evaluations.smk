@@ -44,9 +44,7 @@ rule measure_baselines:
     resources:
         mem_mb=2000,
     params:
-        settings=lambda w: json.dumps(
-            training_settings(config, w.experiment, rows(w.experiment)[0])
-        ),
+        settings=lambda w: json.dumps(reading_settings(config, w.experiment)),
     message:
         "compressors on the data of {wildcards.experiment}"
     shell:
