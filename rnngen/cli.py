@@ -1,6 +1,7 @@
 """The command `rnngen`."""
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +13,12 @@ from tqdm import tqdm
 from rnngen.commands.compare import compare
 from rnngen.commands.inspect import inspect
 from rnngen.commands.text import text
+from rnngen.commands.typed_text import read_typed
 from rnngen.commands.watch import watch
+from rnngen.corpora.alphabet import named
 from rnngen.corpus_lines import CorpusLines
 from rnngen.drawing import FORMATS, Pen, check_colour, check_format, write_drawing
-from rnngen.errors import InputError, one_line_exits
+from rnngen.errors import InputError, one_line, one_line_exits
 from rnngen.handwriting_model import HandwritingModel, Prime
 from rnngen.handwriting_sampling import sample
 from rnngen.ink_files import read_ink
@@ -37,7 +40,16 @@ def _root() -> None:
 
 FINISH_SECONDS = 0.5  # in which a stroke in hand is finished
 PITCH = 3.2  # from line to line, in widths of a character
+LONGEST_LINE = 1_000  # characters; the window's weights of every step are kept
+MOST_PIECES = 100  # of curve that a step is drawn in
 RECORDED_HERTZ = 100.0  # points a second of the corpora, before any are left out
+
+
+def _finite(value: float) -> float:
+    """What the bounds of an option let pass: NaN is in no order with them."""
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a number to write with")
+    return value
 
 
 @app.command()
@@ -47,7 +59,9 @@ def write(
     output: Annotated[
         list[Path], typer.Option("--output", "-o", help=f"Picture to write ({', '.join(FORMATS)}); repeat for several.")
     ],
-    bias: Annotated[float, typer.Option(min=0, help="0: as people write; 1 and more: neater, less varied.")] = 0.75,
+    bias: Annotated[
+        float, typer.Option(min=0, callback=_finite, help="0: as people write; 1 and more: neater, less varied.")
+    ] = 0.75,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another way to write the same.")] = 1,
     style: Annotated[str | None, typer.Option(help="Write like this line of --corpus.")] = None,
     corpus: Annotated[Path | None, typer.Option(help="Parquet of the corpus that --style names a line of.")] = None,
@@ -60,15 +74,22 @@ def write(
     ] = False,
     separator: Annotated[str, typer.Option(help="Between the text of the style and the new one.")] = " ",
     width: Annotated[int, typer.Option(min=1, help="Characters a line; longer text is wrapped between words.")] = 40,
-    size: Annotated[float, typer.Option(min=0.1, help="Average width of a character in millimetres.")] = 3.0,
-    pen_width: Annotated[float, typer.Option(min=0.01, help="In millimetres.")] = 0.45,
+    size: Annotated[
+        float, typer.Option(min=0.1, max=1000, callback=_finite, help="Average width of a character in millimetres.")
+    ] = 3.0,
+    pen_width: Annotated[float, typer.Option(min=0.01, max=100, callback=_finite, help="In millimetres.")] = 0.45,
     colour: Annotated[str, typer.Option(help="Of the ink: a name or #rrggbb.")] = Pen.colour,
     smooth: Annotated[
-        int | None, typer.Option(min=1, help="Pieces of curve a step is drawn in; default: what the model leaves out.")
+        int | None,
+        typer.Option(
+            min=1, max=MOST_PIECES, help="Pieces of curve a step is drawn in; default: what the model leaves out."
+        ),
     ] = None,
     animate: Annotated[bool, typer.Option("--animate", help="SVG that writes itself (GIF always does).")] = False,
-    speed: Annotated[float, typer.Option(min=0.01, help="Of animations: 1 is the pace of the writers.")] = 1.0,
-    dpi: Annotated[float, typer.Option(min=10, max=2400, help="Of PNG.")] = 200.0,
+    speed: Annotated[
+        float, typer.Option(min=0.01, max=1000, callback=_finite, help="Of animations: 1 is the pace of the writers.")
+    ] = 1.0,
+    dpi: Annotated[float, typer.Option(min=10, max=2400, callback=_finite, help="Of PNG.")] = 200.0,
     replace_unknown: Annotated[
         bool, typer.Option("--replace-unknown", help="Replace characters the model does not know instead of stopping.")
     ] = False,
@@ -95,17 +116,26 @@ def write(
     writer = HandwritingModel.load(model)
     if writer.alphabet is None:
         raise InputError(f"{model}: a prediction network writes no text; give a synthesis network")
-    source = sys.stdin.read() if text == "-" else text
-    lines = [writer.readable(line, replace_unknown) for line in wrapped(source, width)]
-    if not lines:
+    source = read_typed(text, "the text to write")
+    wanted = wrapped(source, width)
+    replaced = writer.replacements("".join(wanted)) if replace_unknown else {}
+    lines = [writer.readable(line, replace_unknown).strip() for line in wanted]
+    texts = [line for line in lines if line]  # a blank line is a distance on the page
+    if not texts:
         raise InputError("there is no text to write")
+    longest = max(map(len, texts))
+    if longest > LONGEST_LINE:
+        raise InputError(f"a line of {longest:,} characters, over the limit of {LONGEST_LINE:,}: break it")
+    if replaced:
+        said = ", ".join(f"{named([character])} by {instead!r}" for character, instead in replaced.items())
+        print(f"warning: replaced {one_line(said)}", file=sys.stderr)
     prime = _prime(writer, style, corpus, style_strokes, style_text, style_as_recorded)
     requests = [
         writer.request(line, bias=bias, seed=seed + k, prime=prime, separator=separator, maximum_steps=steps)
-        for k, line in enumerate(lines)
+        for k, line in enumerate(texts)
     ]
     rate = RECORDED_HERTZ / writer.normaliser.every
-    with tqdm(total=len(lines), unit="line", leave=False, disable=not sys.stderr.isatty()) as bar:
+    with tqdm(total=len(texts), unit="line", leave=False, disable=not sys.stderr.isatty()) as bar:
         written = sample(
             writer.network,
             requests,
@@ -113,15 +143,16 @@ def write(
             threads=torch.get_num_threads(),
             progress=bar.update,
         )
-    for line, result in zip(lines, written, strict=True):
+    for line, result in zip(texts, written, strict=True):
         if result.stopped == "cap":
             print(
                 f"warning: {line!r} did not end within {len(result.new_t3)} points and was cut: "
                 "try another --seed, a higher --bias or more --steps",
                 file=sys.stderr,
             )
-    pieces = smooth or writer.normaliser.every
-    strokes = [smoothed(writer.strokes(result), pieces) for result in written]
+    pieces = smooth or min(writer.normaliser.every, MOST_PIECES)
+    drawn = (smoothed(writer.strokes(result), pieces) for result in written)
+    strokes = [next(drawn) if line else [] for line in lines]
     if not all(len(result.new_t3) for result in written):
         raise InputError("the network ended a line before it wrote anything: try another --seed")
     scale = size / (writer.points_per_character * float(writer.normaliser.mean[0]))
@@ -137,15 +168,16 @@ def write(
                 "stopped": result.stopped,
                 "steps": len(result.new_t3),
             }
-            for k, (line, result) in enumerate(zip(lines, written, strict=True))
-        ]
+            for k, (line, result) in enumerate(zip(texts, written, strict=True))
+        ],
+        "replaced": replaced,
     }
     for path in output:
         write_drawing(
             path, page, pen=pen, animate=animate and path.suffix.lower() == ".svg", dpi=dpi, title=source, about=about
         )
     if summary:
-        print(json.dumps({"files": [str(path) for path in output], **about}, ensure_ascii=False))
+        print(json.dumps({"files": [str(path) for path in output], **about}))
 
 
 def _prime(

@@ -1,5 +1,6 @@
 """Errors a user can act on."""
 
+import io
 import signal
 import sys
 from collections.abc import Iterator
@@ -40,8 +41,11 @@ def _shortened(text: str) -> str:
 def one_line_exits() -> Iterator[None]:
     """Around a command: bad input ends it with one line on stderr and status 1, an interruption with status 130.
 
-    SIGTERM, with which a workflow engine stops its jobs, leaves by the same clean path as Ctrl-C.
+    SIGTERM, with which a workflow engine stops its jobs, leaves by the same clean path as Ctrl-C. A character that
+    standard output cannot show, for a terminal of ASCII say, is escaped there.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

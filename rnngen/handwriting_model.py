@@ -17,6 +17,7 @@ from rnngen.corpora.alphabet import Alphabet, named, shown
 from rnngen.corpora.handwriting import Normaliser
 from rnngen.errors import InputError
 from rnngen.handwriting_sampling import LineRequest, Network, SampledLine
+from rnngen.pen.line_choice import TYPOGRAPHIC
 from rnngen.prediction_network import PredictionNetwork
 from rnngen.strokes import Ink, Stroke, resampled, strokes_from_offsets, transformed
 
@@ -63,7 +64,20 @@ class HandwritingModel:
                     f"{config}: an alphabet of {len(alphabet)} symbols, but the network reads "
                     f"{network.arguments['alphabet_size']}; config.json and weights.safetensors belong to two models"
                 )
-        return cls(network, Normaliser.from_json(about["normaliser"]), alphabet, about)
+        normaliser = Normaliser.from_json(about["normaliser"])
+        units = np.concatenate([normaliser.mean, normaliser.deviation])
+        if units.shape != (4,) or not np.isfinite(units).all() or (normaliser.deviation <= 0).any():
+            raise InputError(
+                f"{config}: normaliser: expected two means that are numbers and two deviations above 0, not "
+                f"{normaliser.mean.tolist()} and {normaliser.deviation.tolist()}; train the model again"
+            )
+        for name, weight in network.named_parameters():
+            if not weight.isfinite().all():
+                raise InputError(
+                    f"{folder / 'weights.safetensors'}: {name} has values that are not finite numbers; its training "
+                    "diverged: train it again"
+                )
+        return cls(network, normaliser, alphabet, about)
 
     @property
     def points_per_character(self) -> float:
@@ -74,26 +88,32 @@ class HandwritingModel:
     def readable(self, text: str, replace_unknown: bool = False) -> str:
         """`text` in characters of the alphabet.
 
-        A character outside it is an InputError that names it; or, with `replace_unknown`, it loses its accents, else
-        becomes the alphabet's class for other characters if there is one, else a space.
+        A character outside it is an InputError that names it; or, with `replace_unknown`, it is replaced as
+        `replacements` says. One that goes to the alphabet's class of other characters stays as it is.
         """
         assert self.alphabet is not None
         missing = self.alphabet.unknown(text)
-        if not missing:
-            return text
-        if not replace_unknown:
+        if missing and not replace_unknown:
             raise InputError(
                 f"{named(missing)} outside the model's alphabet of {len(self.alphabet)} symbols "
                 f"{shown(self.alphabet.symbols)}; change the text or allow --replace-unknown"
             )
-        return "".join(c if c in self.alphabet.index else self._replacement(c) for c in text)
+        instead = self.replacements(text)
+        return "".join(c if instead.get(c) == self.alphabet.other else instead.get(c, c) for c in text)
+
+    def replacements(self, text: str) -> dict[str, str]:
+        """What takes the place of each character of `text` that the alphabet lacks.
+
+        The plain form of a typographic sign, the letter without its accents, the class of other characters, or a blank.
+        """
+        return {c: self._replacement(c) for c in self.alphabet.unknown(text)}
 
     def _replacement(self, character: str) -> str:
-        plain = "".join(c for c in unicodedata.normalize("NFKD", character) if not unicodedata.combining(c))
+        typed = character.translate(TYPOGRAPHIC)
+        plain = "".join(c for c in unicodedata.normalize("NFKD", typed) if not unicodedata.combining(c))
         if plain and not self.alphabet.unknown(plain):
             return plain
-        # a character the alphabet lacks stays as it is where the alphabet has a class for such
-        return character if self.alphabet.other is not None else " "
+        return " " if self.alphabet.other is None else self.alphabet.other
 
     def request(
         self,

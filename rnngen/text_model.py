@@ -45,21 +45,23 @@ class TextModel:
             return [codes[byte] for byte in text.encode()]
         return Treebank(self.unit, self.alphabet, {}, {}, {}, "").encode(text).tolist()
 
-    def text(self, codes: Iterable[int]) -> Iterator[str]:
-        """Symbols as text, piece by piece as they come."""
+    def text(self, codes: Iterable[int], after: str = "") -> Iterator[str]:
+        """Symbols as the text that follows `after`, piece by piece as they come; words stand a blank apart."""
         symbols = self.alphabet.symbols
         if self.unit == "byte":
             yield from utf8(bytes([byte_of_name(symbols[code])]) for code in codes)
             return
-        space = " " if self.unit == "word" else ""
         for code in codes:
-            yield symbols[code] if symbols[code] == END else symbols[code] + space
+            symbol = symbols[code]
+            apart = self.unit == "word" and symbol != END and after and not after[-1].isspace()
+            yield f" {symbol}" if apart else symbol
+            after = symbol
 
     def sample(self, count: int, *, seed: int, prime: str = "", temperature: float = 1.0) -> Iterator[str]:
-        """`count` symbols after `prime`, as text, piece by piece; the prime itself is not repeated."""
+        """`count` symbols after `prime`, as text to be put behind it, piece by piece."""
         codes = self.encode(prime)
         draws = sample_symbols(self.network, count, seeds=[seed], prime=codes, temperature=temperature)
-        return self.text(int(symbol_b[0]) for symbol_b in draws)
+        return self.text((int(symbol_b[0]) for symbol_b in draws), after=prime)
 
 
 def byte_of_name(name: str) -> int:

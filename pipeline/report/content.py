@@ -207,6 +207,8 @@ def _figure_number(path: Path) -> int:
 
 def texts(results: Path, name: str, row: str, evaluations: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
     """What the last row of a text experiment writes, and the surprisal of real text, static and dynamic."""
+    settings = evaluations.get(f"{row}.static", {}).get("provenance", {}).get("settings", {})
+    unit = settings.get("unit")
     sample = results / "samples" / name / f"{row}.txt"
     scored = []
     for kind in ("static", "dynamic"):
@@ -217,6 +219,7 @@ def texts(results: Path, name: str, row: str, evaluations: dict[str, dict[str, A
                 {
                     "evaluation": kind,
                     "symbols": table["symbol"].tolist(),
+                    "words": unit == "word",
                     "bits": table["bits"].round(2).tolist(),
                     "mean": float(table["bits"].mean()),
                 }

@@ -107,7 +107,7 @@ def seconds(value: float | None) -> str:
 def shaded(scored: dict[str, Any]) -> Markup:
     """Symbols, each with its bits as a style property that the style sheet turns into a shade."""
     template = Markup('<i style="--b:{:g}">{}</i>')
-    space = "" if all(len(symbol) <= 1 for symbol in scored["symbols"][:50]) else " "
+    space = " " if scored["words"] else ""
     return Markup("").join(
         template.format(bits, (symbol or "") + space)
         for symbol, bits in zip(scored["symbols"], scored["bits"], strict=True)

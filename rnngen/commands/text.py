@@ -10,6 +10,7 @@ import typer
 from tqdm import tqdm
 
 from rnngen.artifacts import written_whole
+from rnngen.commands.typed_text import read_typed
 from rnngen.text_model import TextModel
 
 
@@ -33,7 +34,8 @@ def text(
     echo "[[" | rnngen text - --model results/models/wikipedia/none --samples 3 --json
     """
     torch.set_num_threads(1)
-    source = sys.stdin.read().rstrip("\n") if prime == "-" else prime
+    source = read_typed(prime, "the prime")
+    source = source.rstrip("\r\n") if prime == "-" else source
     writer = TextModel.load(model)
     written = []
     streams = output is None and not summary
@@ -55,4 +57,4 @@ def text(
     if summary:
         about = {"model": str(model), "temperature": temperature, "symbols": symbols}
         texts = [{"seed": seed + number, "text": item} for number, item in enumerate(written)]
-        print(json.dumps(about | {"texts": texts}, ensure_ascii=False))
+        print(json.dumps(about | {"texts": texts}))

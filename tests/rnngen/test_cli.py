@@ -66,10 +66,62 @@ def test_the_same_seed_draws_the_same_file_another_seed_another(rnngen, model, t
 
 
 def test_text_is_wrapped_and_may_come_from_standard_input(rnngen, model, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("under the sun\nhello\n"))
+    typed = io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfunder the sun\n\n\nhello\n"), encoding="ascii")
+    monkeypatch.setattr(sys, "stdin", typed)
     status, out, _ = rnngen("write", "-", "--model", model, "--width", 9, "--json", "-o", "a.svg")
     assert status == 0
-    assert [line["text"] for line in json.loads(out)["lines"]] == ["under the", "sun", "hello"]
+    written = json.loads(out)["lines"]
+    assert [(line["text"], line["seed"]) for line in written] == [("under the", 1), ("sun", 2), ("hello", 3)]
+
+
+def test_a_blank_line_is_a_distance_on_the_page(rnngen, model, tmp_path):
+    heights = []
+    for text in ("hello\nsun", "hello\n\nsun", "\n\nhello\n\n \nsun\n\n"):
+        assert rnngen("write", text, "--model", model, "-o", "a.json")[0] == 0
+        page = json.loads((tmp_path / "a.json").read_text())
+        heights.append(page["height"])
+        assert [line["text"] for line in page["lines"]] == ["hello", "sun"] and len(page["strokes_per_line"]) == 2
+    np.testing.assert_allclose(np.diff(heights), 3.2 * 3.0, atol=1e-3)
+
+
+def test_text_that_is_not_utf_8_is_named(rnngen, model, monkeypatch):
+    status, out, err = rnngen("write", "caf\udce9", "--model", model, "-o", "a.svg")
+    assert (status, out) == (1, "") and "the text to write: byte 4, 0xE9, is not UTF-8" in err
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9")))
+    status, out, err = rnngen("write", "-", "--model", model, "-o", "a.svg")
+    assert (status, out) == (1, "") and "standard input (the text to write): byte 4, 0xE9" in err
+
+
+def test_a_file_name_that_is_not_utf_8(rnngen, model, tmp_path):
+    status, out, err = rnngen("write", "hello", "--model", model, "--json", "-o", "caf\udce9.svg")
+    assert status == 0, err
+    assert json.loads(out)["files"] == ["caf\udce9.svg"] and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--size", "inf"),
+        ("--size", "nan"),
+        ("--size", "1e9"),
+        ("--pen-width", "1e308"),
+        ("--pen-width", "nan"),
+        ("--smooth", 10**9),
+        ("--speed", "inf"),
+        ("--speed", "nan"),
+        ("--dpi", "nan"),
+        ("--bias", "inf"),
+        ("--bias", "nan"),
+    ],
+)
+def test_numbers_that_draw_nothing_are_bad_usage(rnngen, model, tmp_path, arguments):
+    status, _, err = rnngen("write", "hello", "--model", model, *arguments, "-o", "a.svg")
+    assert status == 2 and arguments[0] in err and list(tmp_path.iterdir()) == []
+
+
+def test_a_line_too_long_is_refused(rnngen, model):
+    status, _, err = rnngen("write", "hello" * 1000, "--model", model, "-o", "a.svg")
+    assert status == 1 and "a line of 5,000 characters, over the limit of 1,000" in err
 
 
 def test_the_size_on_the_page(rnngen, model, tmp_path):
@@ -125,13 +177,21 @@ def test_replacing_unknown_characters(rnngen, model, tmp_path):
     status, _, err = rnngen(*arguments)
     assert (status, list(tmp_path.iterdir())) == (1, [])
     assert err.startswith("error: 'é' (U+00E9) outside the model's alphabet of 16 symbols ' abcdehilnorstuw'")
-    assert rnngen(*arguments, "--replace-unknown")[0] == 0
+    status, out, err = rnngen(*arguments, "--replace-unknown", "--json", "-o", "a.json")
+    assert status == 0 and err == "warning: replaced 'é' (U+00E9) by 'e'\n"
+    assert json.loads(out)["replaced"] == json.loads((tmp_path / "a.json").read_text())["replaced"] == {"é": "e"}
+    status, out, err = rnngen("write", "hello", "--model", model, "--replace-unknown", "--json", "-o", "a.svg")
+    assert err == "" and json.loads(out)["replaced"] == {}
+    status, _, err = rnngen("write", "日本", "--model", model, "--replace-unknown", "-o", "a.svg")
+    assert status == 1 and err == "error: there is no text to write\n"
 
 
 def test_the_alphabets_class_is_used_only_when_asked_for(rnngen, tmp_path):
     model = write_model(tmp_path / "model", alphabet=Alphabet(("<non-letter>", *"abc "), "<non-letter>"))
     assert rnngen("write", "a1", "--model", model, "-o", "a.svg")[0] == 1
-    assert rnngen("write", "a1", "--model", model, "--replace-unknown", "-o", "a.svg")[0] == 0
+    status, out, err = rnngen("write", "a1", "--model", model, "--replace-unknown", "--json", "-o", "a.svg")
+    assert status == 0 and err == "warning: replaced '1' (U+0031) by '<non-letter>'\n"
+    assert json.loads(out)["lines"][0]["text"] == "a1"
 
 
 @pytest.mark.parametrize(

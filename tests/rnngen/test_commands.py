@@ -1,6 +1,9 @@
 """`rnngen text`, `inspect`, `compare` and `watch` from the command line."""
 
+import io
 import json
+import os
+import subprocess
 import sys
 
 import pandas as pd
@@ -57,6 +60,30 @@ def test_text(rnngen, tmp_path):
     assert json.loads(out)["texts"][0]["text"] == one
     status, out, _ = rnngen("text", "ab", "--model", model, "-n", 30, "--seed", 5, "-o", tmp_path / "t.txt")
     assert out == "" and (tmp_path / "t.txt").read_text(encoding="utf-8") == one
+
+
+def test_words_go_on_a_blank_after_the_prime(rnngen, tmp_path):
+    model = write_text_model(tmp_path, "word")
+    out = rnngen("text", "the cat", "--model", model, "-n", 30)[1]
+    assert out.startswith(("the cat ", "the cat\n"))
+
+
+def test_text_that_is_not_utf_8_is_named(rnngen, tmp_path, monkeypatch):
+    model = write_text_model(tmp_path, "byte")
+    for argument, typed in (("a\udce9", b""), ("-", b"a\xe9")):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed)))
+        status, out, err = rnngen("text", argument, "--model", model)
+        assert (status, out, err.count("\n")) == (1, "", 1) and "byte 2, 0xE9, is not UTF-8" in err
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("é\r\n".encode()), encoding="ascii"))
+    out = rnngen("text", "-", "--model", model, "-n", 9, "--json")[1]
+    assert out.isascii() and json.loads(out)["texts"][0]["text"].startswith("é")
+
+
+def test_text_on_a_terminal_of_another_encoding(tmp_path):
+    model = write_text_model(tmp_path, "byte")
+    command = [sys.executable, "-m", "rnngen.cli", "text", "é", "--model", model, "-n", "40"]
+    done = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and done.stdout.startswith(b"\\xe9") and done.stderr == b""
 
 
 def test_text_refuses_in_one_line(rnngen, tmp_path):

@@ -1,10 +1,13 @@
 """Models on disk, texts in their alphabets, primes from the corpus and from anybody."""
 
 import json
+import math
 
 import numpy as np
 import pytest
+import torch
 
+from rnngen.checkpoint import save_network
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpus_lines import CorpusLines
 from rnngen.errors import InputError
@@ -52,6 +55,37 @@ def test_folders_that_are_no_models(tmp_path, folder):
         HandwritingModel.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "normaliser",
+    [
+        {"deviation": [math.nan, 1]},
+        {"deviation": [math.inf, 1]},
+        {"deviation": [0, 1]},
+        {"deviation": [-1, 1]},
+        {"mean": [math.nan, 1]},
+        {"mean": [1, 2, 3]},
+    ],
+)
+def test_units_that_draw_nothing_are_refused(tmp_path, normaliser):
+    config = write_model(tmp_path / "model") / "config.json"
+    about = json.loads(config.read_text())
+    about["normaliser"] |= normaliser
+    config.write_text(json.dumps(about))
+    with pytest.raises(InputError, match=r"config\.json: normaliser: expected two means that are numbers and two dev"):
+        HandwritingModel.load(config.parent)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, value):
+    folder = write_model(tmp_path / "model")
+    network = HandwritingModel.load(folder).network
+    with torch.no_grad():
+        network.bias_output[3] = value
+    save_network(network, folder / "weights.safetensors")
+    with pytest.raises(InputError, match=r"weights\.safetensors: bias_output has values that are not finite numbers"):
+        HandwritingModel.load(folder)
+
+
 def test_a_character_outside_the_alphabet_is_named(model):
     with pytest.raises(
         InputError, match=r"'é' \(U\+00E9\), '∞' \(U\+221E\) outside the model's alphabet of 16 symbols"
@@ -62,11 +96,15 @@ def test_a_character_outside_the_alphabet_is_named(model):
 
 def test_replacing_characters(model, tmp_path):
     assert model.readable("hé ∞!", replace_unknown=True) == "he   "
+    assert model.replacements("hé ∞!") == {"é": "e", "∞": " ", "!": " "}
+    typed = HandwritingModel.load(write_model(tmp_path / "typed", alphabet=Alphabet(tuple(" -'\".as"))))
+    assert typed.readable("a’s “a” – a…", replace_unknown=True) == 'a\'s "a" - a...'
     classes = Alphabet(("<other>", *"abc "), "<other>")
     other = HandwritingModel.load(write_model(tmp_path / "other", alphabet=classes))
     with pytest.raises(InputError, match="outside the model's alphabet"):
         other.readable("a7")
     assert other.readable("á7", replace_unknown=True) == "a7"
+    assert other.replacements("á7") == {"á": "a", "7": "<other>"}
     assert other.request("a7").symbols_u.tolist() == [1, 0]
 
 

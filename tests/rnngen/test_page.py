@@ -5,13 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rnngen.errors import InputError
 from rnngen.page import placed, wrapped
 from rnngen.strokes import bounds
 
 
 def test_wrapping_breaks_between_words_and_keeps_line_breaks():
     assert wrapped("one two three\nfour", 8) == ["one two", "three", "four"]
-    assert wrapped("one two\n\n three ", None) == ["one two", "three"]
+    assert wrapped(" \n\none two\n\n \n three \n\n", None) == ["one two", "", "", "three"]
+    assert wrapped("one two\r\n\r\nthree", 4) == ["one", "two", "", "three"]
+    assert wrapped(" \n ", 4) == wrapped("", None) == []
 
 
 def test_a_long_word_stays_whole():
@@ -51,3 +54,15 @@ def test_lines_do_not_touch_and_keep_the_pitch():
     tall = [np.concatenate([np.tile([[0.0, 0]], (50, 1)), [[0, 90.0]]])]
     page = placed([tall, block], pitch=20)
     assert bounds(page.lines[1])[1] >= bounds(page.lines[0])[3]
+
+
+def test_blank_lines_keep_their_distance():
+    block = [np.array([[0.0, 0], [10, 0], [10, 10], [0, 10]])]
+    page = placed([block, [], [], block], pitch=20, margin=3)
+    assert [bounds(line)[1] for line in page.lines] == [3, 63] and page.height == 76
+
+
+@pytest.mark.parametrize("strange", [np.nan, np.inf, 1e308])
+def test_points_outside_every_page_are_refused(strange):
+    with pytest.raises(InputError, match="not a number, or outside every page"):
+        placed([[np.array([[0.0, strange], [1, 1]])]], scale=10)

@@ -45,7 +45,17 @@ def write_text_model(folder, unit="character"):
 def test_text_and_symbols(tmp_path, unit, text, codes):
     model = TextModel.load(write_text_model(tmp_path, unit))
     assert model.encode(text) == codes
-    assert "".join(model.text(codes)).replace("cat \n", "cat\n").rstrip(" ") == text
+    assert "".join(model.text(codes)) == text
+
+
+@pytest.mark.parametrize("prime", ["", "the", "the ", "the cat\n", "the\tcat"])
+def test_words_stand_a_blank_apart_and_apart_from_the_prime(tmp_path, prime):
+    model = TextModel.load(write_text_model(tmp_path, "word"))
+    whole = prime + "".join(model.sample(40, seed=3, prime=prime))
+    assert model.encode(whole)[: len(model.encode(prime))] == model.encode(prime)
+    assert len(model.encode(whole)) == len(model.encode(prime)) + 40
+    written = whole[len(prime) :]
+    assert not any(pair in written for pair in ("  ", " \n", "\n "))
 
 
 def test_bytes_have_names():
