@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.command import command
-from rnngen.corpora.mediawiki_dump import TEXT_LIMIT, Options
+from rnngen.corpora.mediawiki_dump import SHA1_MISMATCHES, TEXT_LIMIT, Options
 from rnngen.corpora.sources import path_of
 from rnngen.corpora.wikipedia_parquet import write_wikipedia
 
@@ -27,7 +27,10 @@ def main(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Skip what cannot be read and record it in the report.")
     ] = False,
-    sha1_mismatches: Annotated[int, typer.Option(min=0, help="Texts that may differ from the SHA-1 beside them.")] = 0,
+    sha1_mismatches: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of texts that may differ from the SHA-1 beside them; 0: not one."),
+    ] = SHA1_MISMATCHES,
     parser: Annotated[
         str, typer.Option(help="columnar: fast, with lxml where it must; lxml: the reference.")
     ] = "columnar",
@@ -48,13 +51,22 @@ def main(
     )
     report = write_wikipedia([path_of(dump, folder) for dump in dumps], output, options, raw=raw)
     rows = report["rows"]["revision"]
+    failed = [part["failed"] for part in report["parts"] if part["failed"]]
+    whole = "all accounted for" if not failed else f"{len(failed)} of {len(dumps)} files not read to their end"
     print(
-        f"{output}: {report['pages']:,} pages, {rows:,} revisions, {report['raw_bytes']:,} bytes, "
-        f"all accounted for; SHA-1 of {report['sha1_equal']:,} texts equal, of {report['sha1_different']:,} "
-        f"different, of {report['sha1_not_checked']:,} not given"
+        f"{output}: {report['pages']:,} pages, {rows:,} revisions, {report['raw_bytes']:,} bytes, {whole}; "
+        f"SHA-1 of {report['sha1_equal']:,} texts equal, of {report['sha1_different']:,} different, "
+        f"of {report['sha1_not_checked']:,} not given"
     )
-    if report["skipped"]:
-        print(f"skipped {len(report['skipped']):,} items, see {output.with_suffix('.quality.md')}", file=sys.stderr)
+    quality = output.with_suffix(".quality.md")
+    if report["sha1_different"]:
+        print(
+            f"{report['sha1_different']:,} texts differ from their SHA-1 and are kept, see {quality}", file=sys.stderr
+        )
+    for reason in failed:
+        print(f"not read to its end: {reason}", file=sys.stderr)
+    if report["skipped_items"]:
+        print(f"skipped {report['skipped_items']:,} items, see {quality}", file=sys.stderr)
 
 
 if __name__ == "__main__":

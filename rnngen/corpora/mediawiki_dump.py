@@ -7,6 +7,7 @@ lxml. Memory is constant in the size of the dump.
 
 import codecs
 import hashlib
+import struct
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,21 +25,27 @@ from rnngen.corpora.mediawiki_raw import around_text, raw_rows
 from rnngen.corpora.mediawiki_xml import (
     KNOWN_SCHEMAS,
     PROLOG_LIMIT,
+    TAIL_LIMIT,
     Malformed,
     PageReader,
     Piece,
+    Root,
     Row,
     SiteInfo,
     Splitter,
     encoding_of,
     find_root,
+    longer_than,
     read_siteinfo,
     rows_of,
     what_follows,
 )
-from rnngen.errors import InputError
+from rnngen.errors import InputError, one_line
 
-TEXT_LIMIT = 100_000_000  # bytes of a revision in the dump; MediaWiki itself allows 2 MiB
+SHA1_MISMATCHES = 0.05
+FEW_MISMATCHES = 20  # of a small dump they would be a large share
+LISTED = 10_000  # skipped items, and differing texts, in the report; all are counted
+TEXT_LIMIT = 16 << 20  # bytes of a revision in the dump; MediaWiki allows 2 MiB of text, 12 with entities for quotes
 BATCH_BYTES = 8 << 20
 BATCH_ROWS = 8192
 
@@ -84,9 +91,10 @@ class Options:
     """How strictly dumps are read.
 
     allow_truncated   a dump may end early: what is left after the last whole revision becomes a row `truncated`
-    keep_going        a page that cannot be read becomes a row `skipped`, recorded with its reason; a file that cannot
-                      be read on is recorded too, and its rows end there
-    sha1_mismatches   so many texts may differ from the checksum beside them (`sha1_ok` is false); one more is an error
+    keep_going        a revision that cannot be read becomes a row `skipped`, recorded with its reason; a file that
+                      cannot be read on is recorded too, and its rows end there; texts may all differ from their SHA-1
+    sha1_mismatches   share of the texts that may differ from the SHA-1 beside them (`sha1_ok` is false); above 0 the
+                      first FEW_MISMATCHES may in any case
     columnar          use the columnar parser where it can read a page exactly
     workers           threads that decompress a multistream bzip2 file
     text_limit        bytes; a longer revision is refused
@@ -94,7 +102,7 @@ class Options:
 
     allow_truncated: bool = False
     keep_going: bool = False
-    sha1_mismatches: int = 0
+    sha1_mismatches: float = SHA1_MISMATCHES
     columnar: bool = True
     workers: int = 1
     text_limit: int = TEXT_LIMIT
@@ -127,7 +135,14 @@ class Findings:
 
     parts: list[PartReport] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
+    """The first LISTED rows that could not be read, and every file that could not be read on."""
+    skipped_items: int = 0
+    first_reason: str | None = None
+    """Of what was skipped, as it stops a run that does not keep going."""
     mismatches: list[dict[str, Any]] = field(default_factory=list)
+    """The first LISTED texts that differ from their SHA-1."""
+    sha1_compared: int = 0
+    sha1_different: int = 0
     tags_without_column: Counter[str] = field(default_factory=Counter)
     raw_bytes: int = 0
     pages: int = 0
@@ -135,24 +150,47 @@ class Findings:
     sha1_with_carriage_returns: int = 0
 
 
-class SeenIds:
-    """A set of page ids that grows by one bit an id."""
+class SeenRevisions:
+    """A set of pairs (page id, revision id) in 16 bytes a pair: sorted runs, each longer than the next."""
+
+    MOST_RECENT = 1 << 16
 
     def __init__(self) -> None:
-        self.blocks: dict[int, np.ndarray] = {}
+        self.runs: list[np.ndarray] = []
+        self.recent: set[bytes] = set()
 
-    def add(self, ids: np.ndarray) -> np.ndarray:
-        """Add `ids` (int64); return which of them were there before, or earlier among themselves (bool)."""
-        seen = np.zeros(len(ids), bool)
-        first = np.zeros(len(ids), bool)
-        first[np.unique(ids, return_index=True)[1]] = True
-        for key in np.unique(ids >> 19).tolist():
-            block = self.blocks.setdefault(key, np.zeros(1 << 16, np.uint8))
-            here = np.flatnonzero(ids >> 19 == key)
-            byte, bit = (ids[here] & 0x7FFFF) >> 3, np.left_shift(1, ids[here] & 7).astype(np.uint8)
-            seen[here] = block[byte] & bit != 0
-            np.bitwise_or.at(block, byte, bit)
-        return seen | ~first
+    def add(self, pages: np.ndarray, revisions: np.ndarray) -> np.ndarray:
+        """Add pairs (int64); return which of them were there before, or earlier among themselves (bool)."""
+        keys = np.stack([pages, revisions], axis=1).astype(">i8").view("S16").ravel()
+        again = np.ones(len(keys), bool)
+        again[np.unique(keys, return_index=True)[1]] = False
+        for run in self.runs:
+            again |= run[np.minimum(np.searchsorted(run, keys), len(run) - 1)] == keys
+        if self.recent:
+            again |= [key in self.recent for key in keys.tolist()]
+        self._keep(np.unique(keys[~again]))
+        return again
+
+    def add_one(self, page: int, revision: int) -> bool:
+        """Add a pair; return whether it was there before."""
+        key = struct.pack(">qq", page, revision).rstrip(b"\0")  # as numpy gives it back
+        if key in self.recent:
+            return True
+        for run in self.runs:
+            at = np.searchsorted(run, key)
+            if at < len(run) and run[at] == key:
+                return True
+        self.recent.add(key)
+        if len(self.recent) >= self.MOST_RECENT:
+            self._keep(np.sort(np.array(list(self.recent), "S16")))
+            self.recent.clear()
+        return False
+
+    def _keep(self, keys: np.ndarray) -> None:
+        while self.runs and len(self.runs[-1]) < 2 * len(keys):
+            keys = np.sort(np.concatenate([self.runs.pop(), keys]), kind="stable")
+        if len(keys):
+            self.runs.append(keys)
 
 
 def read_dumps(dumps: Sequence[str | Path], options: Options, findings: Findings) -> Iterator[pa.RecordBatch]:
@@ -161,12 +199,15 @@ def read_dumps(dumps: Sequence[str | Path], options: Options, findings: Findings
     `findings` is filled on the way. Raises InputError, with file and byte offset, at the first thing that cannot be
     read, unless the options let it pass.
     """
-    seen: dict[str, SeenIds] = {}
+    seen: dict[str, SeenRevisions] = {}
     for part, dump in enumerate(dumps):
         reader = DumpReader(Path(dump), part, options, findings, seen)
         yield from reader.batches()
     if not findings.pages:
-        raise InputError(f"{', '.join(map(str, dumps))}: no page with a revision in it; is it a dump of pages?")
+        raise InputError(
+            findings.first_reason
+            or f"{', '.join(map(str, dumps))}: no page with a revision in it; is it a dump of pages?"
+        )
 
 
 class Ahead:
@@ -198,7 +239,7 @@ class Ahead:
 class DumpReader:
     """Reads one dump file."""
 
-    def __init__(self, path: Path, part: int, options: Options, findings: Findings, seen: dict[str, SeenIds]):
+    def __init__(self, path: Path, part: int, options: Options, findings: Findings, seen: dict[str, SeenRevisions]):
         self.path = path
         self.part = part
         self.options = options
@@ -209,7 +250,9 @@ class DumpReader:
         self.rows: list[Row] = []
         self.rows_bytes = 0
         self.lxml: PageReader | None = None
-        self.skipping = False  # to the end of a page whose beginning could not be read
+        self.head = b""  # of the page at hand: its bytes before the first revision
+        self.page_counted = False
+        self.failed = False
 
     # ------------------------------------------------------------------------------------------------ bytes to batches
 
@@ -217,25 +260,36 @@ class DumpReader:
         """Header, revisions and tail of the file. Fills the findings."""
         self.findings.parts.append(self.report)
         read, ahead = hashlib.sha256(), Ahead()
-        try:
-            for batch in self._batches(self._utf8_blocks(read, ahead)):
-                for raw in map(values_of, raw_rows(batch).chunks):
-                    ahead.follow(raw)
-                    self.findings.raw_bytes += len(raw)
-                yield batch
-        except InputError as error:
-            if not self.options.keep_going:
-                raise
-            self.report.failed = str(error)
-            self.findings.skipped.append({"file": self.path.name, "offset": self.report.bytes, "reason": str(error)})
-            yield from self._flush()
-            return
-        self.report.sha256 = read.hexdigest()
-        if not ahead.equal or any(ahead.blocks):
+        for batch in self._batches(self._to_the_end(self._utf8_blocks(read, ahead))):
+            for raw in map(values_of, raw_rows(batch).chunks):
+                ahead.follow(raw)
+                self.findings.raw_bytes += len(raw)
+            yield batch
+        if not self.failed:
+            self.report.sha256 = read.hexdigest()
+        if not ahead.equal or (any(ahead.blocks) and not self.failed):
             raise InputError(
                 f"{self.path}: the rows do not give the file back byte for byte (its encoding {self.report.encoding} "
                 f"writes the same text in more than one way); convert it to UTF-8 first"
             )
+
+    def _to_the_end(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """The blocks that can be read."""
+        try:
+            yield from blocks
+        except InputError as error:
+            self._fail(error)
+
+    def _fail(self, error: InputError) -> None:
+        """Record that the file cannot be read on, or stop."""
+        if not self.options.keep_going:
+            raise error
+        if self.failed:  # what comes of the first failure is no other
+            return
+        self.failed, self.report.failed = True, str(error)
+        self.findings.first_reason = self.findings.first_reason or str(error)
+        self.findings.skipped_items += 1
+        self.findings.skipped.append({"file": self.path.name, "offset": self.report.bytes, "reason": str(error)})
 
     def _utf8_blocks(self, digest: Any, ahead: Ahead) -> Iterator[bytes]:
         """Blocks of the dump in UTF-8, whatever it is encoded in; `digest` and `ahead` take the bytes as they are."""
@@ -267,6 +321,29 @@ class DumpReader:
             self.report.compressed_bytes = self.file.position
 
     def _batches(self, blocks: Iterator[bytes]) -> Iterator[pa.RecordBatch]:
+        try:
+            beginning, root = self._root(blocks)
+        except InputError as error:
+            if not self.failed:  # else nothing could be read, and that reason is recorded
+                self._fail(error)
+            return
+        columnar = self.options.columnar and self.report.encoding == "utf-8" and not root.prefix
+        splitter = Splitter(root, whole_pages=columnar, row_limit=self.options.text_limit)
+        try:
+            for block in chain([beginning], blocks):
+                yield from self._read(splitter.feed(block))
+                self._check_after(splitter)
+            yield from self._read(splitter.pieces(last=True))
+            if not self.failed:
+                yield from self._end(splitter)
+        except Malformed as error:
+            self._fail(InputError(f"{self.path}: {error}"))
+        if self.failed:
+            yield from self._read(splitter.cut_off())
+        yield from self._flush()
+
+    def _root(self, blocks: Iterator[bytes]) -> tuple[bytes, Root]:
+        """What has been read until the root element's start tag was complete, and this tag."""
         beginning = b""
         root = None
         for block in blocks:
@@ -283,17 +360,7 @@ class DumpReader:
         self.report.schema, self.report.language = root.version, root.language
         if root.version not in KNOWN_SCHEMAS:
             self.report.warnings.append(f"export schema {root.version}; known are 0.3 to 0.11")
-        columnar = self.options.columnar and self.report.encoding == "utf-8" and not root.prefix
-        splitter = Splitter(root, whole_pages=columnar, row_limit=self.options.text_limit)
-        try:
-            for block in chain([beginning], blocks):
-                yield from self._read(splitter.feed(block))
-                self._check_after(splitter)
-            yield from self._read(splitter.pieces(last=True))
-            self._end(splitter)
-        except Malformed as error:
-            raise InputError(f"{self.path}: {error}") from error
-        yield from self._flush()
+        return beginning, root
 
     def _read(self, pieces: Iterator[Piece]) -> Iterator[pa.RecordBatch]:
         for piece in pieces:
@@ -330,7 +397,7 @@ class DumpReader:
         if self.site.namespaces is None:
             self.report.warnings.append("no list of namespaces: ns is null where <ns> is absent")
         wiki = self.site.database or self.site.base or self.site.name or ""
-        self.seen = self.seen_by_wiki.setdefault(wiki, SeenIds())
+        self.seen = self.seen_by_wiki.setdefault(wiki, SeenRevisions())
         self.columns = ColumnReader(self.site, SCHEMA, self.options.text_limit)
         self._add("header", piece.data)
 
@@ -360,7 +427,7 @@ class DumpReader:
     def _run(self, piece: Piece, run: dict[str, pa.Array], borders: np.ndarray) -> Iterator[pa.RecordBatch]:
         """Pages that follow one another and were read as columns; `borders` in the piece."""
         pages = len(borders) - 1
-        again = self.seen.add(run["page_id"].to_numpy())
+        again = self.seen.add(run["page_id"].to_numpy(), run["rev_id"].to_numpy())
         if again.any():
             at = int(np.flatnonzero(again)[0])
             yield from self._part_of_run(piece, run, borders, 0, at)
@@ -368,9 +435,8 @@ class DumpReader:
                 if again[page]:
                     data = piece.data[borders[page] : borders[page + 1]]
                     row = Piece("row", piece.offset + int(borders[page]), data)
-                    values = {name: run[name][page].as_py() for name in ("page_id", "title")}
+                    values = {name: run[name][page].as_py() for name in ("page_id", "rev_id", "title")}
                     self._skip(row, seen_before(values))
-                    self.skipping = False
                 else:
                     yield from self._part_of_run(piece, run, borders, page, page + 1)
         else:
@@ -392,77 +458,103 @@ class DumpReader:
         constants |= dict.fromkeys(("contributor_deleted", "comment_deleted", "text_deleted"), false)
         columns = constants | {name: column.slice(first, pages) for name, column in run.items()}
         self.findings.pages += pages
+        self.findings.sha1_compared += pages - columns["sha1_ok"].null_count
         yield pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
     def _row(self, piece: Piece) -> None:
         """One row by lxml."""
         if piece.begins_page:
-            self.skipping = False
-        if self.skipping:
-            self._skip(piece, "the rest of a page that could not be read")
-        elif piece.problem is not None:
-            self._skip(piece, piece.problem)
-        elif len(piece.data) > self.options.text_limit:
-            self._skip(piece, f"a revision longer than {self.options.text_limit:,} bytes")
-        else:
-            if self.lxml is None:
-                self.lxml = PageReader(self.root, self.site, self.findings.tags_without_column)
+            self.head, self.page_counted = piece.data[: piece.head], False
+        problem = piece.problem
+        if problem is None and len(piece.data) > self.options.text_limit:
+            problem = longer_than(self.options.text_limit)
+        values: dict = {}
+        if problem is None:
             try:
-                values = self.lxml.read(piece.data, piece.ends_page)
-                if piece.begins_page:
-                    self._check_id(values)
-                self.findings.sha1_with_carriage_returns += self.lxml.texts_with_carriage_returns
-                self.lxml.texts_with_carriage_returns = 0
-                self._check_sha1(piece, values)
+                values = self._values(piece)
             except Malformed as error:
-                self._skip(piece, str(error))
-            else:
-                self.findings.pages += piece.begins_page
-                self.findings.pages_read_by_lxml += piece.begins_page
-                self._add("revision", piece.data, **values)
-        if piece.ends_page:
-            self.skipping = False
-
-    def _check_id(self, values: dict) -> None:
-        identity = values["page_id"]
-        if identity is not None and self.seen.add(np.array([identity])).any():
-            raise Malformed(seen_before(values))
-
-    def _check_sha1(self, piece: Piece, values: dict) -> None:
+                problem = str(error)
+        if problem is not None:
+            self.lxml = None
+            self._skip(piece, problem)
+            return
+        if self._is_repeated(values):
+            self._skip(piece, seen_before(values))
+            return
+        self.findings.pages += not self.page_counted
+        self.findings.pages_read_by_lxml += not self.page_counted
+        self.page_counted = True
+        self._add("revision", piece.data, **values)
+        self.findings.sha1_compared += values["sha1_ok"] is not None
         if values["sha1_ok"] is False:
-            where = self._where(piece) | {"page_id": values["page_id"], "title": values["title"]}
-            if len(self.findings.mismatches) >= self.options.sha1_mismatches:
-                allowed = self.options.sha1_mismatches
-                raise Malformed(
-                    f"the text of page {values['page_id']} ({values['title']!r}) differs from the SHA-1 beside it: the "
-                    f"dump was damaged or edited; --sha1-mismatches lets more than {allowed} such texts pass"
-                )
-            self.findings.mismatches.append(where)
+            self._note_mismatch(piece, values)
+
+    def _values(self, piece: Piece) -> dict:
+        """The values of the row by column. Raises Malformed."""
+        if self.lxml is None:
+            self.lxml = PageReader(self.root, self.site, self.findings.tags_without_column)
+            if not piece.begins_page:
+                if not self.head:
+                    raise Malformed("the rest of a page that could not be read")
+                self.lxml.go_on(self.head)
+        values = self.lxml.read(piece.data, piece.ends_page)
+        self.findings.sha1_with_carriage_returns += self.lxml.texts_with_carriage_returns
+        self.lxml.texts_with_carriage_returns = 0
+        return values
+
+    def _is_repeated(self, values: dict) -> bool:
+        """Whether this revision was there before. The same page may come again: some dumps have a page a revision."""
+        page, revision = values["page_id"], values.get("rev_id")
+        return page is not None and revision is not None and self.seen.add_one(page, revision)
+
+    def _note_mismatch(self, piece: Piece, values: dict) -> None:
+        """Record a text that differs from its SHA-1, or stop where there are too many."""
+        found = self.findings
+        found.sha1_different += 1
+        reason = "the text differs from the SHA-1 beside it"
+        if "\ufffd" in (values["text"] or ""):
+            reason += "; it has a U+FFFD, which the wiki wrote in place of what it could not read"
+        if len(found.mismatches) < LISTED:
+            about = {"page_id": values["page_id"], "rev_id": values.get("rev_id"), "title": one_line(values["title"])}
+            found.mismatches.append(self._where(piece) | about | {"reason": reason})
+        share = self.options.sha1_mismatches
+        most = max(share * found.sha1_compared, FEW_MISMATCHES if share > 0 else 0)
+        if found.sha1_different > most and not self.options.keep_going:
+            raise InputError(
+                f"{self.path}: {found.sha1_different:,} of {found.sha1_compared:,} texts differ from the SHA-1 beside "
+                f"them, more than {share:.0%}, that of page {values['page_id']} ({values['title']!r:.100}) the last: "
+                f"get the dump again; --sha1-mismatches 1 lets them all pass"
+            )
 
     def _where(self, piece: Piece) -> dict[str, Any]:
         return {"file": self.path.name, "offset": piece.offset, "bytes": len(piece.data)}
 
     def _skip(self, piece: Piece, reason: str) -> None:
         """Record a row that cannot be read, or stop."""
+        unit = "byte" if self.report.encoding == "utf-8" else "byte (of its UTF-8 form)"
+        error = (
+            f"{self.path}: {reason}, in the revision that begins at {unit} {piece.offset:,} of the decompressed dump"
+        )
         if not self.options.keep_going:
-            unit = "byte" if self.report.encoding == "utf-8" else "byte (of its UTF-8 form)"
-            raise InputError(
-                f"{self.path}: {reason}, in the revision that begins at {unit} {piece.offset:,} of the decompressed "
-                f"dump; --keep-going skips and records it"
-            )
-        self.lxml = None
-        self.skipping = True
-        self.findings.skipped.append(self._where(piece) | {"reason": reason})
+            raise InputError(f"{error}; --keep-going skips and records it")
+        self.findings.first_reason = self.findings.first_reason or error
+        self.findings.skipped_items += 1
+        if self.findings.skipped_items <= LISTED:
+            self.findings.skipped.append(self._where(piece) | {"reason": one_line(reason)})
         self._add("skipped", piece.data)
 
     # ------------------------------------------------------------------------------------------------------------- end
 
     def _check_after(self, splitter: Splitter) -> None:
-        if splitter.state == "after" and (problem := what_follows(bytes(splitter.buffer[splitter.root_end :]))):
-            at = splitter.offset + splitter.root_end
+        if splitter.state != "after":
+            return
+        at = splitter.offset + splitter.root_end
+        if problem := what_follows(bytes(splitter.buffer[splitter.root_end :])):
             raise Malformed(f"{problem} (at byte {at:,} of the decompressed dump)")
+        if len(splitter.buffer) - splitter.root_end > TAIL_LIMIT:
+            raise Malformed(f"more than {TAIL_LIMIT:,} bytes after </mediawiki> (at byte {at:,}); remove them")
 
-    def _end(self, splitter: Splitter) -> None:
+    def _end(self, splitter: Splitter) -> Iterator[pa.RecordBatch]:
         """What is left at the end of the file: the tail, or the beginning of what was cut off."""
         rest = bytes(splitter.buffer)
         self.report.warnings += self.file.warnings
@@ -482,15 +574,16 @@ class DumpReader:
         }[splitter.state]
         what = f"the dump ends at byte {end:,} {where}"
         if not self.options.allow_truncated:
-            raise InputError(
-                f"{self.path}: {what}: it is cut off, download it again; for a deliberate prefix such as enwik8 give "
+            raise Malformed(
+                f"{what}: it is cut off, download it again; for a deliberate prefix such as enwik8 give "
                 f"--allow-truncated"
             )
         if splitter.state == "header":
-            raise InputError(f"{self.path}: {what}: there is no page in it")
+            raise Malformed(f"{what}: there is no page in it")
         self.report.truncated = self.file.truncated or what
-        self._add("truncated", rest)
+        yield from self._read(splitter.cut_off())
+        self._add("truncated", bytes(splitter.buffer))
 
 
 def seen_before(values: dict) -> str:
-    return f"page id {values['page_id']} ({values['title']!r}) for the second time"
+    return f"revision {values['rev_id']} of page {values['page_id']} ({values['title']!r:.100}) for the second time"

@@ -23,6 +23,8 @@ from rnngen.errors import InputError
 KNOWN_SCHEMAS = [f"0.{minor}" for minor in range(3, 12)]
 PROLOG_LIMIT = 1 << 20  # bytes within which the root element must begin
 HEADER_LIMIT = 16 << 20
+TAG_LIMIT = 1 << 16  # bytes of a tag of the structure; the longest that MediaWiki writes has 1 kB
+TAIL_LIMIT = 1 << 20  # bytes after the end of the root element
 AGAIN = "download the file again and compare its checksum"
 LONGEST_TOKEN = 256  # a token that the end of the buffer may have cut in two is looked at again
 
@@ -68,7 +70,7 @@ def is_ascii_superset(codec: str) -> bool:
 
 
 _PROLOG = re.compile(rb"\s+|<\?.*?\?>|<!--.*?-->", re.S)
-_START_TAG = re.compile(rb"<([^\s/>!?<&]+)((?:[^<>\"']|\"[^<\"]*\"|'[^<']*')*)>", re.S)
+_START_TAG = re.compile(rb"<([^\s/>!?<&]+)((?:[^<>\"']|\"[^<\"]*+\"|'[^<']*+')*+)>", re.S)
 
 
 @dataclass
@@ -148,8 +150,9 @@ def schema_of(namespace: str) -> str | None:
 class Piece(NamedTuple):
     """Consecutive bytes of a dump (in UTF-8): `header`, `pages` (whole ones, not yet cut into rows), `row` or `tail`.
 
-    For a row: whether it begins and ends a page, and what is wrong with its structure (None: nothing). For pages:
-    where their tags begin (int64).
+    For a row: whether it begins and ends a page, what is wrong with its structure (None: nothing), and, of a row that
+    begins a page, the bytes before its first revision (0: there is none, or the page does not begin as it must). For
+    pages: where their tags begin (int64).
     """
 
     kind: str
@@ -159,6 +162,7 @@ class Piece(NamedTuple):
     ends_page: bool = True
     problem: str | None = None
     tags: np.ndarray | None = None
+    head: int = 0
 
 
 class Splitter:
@@ -166,7 +170,10 @@ class Splitter:
     nothing else, except inside comments, CDATA sections and processing instructions.
 
     whole_pages   hand out stretches of whole pages as one piece where no row needs to be known
-    row_limit     bytes; a longer row is reported as a problem, in pieces of that size
+    row_limit     bytes; a longer row is reported as a problem
+
+    What is out of place within or between pages is a problem of its row, and the next revision or page is read again.
+    A row with a problem comes in pieces of `segment` bytes, so that it takes no memory.
     """
 
     def __init__(self, root: Root, *, whole_pages: bool, row_limit: int, segment: int = 4 << 20):
@@ -181,7 +188,8 @@ class Splitter:
         self.state = "header"  # header, between (pages), page, revision, after (the root element)
         self.begins_page = True
         self.revision_end: int | None = None  # in the buffer, while it is open whether the page goes on
-        self.oversized = False  # inside a page that is handed out as a problem
+        self.head = 0  # of the page that the buffer begins with: bytes before its first revision
+        self.problem: str | None = None  # of the row that the buffer begins with
         self.header_end = root.end
         self.root_end = 0  # in the buffer, once the state is `after`
         names = b"page|revision|siteinfo|mediawiki"
@@ -189,7 +197,7 @@ class Splitter:
             rb"<!--|<!\[CDATA\[|<\?|(</?)" + re.escape(root.prefix) + rb"(" + names + rb")(?=[\s/>])"
         )
         self.close_page = b"</" + root.prefix + b"page>"
-        self.rest_of_tag = re.compile(rb"(?:[^<>\"']|\"[^<\"]*\"|'[^<']*')*>", re.S)
+        self.rest_of_tag = re.compile(rb"(?:[^<>\"']|\"[^<\"]*+\"|'[^<']*+')*+>", re.S)
         if root.closed:
             self.state, self.root_end = "after", root.end
 
@@ -212,21 +220,25 @@ class Splitter:
                 if not last:
                     return
         start = 0
-        for end, piece in self._lex():
-            yield piece._replace(offset=self.offset + start, data=self._copy(start, end))
-            start = end
-        self._drop(start)
+        try:
+            for end, piece in self._lex():
+                head = max(piece.head - start, 0)
+                yield piece._replace(offset=self.offset + start, data=self._copy(start, end), head=head)
+                start = end
+        finally:
+            self._drop(start)
         if self.state == "after":
             return
-        if len(self.buffer) > self.row_limit:
+        if len(self.buffer) > (self.segment if self.problem else self.row_limit):
+            problem = self.problem = self.problem or longer_than(self.row_limit)
             cut = len(self.buffer) - LONGEST_TOKEN
-            begins, self.begins_page, self.oversized = self.begins_page, False, True
-            self.position, self.revision_end = max(self.position, cut), None
-            problem = f"a revision longer than {self.row_limit:,} bytes"
-            yield Piece("row", self.offset, self._take(cut), begins, False, problem)
+            self.position = max(self.position, cut)
+            piece = self._row(ends_page=False)._replace(offset=self.offset)
+            self.problem = problem
+            yield piece._replace(data=self._take(cut))
         elif not last and self.whole_pages and self.begins_page and len(self.buffer) < self.segment:
             # the buffer begins with a page: look at it again when there is more, as part of a stretch of whole pages
-            self.state, self.position, self.revision_end = "between", 0, None
+            self.state, self.position, self.revision_end, self.problem, self.head = "between", 0, None, None, 0
 
     def _header(self) -> Iterator[Piece]:
         """The header: up to `</siteinfo>`, or to the end of the root's start tag where there is no siteinfo."""
@@ -266,6 +278,7 @@ class Splitter:
         self.offset += end
         self.position = max(self.position - end, 0)
         self.root_end -= end
+        self.head = max(self.head - end, 0)
         if self.revision_end is not None:
             self.revision_end -= end
 
@@ -285,12 +298,18 @@ class Splitter:
                     return
                 self.position = end + len(closing)
                 continue
-            rest = self.rest_of_tag.match(buffer, match.end())
+            limit = match.end() + TAG_LIMIT
+            rest = self.rest_of_tag.match(buffer, match.end(), limit)
             if rest is None:
-                if buffer.find(b"<", match.end()) >= 0:
-                    raise Malformed(f"a tag without its end at byte {self.offset + start:,}; {AGAIN}")
-                self.position = start
-                return
+                if buffer.find(b"<", match.end(), limit) >= 0:
+                    yield from self._out_of_place("a tag without its end", start)
+                elif len(buffer) > limit:
+                    yield from self._out_of_place(f"a tag longer than {TAG_LIMIT:,} bytes", start)
+                else:
+                    self.position = start
+                    return
+                self.position = match.end()
+                continue
             end = self.position = rest.end()
             yield from self._tag(name.decode(), slash == b"</", buffer[end - 2] == ord("/"), start, end)
         else:
@@ -309,40 +328,77 @@ class Splitter:
                 # there is no siteinfo
                 yield self.header_end, Piece("header", 0, b"")
             case ("between", "page", "open"):
-                self.begins_page, self.revision_end = True, None
                 if empty:
-                    yield end, Piece("row", 0, b"")
+                    yield end, self._row(ends_page=True)
                 else:
                     self.state = "page"
             case ("page", "revision", "open"):
-                if self.revision_end is not None and not self.oversized:
-                    yield self.revision_end, Piece("row", 0, b"", self.begins_page, False)
-                    self.begins_page = False
+                if self.revision_end is not None or self.problem:
+                    yield start if self.revision_end is None else self.revision_end, self._row(ends_page=False)
+                elif self.begins_page:
+                    self.head = start
                 self.revision_end = end if empty else None
                 self.state = "page" if empty else "revision"
             case ("revision", "revision", "close"):
                 self.revision_end, self.state = end, "page"
+            case ("revision", "revision", "open"):
+                self.problem = self.problem or "a revision begins before the one before it has ended"
+                yield start, self._row(ends_page=False)
             case ("page", "page", "close"):
-                yield end, Piece("row", 0, b"", self.begins_page, True, self._oversized())
-                self.state, self.begins_page, self.revision_end, self.oversized = "between", True, None, False
+                yield end, self._row(ends_page=True)
+                self.state = "between"
             case ("between", "mediawiki", "close"):
                 self.state, self.root_end = "after", end
             case ("page" | "revision", "page", "open"):
-                problem = self._oversized() or "a page begins before the one before it has ended"
-                yield start, Piece("row", 0, b"", self.begins_page, True, problem)
-                self.state, self.begins_page, self.revision_end, self.oversized = "page", True, None, False
+                yield from self._last_revision()
+                self.problem = self.problem or "a page begins before the one before it has ended"
+                yield start, self._row(ends_page=True)
+                self.state = "page"
             case ("page" | "revision", "mediawiki", "close"):
-                problem = self._oversized() or "</mediawiki> inside a page"
-                yield start, Piece("row", 0, b"", self.begins_page, True, problem)
-                self.state, self.root_end, self.oversized = "after", end, False
+                yield from self._last_revision()
+                self.problem = self.problem or "</mediawiki> inside a page"
+                yield start, self._row(ends_page=True)
+                self.state, self.root_end = "after", end
+            case ("revision", "page", "close"):
+                self.problem = self.problem or "</page> inside a revision"
+                yield end, self._row(ends_page=True)
+                self.state = "between"
             case _:
-                where = {"header": "in the header", "between": "between pages"}.get(
-                    self.state, f"inside a {self.state}"
-                )
-                raise Malformed(f"unexpected <{'/' * closes}{name}> {where}, at byte {self.offset + start:,}; {AGAIN}")
+                yield from self._out_of_place(f"unexpected <{'/' * closes}{name}>", start)
+                if (name, closes) == ("page", True):  # it ends what it does not belong to
+                    yield end, self._row(ends_page=True)
+                    self.state = "between"
 
-    def _oversized(self) -> str | None:
-        return f"the rest of a page with a revision longer than {self.row_limit:,} bytes" if self.oversized else None
+    def _out_of_place(self, what: str, start: int) -> Iterator[tuple[int, Piece]]:
+        """Something at `start` that makes the row unreadable, but not the revision before it."""
+        where = {"header": "in the header", "between": "between pages"}.get(self.state, f"inside a {self.state}")
+        reason = f"{what} {where}, at byte {self.offset + start:,}"
+        if self.state == "header" or what == "unexpected <mediawiki>":
+            raise Malformed(f"{reason}; {AGAIN}")
+        yield from self._last_revision()
+        self.problem = self.problem or reason
+        if self.state == "between":
+            self.state = "page"
+
+    def _last_revision(self) -> Iterator[tuple[int, Piece]]:
+        """The row of a revision that has ended, in a page that does not go on as it must."""
+        if self.revision_end is not None:
+            yield self.revision_end, self._row(ends_page=False)
+
+    def _row(self, ends_page: bool) -> Piece:
+        """What is known of the row that ends here; the next one begins."""
+        piece = Piece("row", 0, b"", self.begins_page, ends_page, self.problem, head=self.head)
+        self.begins_page, self.revision_end, self.problem, self.head = ends_page, None, None, 0
+        return piece
+
+    def cut_off(self) -> Iterator[Piece]:
+        """The last whole revision of a dump that ends inside a page; the rest stays in the buffer."""
+        for end, piece in self._last_revision():
+            yield piece._replace(offset=self.offset, data=self._take(end))
+
+
+def longer_than(limit: int) -> str:
+    return f"a revision longer than {limit:,} bytes (--text-limit)"
 
 
 def what_follows(tail: bytes) -> str | None:
@@ -504,6 +560,14 @@ class PageReader:
         self.lines = 1 + self.root.tag.count(b"\n")  # that the parser has seen the beginning of
         self.page_fields: dict | None = None
 
+    def go_on(self, head: bytes) -> None:
+        """Read the beginning of a page, before its first revision, of which an earlier revision could not be read."""
+        try:
+            self.parser.feed(head)
+        except etree.XMLSyntaxError as error:
+            raise Malformed("the rest of a page that could not be read") from error
+        self.lines += head.count(b"\n")
+
     def read(self, data: bytes, ends_page: bool) -> dict:
         """The values of the row with these bytes, by column, without kind, part and raw."""
         try:
@@ -523,6 +587,8 @@ class PageReader:
             raise Malformed("page and revision elements do not nest as in a MediaWiki dump")
         if self.page_fields is None:
             self.page_fields = self._page(page)
+        elif ends_page and self._page(page) != self.page_fields:
+            raise Malformed("a page with a title, id or the like after its first revision")
         values = self.page_fields | self._revision(revision, data)
         self._forget(revision, page, ends_page)
         return values
@@ -574,8 +640,14 @@ class PageReader:
 
     def _page(self, page: etree._Element) -> dict:
         values: dict = {"redirect": None, "restrictions": None, "ns": None, "page_id": None}
+        seen = set()
         for child in page.iterchildren():
-            match self.page_names.get(child.tag):
+            name = self.page_names.get(child.tag)
+            if name in seen:
+                raise Malformed(f"two <{name}> in a page")
+            if name not in (None, "revision"):
+                seen.add(name)
+            match name:
                 case "title":
                     values["title"] = content(child)
                 case "ns":
@@ -595,8 +667,14 @@ class PageReader:
     def _revision(self, revision: etree._Element, row: bytes) -> dict:
         values: dict = {"minor": False, "other_slots": 0, "contributor_deleted": False, "comment_deleted": False}
         text = main_text = claimed = None
+        seen = set()
         for child in revision.iterchildren():
-            match self.revision_names.get(child.tag):
+            name = self.revision_names.get(child.tag)
+            if name in seen:
+                raise Malformed(f"two <{name}> in a revision")
+            if name not in (None, "content"):
+                seen.add(name)
+            match name:
                 case "id":
                     values["rev_id"] = integer(child)
                 case "parentid":
@@ -618,14 +696,19 @@ class PageReader:
                     text = child
                 case "content":
                     # 0.11: a revision may have more slots than the main one, which stands in the revision itself
-                    if child.findtext(f"{self.tag}role") == "main" and main_text is None:
-                        main_text = child.find(f"{self.tag}text")
+                    if child.findtext(f"{self.tag}role") == "main":
+                        texts = [*([] if main_text is None else [main_text]), *child.iterchildren(f"{self.tag}text")]
+                        if len(texts) > 1:
+                            raise Malformed("two <text> of the main slot in a revision")
+                        main_text = texts[0] if texts else None
                     else:
                         values["other_slots"] += 1
                 case "sha1":
                     claimed = content(child) or None
                 case _:
                     self.unknown_tags[f"revision/{etree.QName(child).localname}"] += 1
+        if text is not None and main_text is not None:
+            raise Malformed("two <text> of the main slot in a revision")
         text = main_text if text is None else text
         if text is None:
             raise Malformed("revision without <text>")
@@ -653,7 +736,14 @@ class PageReader:
     def _contributor(self, element: etree._Element) -> dict:
         values: dict = {"contributor_deleted": element.get("deleted") is not None}
         for child in element.iterchildren():
-            match child.tag.removeprefix(self.tag):
+            name = child.tag.removeprefix(self.tag)
+            if (
+                name in ("username", "id", "ip")
+                and child.getprevious() is not None
+                and any(earlier.tag == child.tag for earlier in child.itersiblings(preceding=True))
+            ):
+                raise Malformed(f"two <{name}> in a contributor")
+            match name:
                 case "username":
                     values["contributor"] = content(child)
                 case "id":

@@ -204,6 +204,7 @@ class Counts:
             "models": dict(sorted(self.models.items(), key=lambda item: (-item[1], item[0]))),
             "without_value": {name: self.nulls[name] for name in ("page_id", "ns", "rev_id", "timestamp", "sha1")},
             "tags_without_column": dict(sorted(findings.tags_without_column.items())),
+            "skipped_items": findings.skipped_items,
             "sha1_mismatches": findings.mismatches,
             "skipped": findings.skipped,
         }
@@ -222,12 +223,13 @@ def as_markdown(report: dict[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     for part in report["parts"]:
-        lines.append(
-            f"| {cell(part['file'])} | {part['format']} | {part['schema']} | {part['bytes']:,} | `{part['sha256']}` |"
-        )
+        sha256 = f"`{part['sha256']}`" if part["sha256"] else "not read to its end"
+        lines.append(f"| {cell(part['file'])} | {part['format']} | {part['schema']} | {part['bytes']:,} | {sha256} |")
+    failed = [cell(part["file"]) for part in report["parts"] if part["failed"]]
     lines += [
         "",
-        "The rows joined give each file back byte for byte (compared in the run).",
+        "The rows joined give each file back byte for byte (compared in the run)"
+        + (f", but for {', '.join(failed)}: what follows where reading ended is in no row." if failed else "."),
         "",
         "| what | number |",
         "|---|---|",
@@ -247,14 +249,15 @@ def as_markdown(report: dict[str, Any]) -> str:
         for text in (*part["warnings"], *([part["truncated"]] if part["truncated"] else []))
     ]
     lines += oddities or ["none"]
-    for name in ("sha1_mismatches", "skipped"):
+    for name, number in (("sha1_mismatches", report["sha1_different"]), ("skipped", report["skipped_items"])):
         lines += ["", f"## {name.replace('_', ' ').capitalize()}", ""]
         lines += [
-            f"- {cell(item['file'])}, byte {item['offset']:,}: {cell(item.get('reason') or item.get('title') or '')}"
+            f"- {cell(item['file'])}, byte {item['offset']:,}: "
+            + cell(": ".join(filter(None, (item.get("title"), item["reason"]))))
             for item in report[name][:100]
         ] or ["none"]
-        if len(report[name]) > 100:
-            lines.append(f"- and {len(report[name]) - 100:,} more, see the JSON")
+        if number > 100:
+            lines.append(f"- and {number - 100:,} more, the first of them in the JSON")
     return "\n".join(lines) + "\n"
 
 

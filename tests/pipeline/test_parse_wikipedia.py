@@ -90,5 +90,29 @@ def test_keep_going_says_how_many_it_skipped(tmp_path):
     assert "nbsp" in output.with_suffix(".quality.md").read_text()
 
 
+def test_keep_going_claims_nothing_of_what_was_not_read(tmp_path):
+    """Two dumps joined: the rows of the first, and its bytes, are all that there is."""
+    file, output = tmp_path / "glued.xml", tmp_path / "pages.parquet"
+    file.write_bytes(dump(page(1)) + dump(page(2)))
+    result = run(file, "--output", output, "--keep-going")
+    assert result.returncode == 0 and "1 of 1 files not read to their end" in result.stdout
+    assert "all accounted for" not in result.stdout and "a second dump begins" in result.stderr
+    rows = b"".join(raw_rows(pq.read_table(output)).to_pylist())
+    assert json.loads(pq.read_schema(output).metadata[b"rnngen"])["bytes"] == len(rows) > 0
+    assert dump(page(1)).startswith(rows)
+    assert "but for glued.xml" in output.with_suffix(".quality.md").read_text()
+
+
+def test_texts_that_differ_from_their_checksum_are_said(tmp_path):
+    file, output = tmp_path / "dump.xml", tmp_path / "pages.parquet"
+    file.write_bytes(dump(page(1), page(2, None, revision(5, "bell \ufffd", sha1="<sha1>x</sha1>"))))
+    result = run(file, "--output", output)
+    assert result.returncode == 0 and "1 texts differ from their SHA-1 and are kept" in result.stderr
+    assert "Page 2: the text differs from the SHA-1 beside it; it has a U+FFFD" in (
+        output.with_suffix(".quality.md").read_text()
+    )
+    assert run(file, "--output", output, "--sha1-mismatches", 0).returncode == 1
+
+
 def test_an_unknown_parser_is_bad_usage(file, tmp_path):
     assert run(file, "--output", tmp_path / "x.parquet", "--parser", "regex").returncode == 2

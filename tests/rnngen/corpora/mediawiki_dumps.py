@@ -148,7 +148,7 @@ def revisions(draw):
     ]
     parts += draw(st.sampled_from(orders))
     space = draw(st.sampled_from(["", "\n      "]))
-    return "<revision>" + space.join(parts) + "</revision>", text
+    return "<revision>" + space.join(parts) + "</revision>", text, number
 
 
 @st.composite
@@ -164,15 +164,13 @@ def dumps(draw, maximum_pages=6):
         redirects = ["", "", "<redirect />", '<redirect title="A &amp; &quot;B&quot;" />']
         redirect = choice(draw, redirects, ["<redirect title='C'/>", '<redirect title="a>b"/>'], odd)
         restrictions = choice(draw, ["", "", "<restrictions>edit=sysop</restrictions>"], ["<restrictions />"], odd)
-        found = draw(st.lists(revisions(), min_size=1, max_size=3 if odd else 1))
+        found = draw(st.lists(revisions(), min_size=1, max_size=3 if odd else 1, unique_by=lambda made: made[2]))
         betweens = ["<!-- <page> -->", "\n<?php <page> ?>", "\n<extra>1</extra>\n", "\n&amp; words >\n"]
         between = choice(draw, ["\n  ", "", "\n\n"], betweens, odd)
-        after = choice(
-            draw, [""], ["<upload><filename>f</filename></upload>", "<restrictions>last</restrictions>"], odd
-        )
-        body = "".join(text for text, _ in found)
+        after = choice(draw, [""], ["<upload><filename>f</filename></upload>", "<other>last</other>"], odd)
+        body = "".join(text for text, _, _ in found)
         out.append(
             f"{between}<page>\n<title>{quoted(title)}</title>{ns}<id>{page_id}</id>{redirect}{restrictions}{body}{after}</page>"
         )
-        expected += [(page_id, title, text) for _, text in found]
+        expected += [(page_id, title, text) for _, text, _ in found]
     return ("".join(out) + "\n" + TAIL).encode(), expected

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rnngen.corpora import mediawiki_columns
-from rnngen.corpora.mediawiki_dump import SCHEMA, Ahead, Findings, Options, SeenIds, read_dumps
+from rnngen.corpora.mediawiki_dump import SCHEMA, Ahead, Findings, Options, SeenRevisions, read_dumps
 from rnngen.corpora.mediawiki_raw import raw_rows
 from rnngen.errors import InputError
 from tests.rnngen.corpora.mediawiki_dumps import TAIL, dump, dumps, header, page, revision, sha1_base36
@@ -646,12 +646,22 @@ BAD = {
     "bad id": (dump(page(1).replace("<id>1<", "<id>1_0<")), "<id> is not a number: '1_0'"),
     "bad timestamp": (dump(page(1).replace("2005-07", "2005-13")), "<timestamp> is not a time: '2005-13-09"),
     "year 0": (dump(page(1).replace("2005-07", "0000-07")), "<timestamp> is not a time"),
-    "wrong checksum": (
-        dump(page(1), page(2, None, revision(5, "a", sha1=f"<sha1>{'0' * 31}</sha1>"))),
-        "SHA-1 beside it",
+    "too many wrong checksums": (
+        dump(*(page(i, None, revision(i, "a", sha1="<sha1>??</sha1>")) for i in range(1, 30))),
+        "21 of 21 texts differ from the SHA-1 beside them, more than 5%, that of page 21",
     ),
-    "not a checksum": (dump(page(1, None, revision(5, "a", sha1="<sha1>??</sha1>"))), "SHA-1 beside it"),
-    "duplicate id": (dump(page(1), page(2), page(1, "again")), "page id 1 .'again'. for the second time"),
+    "a revision twice": (dump(page(1), page(2), page(1, "again")), "revision 101 of page 1 .'again'. for the second"),
+    "two texts": (dump(page(1, None, revision(5, "a", extra="<text>b</text>"))), "two <text> in a revision"),
+    "two titles": (dump(page(1).replace("<id>1<", "<title>B</title><id>1<")), "two <title> in a page"),
+    "a title after the revisions": (
+        dump(page(1, None, revision(5), revision(6)).replace("  </page>", "<title>B</title></page>")),
+        "two <title> in a page",
+    ),
+    "blanks without end": (dump() + b" " * 3_000_000, "more than 1,048,576 bytes after </mediawiki>"),
+    "a tag without end": (
+        dump(page(1).replace("<page>", "<page a='" + "x" * 70_000 + "'>")),
+        "a tag longer than 65,536",
+    ),
     "unknown encoding": (b'<?xml version="1.0" encoding="klingon"?>' + dump(), "unknown encoding klingon"),
     "wrong encoding": (
         b'<?xml version="1.0" encoding="utf-16"?>' + dump(),
@@ -699,10 +709,10 @@ def test_too_long_a_text_is_refused_or_skipped(parse, columnar):
 
 
 def test_too_long_a_text_is_skipped_in_constant_memory(parse):
-    """Longer than what the reader holds at a time, in several rows."""
+    """Longer than what the reader holds at a time, in several rows; the revision after it is read."""
     content = dump(page(1), page(2, None, revision(5, "x" * 20_000_000), revision(6)), page(3))
     table, findings = parse(content, text_limit=1_000_000, keep_going=True)
-    assert [row["page_id"] for row in revisions(table)] == [1, 3] and joined(table) == content
+    assert [row["rev_id"] for row in revisions(table)] == [101, 6, 103] and joined(table) == content
     assert max(map(len, raw_rows(table).to_pylist())) < 6_000_000 and len(findings.skipped) > 2
 
 
@@ -711,24 +721,76 @@ def test_keep_going_skips_and_records(parse, columnar):
     pages = [page(i) for i in range(1, 8)]
     pages[1] = pages[1].replace("text of", "text &nbsp; of")
     pages[3] = page(4, None, " ")
-    pages[5] = pages[5].replace("text of", "text, of")
     content = dump(*pages, page(7, "again"))
     table, findings = parse(content, columnar=columnar, keep_going=True)
-    assert [row["page_id"] for row in revisions(table)] == [1, 3, 5, 7] and joined(table) == content
+    assert [row["page_id"] for row in revisions(table)] == [1, 3, 5, 6, 7] and joined(table) == content
     reasons = [item["reason"] for item in findings.skipped]
-    for reason, part in zip(reasons, ["nbsp", "without a revision", "SHA-1", "second time"], strict=True):
+    for reason, part in zip(reasons, ["nbsp", "without a revision", "second time"], strict=True):
         assert part in reason
     for item in findings.skipped:
         assert content[item["offset"] :].lstrip().startswith(b"<page>")
 
 
 @BOTH
-def test_a_bad_revision_takes_the_rest_of_its_page_with_it(parse, columnar):
-    history = [revision(5), revision(6, "a &nbsp;").replace("&amp;nbsp;", "&nbsp;"), revision(7)]
-    content = dump(page(1, None, *history), page(2))
+@pytest.mark.parametrize(
+    ("old", "new", "kept"),
+    [
+        ("text 6", "a &nbsp;", [4, 5, 7, 9]),
+        ("text 5", "a &nbsp;", [4, 6, 7, 9]),
+        ("text 7", "a &nbsp;", [4, 5, 6, 9]),
+        ("<id>6</id>", "<id>6</id><id>6</id>", [4, 5, 7, 9]),
+        ("</revision>\n    <revision>\n      <id>6<", "<revision><id>6<", [4, 6, 7, 9]),
+        ("</revision>\n    <revision>\n      <id>6<", "</revision></revision><revision><id>6<", [4, 5, 6, 7, 9]),
+        ("</revision>\n    <revision>\n      <id>6<", "</revision></siteinfo><revision><id>6<", [4, 5, 6, 7, 9]),
+        ("<revision>\n      <id>6<", "<revision <id>6<", [4, 5, 7, 9]),
+        ("</revision>\n    <revision>\n      <id>6<", "</revision>\n    <page><revision><id>6<", [4, 5, 9]),
+        ("<title>Page 2</title>", "<titel>Page 2</title>", [4, 9]),
+        ("<page>\n    <title>Page 2", "<title>Page 2", [4, 9]),
+        ("<page>\n    <title>Page 2", "</page><page>\n    <title>Page 2", [4, 5, 6, 7, 9]),
+        ("<page>\n    <title>Page 2", "</revision><page>\n    <title>Page 2", [4, 5, 6, 7, 9]),
+        ("</page>\n  <page>\n    <title>Page 3", "<page>\n    <title>Page 3", [4, 5, 6, 7, 9]),
+        ("</revision>\n  </page>\n  <page>\n    <title>Page 3", "</page>\n  <page>\n    <title>Page 3", [4, 5, 6, 9]),
+        ("</page>\n</mediawiki>", "</mediawiki>", [4, 5, 6, 7, 9]),
+        ("</revision>\n  </page>\n</mediawiki>", "</mediawiki>", [4, 5, 6, 7]),
+    ],
+)
+def test_keep_going_loses_no_revision_that_can_be_read(parse, columnar, old, new, kept):
+    """The damage takes the revision it is in, and the page only where it is in the beginning of the page."""
+    pages = [
+        page(1, None, revision(4, "text 4")),
+        page(2, None, *(revision(i, f"text {i}") for i in (5, 6, 7))),
+        page(3, None, revision(9, "text 9")),
+    ]
+    whole = dump(*pages).decode()
+    assert whole.count(old) == 1
+    content = whole.replace(old, new).encode()
+    with pytest.raises(InputError):
+        parse(content, columnar=columnar)
     table, findings = parse(content, columnar=columnar, keep_going=True)
-    assert [row["rev_id"] for row in revisions(table)] == [5, 102] and len(findings.skipped) == 2
-    assert joined(table) == content
+    assert [row["rev_id"] for row in revisions(table)] == kept
+    assert [row["text"] for row in revisions(table)] == [f"text {i}" for i in kept]
+    assert joined(table) == content and findings.skipped and findings.parts[0].failed is None
+
+
+@BOTH
+def test_a_whole_revision_before_the_end_of_a_cut_off_dump_is_read(parse, columnar):
+    whole = dump(page(1), page(2, None, revision(5), revision(6)))
+    content = whole[: whole.rindex(b"</revision>") + len(b"</revision>")]
+    table, _ = parse(content, columnar=columnar, allow_truncated=True)
+    assert [row["rev_id"] for row in revisions(table)] == [101, 5, 6] and joined(table) == content
+    table, findings = parse(content, columnar=columnar, keep_going=True)
+    assert [row["rev_id"] for row in revisions(table)] == [101, 5, 6] and joined(table) == content
+    assert "cut off" in findings.parts[0].failed
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["bz2", "gzip", "xz", "zstd"])
+def test_what_comes_before_damage_in_a_compressed_dump_is_read(parse, columnar, name):
+    """Though it is less than what the reader looks at in one piece."""
+    packed = COMPRESSORS[name](dump(*(page(i) for i in range(1, 9)))[:-400])
+    table, findings = parse(packed + b"junk that follows", columnar=columnar, keep_going=True)
+    assert [row["page_id"] for row in revisions(table)] == [1, 2, 3, 4, 5, 6, 7]
+    assert "b'junk tha'" in findings.parts[0].failed and findings.raw_bytes == len(joined(table))
 
 
 def test_keep_going_goes_on_with_the_next_part(parse):
@@ -748,12 +810,48 @@ def test_a_prefix_of_a_dump(parse, columnar):
     assert findings.parts[0].truncated is None and table["kind"].to_pylist()[-1] == "tail"
 
 
-def test_differing_checksums_pass_up_to_a_number(parse):
-    wrong = [page(i, None, revision(i, "a", sha1=f"<sha1>{'0' * 31}</sha1>")) for i in (1, 2)]
-    table, findings = parse(dump(*wrong), sha1_mismatches=2)
-    assert [row["sha1_ok"] for row in revisions(table)] == [False, False] and len(findings.mismatches) == 2
-    with pytest.raises(InputError, match="page 2"):
-        parse(dump(*wrong), sha1_mismatches=1)
+NO_SHA1 = f"<sha1>{'0' * 31}</sha1>"
+
+
+@BOTH
+def test_texts_that_differ_from_their_checksum_are_kept_and_counted(parse, columnar):
+    content = dump(
+        page(1), page(2, None, revision(5, "a", sha1=NO_SHA1)), page(3, None, revision(6, "b \ufffd", sha1=NO_SHA1))
+    )
+    table, findings = parse(content, columnar=columnar)
+    assert [row["sha1_ok"] for row in revisions(table)] == [True, False, False] and joined(table) == content
+    assert (findings.sha1_compared, findings.sha1_different, findings.skipped) == (3, 2, [])
+    assert [item["rev_id"] for item in findings.mismatches] == [5, 6]
+    assert ["U+FFFD" in item["reason"] for item in findings.mismatches] == [False, True]
+
+
+@BOTH
+def test_a_share_of_differing_texts_stops_the_run(parse, columnar):
+    pages = [page(i, None, revision(i, "a", sha1=NO_SHA1 if i % 4 == 0 else True)) for i in range(1, 101)]
+    with pytest.raises(
+        InputError, match=r"21 of 84 texts differ .* more than 5%, that of page 84 .*--sha1-mismatches 1"
+    ):
+        parse(dump(*pages), columnar=columnar)
+    for options in ({"sha1_mismatches": 0.25}, {"keep_going": True}):
+        table, findings = parse(dump(*pages), columnar=columnar, **options)
+        assert len(revisions(table)) == 100 and findings.sha1_different == 25 and not findings.skipped
+    with pytest.raises(InputError, match="1 of 4 texts differ"):
+        parse(dump(*pages), columnar=columnar, sha1_mismatches=0)
+
+
+@BOTH
+def test_a_page_may_come_again_with_another_revision(parse, columnar):
+    """Dumps of some wikis have a page for each revision; only the same revision is a repetition."""
+    first = dump(page(5, "A", revision(101)), page(6, "B", revision(102)), page(5, "A", revision(103)))
+    second = dump(page(5, "A", revision(104), revision(105)), page(7, "C", revision(101)))
+    table, _ = parse(first, second, columnar=columnar)
+    found = [(row["page_id"], row["rev_id"]) for row in revisions(table)]
+    assert found == [(5, 101), (6, 102), (5, 103), (5, 104), (5, 105), (7, 101)]
+    again = dump(page(8), page(5, "A", revision(106), revision(104), revision(107)))
+    with pytest.raises(InputError, match="part2.xml: revision 104 of page 5 .'A'. for the second time"):
+        parse(first, second, again, columnar=columnar)
+    table, findings = parse(first, second, again, columnar=columnar, keep_going=True)
+    assert [row["rev_id"] for row in revisions(table)][-3:] == [108, 106, 107] and len(findings.skipped) == 1
 
 
 def test_ids_of_different_wikis_may_be_the_same(parse):
@@ -763,15 +861,29 @@ def test_ids_of_different_wikis_may_be_the_same(parse):
         parse(dump(page(1)), dump(page(1)))
 
 
-@given(st.lists(st.lists(st.integers(1, 2**40), max_size=20), max_size=5))
-def test_seen_ids_is_a_set(groups):
-    seen, model = SeenIds(), set()
-    for ids in groups:
-        expected = []
-        for identity in ids:
-            expected.append(identity in model)
-            model.add(identity)
-        assert seen.add(np.array(ids, np.int64)).tolist() == expected
+@pytest.mark.parametrize("name", [name for name, (content, _) in BAD.items() if content])
+def test_keep_going_gives_the_same_reason_where_nothing_can_be_read(parse, name):
+    content, _ = BAD[name]
+    reasons = []
+    for keep_going in (False, True):
+        try:
+            parse(content, keep_going=keep_going)
+        except InputError as error:
+            reasons.append(str(error).removesuffix("; --keep-going skips and records it"))
+    assert len(set(reasons)) == 1
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(1, 2**40), st.integers(-4, 4)), max_size=20), max_size=8))
+def test_seen_revisions_is_a_set(groups):
+    seen, model = SeenRevisions(), set()
+    seen.MOST_RECENT = 3
+    for pairs in groups:
+        expected = [pair in model or pair in pairs[:at] for at, pair in enumerate(pairs)]
+        model.update(pairs)
+        if len(pairs) % 2:
+            assert [seen.add_one(*pair) for pair in pairs] == expected
+        elif pairs:
+            assert seen.add(*np.array(pairs, np.int64).T).tolist() == expected
 
 
 # ----------------------------------------------------------------------------------------------------------- real dumps
