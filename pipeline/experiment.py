@@ -162,6 +162,28 @@ def loader_settings(config: dict, experiment: str) -> dict[str, Any]:
     return {"name": name} | {key: settings[key] for key in LOADER_KEYS[name] if key in settings}
 
 
+def data_of(config: dict, experiment: str) -> dict[str, Any]:
+    """What an experiment's data are: `words` for it, `as_in_paper`, and whether the handwriting is `generated`.
+
+    As far as the configuration tells: files in a folder are taken for what the folder is meant to hold.
+    """
+    name = config["experiments"][experiment]["corpus"]
+    corpus = config["corpora"][name]
+    if name == "wikipedia":
+        dumps = ", ".join(Path(dump).name for dump in corpus["dumps"])
+        enwik8 = corpus["dumps"] == ["enwik8"]
+        return _data("enwik8" if enwik8 else f"Wikipedia as of {dumps}, not enwik8", enwik8)
+    if corpus["folder"] is not None:
+        return _data(f"the files in {corpus['folder']}", True)
+    if name == "treebank":
+        return _data("text derived from Wikipedia's articles, not the Penn Treebank", False)
+    return _data("generated handwriting, not IAM-OnDB", False, generated=True)
+
+
+def _data(words: str, as_in_paper: bool, generated: bool = False) -> dict[str, Any]:
+    return {"words": words, "as_in_paper": as_in_paper, "generated": generated}
+
+
 def named_corpora(texts: Iterable[str]) -> dict[str, Path]:
     """Corpora that a command line names, each as NAME=PARQUET."""
     corpora = {}

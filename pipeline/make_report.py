@@ -1,7 +1,8 @@
 """Gather everything the run has made in one page that opens from disk, without a network.
 
     python -m pipeline.make_report --results results --preset demo --output results/report.html \\
-        --experiments '{"wikipedia": {"kind": "text", "rows": ["none"]}}'
+        --experiments '{"wikipedia": {"kind": "text", "rows": ["none"],
+            "data": {"words": "enwik8", "as_in_paper": true, "generated": false}}}'
 
 The page shows what is there: an experiment without figures, samples or a handwriting network is shown without them, and
 the place says so. What it consists of is in pipeline/report/.
@@ -24,7 +25,7 @@ LARGEST_PAGE = 10_000_000
 
 def main(
     results: Annotated[Path, typer.Option(help="Folder of the results.")],
-    experiments: Annotated[str, typer.Option(help="JSON: experiment → its kind and rows.")],
+    experiments: Annotated[str, typer.Option(help="JSON: experiment → its kind, rows and data.")],
     preset: Annotated[str, typer.Option(help="Name of the configuration.")],
     output: Annotated[Path, typer.Option(help="HTML file to write.")],
     configfile: Annotated[

@@ -6,6 +6,7 @@
 
 import json
 import tomllib
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,23 +56,24 @@ def main(
     csv: Annotated[Path, typer.Option(help="CSV to write.")],
     md: Annotated[Path, typer.Option(help="Markdown to write.")],
     preset: Annotated[str, typer.Option(help="Configuration; only that of the paper is compared with it.")] = "paper",
+    data: Annotated[str, typer.Option(help="What the data are, where they are not the paper's.")] = "",
 ) -> None:
     """Write the table as CSV and Markdown."""
     if table not in TITLES:
         raise InputError(f"--table {table}: there are {', '.join(TITLES)}")
     chosen = experiments_of(experiments)
-    paper = tomllib.loads(PAPER.read_text(encoding="utf-8"))[table]
+    paper = tomllib.loads(PAPER.read_text(encoding="utf-8"), parse_float=Decimal)[table]
     rows = [
-        line(table, evaluation, paper.get(experiment, {}).get(row, {}), preset == "paper")
+        line(table, evaluation, paper.get(experiment, {}).get(row, {}), preset == "paper" and not data)
         for experiment, names in chosen.items()
         for row in names
         for evaluation in read_evaluations(evaluations, experiment, row)
     ]
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows, dtype=object)  # numbers of the paper keep the digits it prints, 167 and 0.40
     with written_whole(csv) as partial:
         frame.to_csv(partial, index=False)
     with written_whole(md) as partial:
-        partial.write_text(f"# {TITLES[table]}\n\n{remark(table, preset)}{markdown(frame)}", encoding="utf-8")
+        partial.write_text(f"# {TITLES[table]}\n\n{remark(table, preset, data)}{markdown(frame)}", encoding="utf-8")
 
 
 def experiments_of(text: str) -> dict[str, list[str]]:
@@ -85,11 +87,12 @@ def experiments_of(text: str) -> dict[str, list[str]]:
     return found
 
 
-def remark(table: str, preset: str) -> str:
+def remark(table: str, preset: str, data: str) -> str:
     """What a reader has to know before comparing."""
-    if preset == "paper":
+    if preset == "paper" and not data:
         return ""
-    text = f"Preset `{preset}`: other networks, other corpora. Not comparable with the paper's numbers beside it.\n\n"
+    text = f"The title is the paper's. **Here: {data or 'other data'}**, and the networks of the preset `{preset}`. "
+    text += "Not comparable with the paper's numbers beside them.\n\n"
     if table == "table1":
         text += (
             "Bits per character are shared out over the characters of the file, where `<unk>`, one symbol, counts as "
@@ -131,7 +134,7 @@ def line(table: str, evaluation: dict[str, Any], paper: dict[str, Any], comparab
             cells[f"{column}: paper"] = reference
             if comparable:
                 both = value is not None and reference is not None
-                cells[f"{column}: difference"] = round(value - reference, digits) if both else None
+                cells[f"{column}: difference"] = round(value - float(reference), digits) if both else None
     return cells | {
         "epochs": round(model["epochs"], 2),
         "epochs: paper": paper.get("epochs"),
@@ -148,7 +151,7 @@ def markdown(frame: pd.DataFrame) -> str:
     """The frame as a Markdown table, empty cells blank."""
     header = "| " + " | ".join(frame.columns) + " |\n|" + "---|" * len(frame.columns) + "\n"
     body = ""
-    for record in frame.astype(object).where(frame.notna(), "").to_numpy():
+    for record in frame.where(frame.notna(), "").to_numpy():
         body += "| " + " | ".join(str(cell) for cell in record) + " |\n"
     return header + body
 

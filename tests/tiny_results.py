@@ -16,11 +16,14 @@ from rnngen.handwriting_sampling import sample
 from rnngen.written_lines import WrittenLine, write_lines
 from tests.tiny_handwriting import write_corpus, write_model
 
+DERIVED = {"words": "text derived from an encyclopaedia", "as_in_paper": False, "generated": False}
+PAPERS = {"words": "enwik8", "as_in_paper": True, "generated": False}
+GENERATED = {"words": "generated handwriting", "as_in_paper": False, "generated": True}
 EXPERIMENTS = {
-    "treebank-character": {"kind": "text", "rows": ["none", "weight-noise"]},
-    "wikipedia": {"kind": "text", "rows": ["none"]},
-    "prediction-3-layer": {"kind": "prediction", "rows": ["none"]},
-    "synthesis": {"kind": "synthesis", "rows": ["none", "adaptive-weight-noise"]},
+    "treebank-character": {"kind": "text", "rows": ["none", "weight-noise"], "data": DERIVED},
+    "wikipedia": {"kind": "text", "rows": ["none"], "data": PAPERS},
+    "prediction-3-layer": {"kind": "prediction", "rows": ["none"], "data": GENERATED},
+    "synthesis": {"kind": "synthesis", "rows": ["none", "adaptive-weight-noise"], "data": GENERATED},
 }
 TEXT_ONLY = {name: entry for name, entry in EXPERIMENTS.items() if entry["kind"] == "text"}
 REAL_TEXT = "the share price of <b>one</b> & two fell .\n"
@@ -89,7 +92,7 @@ def _text(folder: Path, experiment: str, row: str, number: int) -> None:
         _evaluation(folder, experiment, row, kind, {"bits_per_character": bits, "error_percent": 40.0})
         scored = pd.DataFrame({"symbol": list(REAL_TEXT), "bits": np.linspace(0, 9, len(REAL_TEXT))})
         scored.to_parquet(folder / "evaluations" / experiment / f"{row}.{kind}.surprisal.parquet")
-    write_json(folder / "evaluations" / experiment / "compressors.json", {"measures": {"xz": 2.25}})
+    write_json(folder / "evaluations" / experiment / "compressors.json", {"measures": {"zstd": 2.25}})
     sample_path = folder / "samples" / experiment / f"{row}.txt"
     sample_path.parent.mkdir(parents=True, exist_ok=True)
     sample_path.write_text(f"{REAL_TEXT}</script><script>alert(1)</script>", encoding="utf-8")
@@ -118,7 +121,7 @@ def _handwriting(folder: Path) -> None:
     trace = [WrittenLine(real[1].line, "real", real[1].strokes, 0, real[1].text, outputs_so=outputs)]
     about_reader = about | {"network": "PredictionNetwork"}
     write_lines(folder / "samples" / "handwriting" / "trace.prediction.parquet", trace, about_reader)
-    row = {"lines": 4, "characters": 40, "character_error_rate": 0.125}
+    row = {"lines": 4, "characters": 40, "lines_read_right": 3, "character_error_rate": 0.125}
     measured = [{"what": "corpus", **row}, {"what": "samples", "bias": 0.5, "primed": False, **row}]
     write_json(folder / "evaluations" / "legibility.json", {"measured": measured})
     free = [WrittenLine("sample-1", "sample", real[-1].strokes[:5])]

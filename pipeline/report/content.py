@@ -41,6 +41,9 @@ class Experiment:
     name: str
     kind: str
     title: str
+    data: str
+    as_in_paper: bool
+    comparable: bool
     claim: dict[str, Any] | None
     comparisons: list[dict[str, Any]]
     orderings: list[dict[str, Any]]
@@ -67,61 +70,67 @@ class Content:
     primes: list[dict[str, Any]] = field(default_factory=list)
     groups: list[dict[str, Any]] = field(default_factory=list)
     biased: list[dict[str, Any]] = field(default_factory=list)
+    generated: bool = False  # the handwriting, by a pen model
+    command: str = ""
 
 
 def gather(results: Path, chosen: dict[str, dict[str, Any]], preset: str, configfiles: list[str]) -> Content:
-    """Everything of the experiments `chosen` (name → kind and rows) that is in `results`."""
+    """Everything of the experiments `chosen` (name → kind, rows and data) that is in `results`."""
     found = read_evaluations(results / "evaluations", chosen)
-    experiments = [
-        experiment(results, name, entry["kind"], entry["rows"], found, preset, configfiles)
-        for name, entry in chosen.items()
-    ]
-    content = Content(preset, experiments, tables(results / "tables"))
+    options = f" --configfile {shlex.join(configfiles)}" if configfiles else ""
+    experiments = [experiment(results, name, entry, found, preset, options) for name, entry in chosen.items()]
+    content = Content(preset, experiments, tables(results / "tables", experiments))
+    content.generated = any(entry["data"]["generated"] for entry in chosen.values())
+    content.command = f"snakemake reproduce-all{options}"
     add_handwriting(content, results, chosen)
     return content
 
 
 def experiment(
-    results: Path,
-    name: str,
-    kind: str,
-    rows: list[str],
-    found: Evaluations,
-    preset: str,
-    configfiles: list[str],
+    results: Path, name: str, entry: dict[str, Any], found: Evaluations, preset: str, options: str
 ) -> Experiment:
+    kind, rows, data = entry["kind"], entry["rows"], entry["data"]
     claim = CLAIMS.get(name)
     models = results / "models" / name
-    options = f" --configfile {shlex.join(configfiles)}" if configfiles else ""
-    target = claim["table"] if claim else None
-    wanted = f"{results}/tables/{target}.csv" if target else f"{models}/{rows[-1]}/weights.safetensors"
+    comparable = preset == "paper" and data["as_in_paper"]
+    wanted = results / "tables" / f"{claim['table']}.csv" if claim else models / rows[-1] / "weights.safetensors"
+    rule = "train_synthesis" if kind == "synthesis" else "train"
+    read = legibility(results / "evaluations" / "legibility.json", data["generated"]) if kind == "synthesis" else []
     return Experiment(
         name=name,
         kind=kind,
         title=claim["title"] if claim else name,
+        data=data["words"],
+        as_in_paper=data["as_in_paper"],
+        comparable=comparable,
         claim=claim,
-        comparisons=comparisons(name, rows, found, preset),
+        comparisons=comparisons(name, rows, found, comparable),
         orderings=orderings(name, found),
-        rows=[row_facts(models / row, row, found.get(name, {}), results, options) for row in rows],
+        rows=[row_facts(models / row, row, found.get(name, {}), options) for row in rows],
         curves=curves(models, rows, kind),
         figures=figures(results, name),
         texts=texts(results, name, rows[-1], found.get(name, {})) if kind == "text" else None,
-        legibility=legibility(results / "evaluations" / "legibility.json") if kind == "synthesis" else [],
-        command=f"snakemake {wanted}{options} --forcerun train",
+        legibility=read,
+        command=f"snakemake {shlex.quote(str(wanted))}{options} --forcerun {rule}",
     )
 
 
-def legibility(path: Path) -> list[dict[str, Any]]:
-    """What a reader trained on the corpus makes of real lines and of samples; nothing where it was not measured."""
+def legibility(path: Path, generated: bool) -> list[dict[str, Any]]:
+    """What a reader trained on the corpus makes of its other lines and of samples; nothing where not measured."""
     if not path.exists():
         return []
-    names = {"corpus": "real lines, held out", "generator": "the same texts by the generator", "samples": "samples"}
+    names = {
+        "corpus": "generated lines, held out" if generated else "real lines, held out",
+        "generator": "the samples' texts by the generator",
+        "samples": "samples",
+    }
     rows = json.loads(path.read_text(encoding="utf-8"))["measured"]
     return [
         {
             "what": names.get(row["what"], row["what"]) + (", primed" if row.get("primed") else ""),
             "bias": row.get("bias"),
             "lines": row["lines"],
+            "right": row["lines_read_right"],
             "characters": row["characters"],
             "percent": 100 * row["character_error_rate"],
         }
@@ -142,9 +151,7 @@ def read_evaluations(folder: Path, chosen: dict[str, dict[str, Any]]) -> Evaluat
     }
 
 
-def row_facts(
-    model: Path, row: str, evaluations: dict[str, dict[str, Any]], results: Path, options: str
-) -> dict[str, Any]:
+def row_facts(model: Path, row: str, evaluations: dict[str, dict[str, Any]], options: str) -> dict[str, Any]:
     """Where a row comes from and what was measured on it."""
     config = model / "config.json"
     description = json.loads(config.read_text(encoding="utf-8")) if config.exists() else None
@@ -157,7 +164,7 @@ def row_facts(
             if f"{row}.{kind}" in evaluations
         },
         "rule": next((e["rule"] for key, e in evaluations.items() if key.startswith(f"{row}.")), None),
-        "command": f"snakemake {model}/weights.safetensors{options} --forcerun train",
+        "command": f"snakemake {shlex.quote(f'{model}/weights.safetensors')}{options} --force",
     }
 
 
@@ -236,15 +243,17 @@ def texts(results: Path, name: str, row: str, evaluations: dict[str, dict[str, A
     }
 
 
-def tables(folder: Path) -> list[dict[str, Any]]:
-    """The paper's tables as they were measured: header, cells, and the CSV itself."""
+def tables(folder: Path, experiments: list[Experiment]) -> list[dict[str, Any]]:
+    """The paper's tables as they were measured: header, cells, the CSV itself, and data that are not the paper's."""
     found = []
     for name, title in TABLES.items():
         path = folder / f"{name}.csv"
         if path.exists():
             text = path.read_text(encoding="utf-8")
             header, *rows = csv.reader(io.StringIO(text))
-            found.append({"name": name, "title": title, "header": header, "rows": rows, "csv": text})
+            of = [e for e in experiments if (e.claim and e.claim["table"] == name)]
+            data = "; ".join(dict.fromkeys(e.data for e in of if not e.as_in_paper))
+            found.append({"name": name, "title": title, "data": data, "header": header, "rows": rows, "csv": text})
     return found
 
 
@@ -291,6 +300,7 @@ def add_handwriting(content: Content, results: Path, chosen: dict[str, dict[str,
                     "title": f"Figure {number} · {FIGURES[str(number)]['title']}",
                     "order": number,
                     "readable": reading,
+                    "real": "generated line" if content.generated else "real line",
                     "units": {"mean": about["mean"], "deviation": about["deviation"]},
                     "lines": [line_json(line) for line in _some(drawn)],
                 }

@@ -5,7 +5,7 @@ import { embeddedLine } from "./lines.js";
 
 const describe = (line) =>
   [
-    line.kind === "real" ? "real line" : "sample",
+    line.kind === "real" ? line.real : "sample",
     line.text ? `“${line.text}”` : "no text given",
     line.bias ? `bias ${line.bias}` : null,
     line.primeText ? `primed with “${line.primeText}”` : null,
@@ -14,7 +14,7 @@ const describe = (line) =>
     .join(", ");
 
 /**
- * `groups`: [{title, units, lines, readable}], the lines as embedded; those of a readable group can be
+ * `groups`: [{title, units, lines, readable, real}], the lines as embedded, `real` what those of the corpus are called; those of a readable group can be
  * asked, of the network in the page if their own network's outputs did not come with them.
  */
 export function startGallery(root, groups, writer) {
@@ -34,7 +34,7 @@ export function startGallery(root, groups, writer) {
     const heading = Object.assign(document.createElement("h3"), { textContent: group.title });
     list.append(heading);
     for (const embedded of group.lines) {
-      const line = { ...embeddedLine(embedded), readable: group.readable, units: group.units };
+      const line = { ...embeddedLine(embedded), readable: group.readable, real: group.real, units: group.units };
       const button = Object.assign(document.createElement("button"), { type: "button", className: "line" });
       button.setAttribute("aria-pressed", "false");
       button.append(thumbnail(line, describe(line)));

@@ -4,13 +4,32 @@ import { PenStage, thumbnail } from "./pen_stage.js";
 
 /** Words of a text on lines of at most `width` characters; a longer word stays whole. */
 export function wrapped(text, width) {
-  const lines = [];
-  for (const word of text.split(/\s+/).filter(Boolean)) {
+  const lines = [], length = (words) => [...words].length;
+  for (const word of text.split(/[\s\p{Cc}]+/u).filter(Boolean)) {
     const last = lines.length - 1;
-    if (last >= 0 && lines[last].length + 1 + word.length <= width) lines[last] += ` ${word}`;
+    if (last >= 0 && length(lines[last]) + 1 + length(word) <= width) lines[last] += ` ${word}`;
     else lines.push(word);
   }
   return lines;
+}
+
+/** A word of a POSIX shell's command line that stands for `text` and nothing else. */
+export const quoted = (text) => (/^[\w@%+=:,.\/-]+$/.test(text) ? text : `'${String(text).replaceAll("'", `'\\''`)}'`);
+
+/**
+ * The command that writes the same `lines`. They are in the network's alphabet already, but for what its class of other
+ * characters stands for (`strangers`); wrapped again at `width` they break where they break here. `style` is the prime:
+ * a line of the corpus by its name, or the reader's own writing by its text.
+ */
+export function writeCommand({ lines, strangers, bias, seed, width, pen, style, own, model, corpus }) {
+  const text = lines.join(" ");
+  const parts = ["rnngen", "write", quoted(text.startsWith("-") ? ` ${text}` : text)]; // a leading blank is not written
+  parts.push("--model", quoted(model), "--bias", bias, "--seed", seed, "--width", width);
+  if (strangers) parts.push("--replace-unknown");
+  if (pen !== 1) parts.push("--pen-width", Number((0.45 * pen).toFixed(3))); // 0.45 mm is the command's default
+  if (own) parts.push("--style-strokes", "strokes.json", "--style-text", quoted(own.text));
+  else if (style) parts.push("--style", quoted(style.name), "--corpus", quoted(corpus));
+  return [...parts, "-o", "line.svg"].join(" ");
 }
 
 export function download(name, type, text) {
@@ -43,34 +62,41 @@ export function startLiveWriting(root, writer, primes, { lineWidth, model, corpu
     const text = value("text").trim();
     if (!text) return;
     const strangers = writer.unknown(text);
-    const seed = Number(value("seed")) || 0, bias = Number(value("bias"));
+    const seed = Math.min(Math.max(Math.trunc(Number(value("seed"))) || 0, 0), 9007199254740000), bias = Number(value("bias"));
     const started = performance.now();
-    const lines = wrapped(writer.readable(text), lineWidth).map((words, n) =>
-      writer.line(words, { bias, seed: seed + n, prime: prime(), finishStroke: network.finishStroke }),
+    const words = wrapped(writer.readable(text), lineWidth);
+    const lines = words.map((line, n) =>
+      writer.line(line, { bias, seed: seed + n, prime: prime(), finishStroke: network.finishStroke }),
     );
     const seconds = (performance.now() - started) / 1000;
-    const written = lines.filter((line) => line.points.length > 1);
     const steps = lines.reduce((sum, line) => sum + line.steps + (prime()?.offsets.length ?? 0), 0);
-    if (!written.length) {
-      note.textContent = "The network stopped before the first point; try another seed.";
+    if (!lines.length || lines.some((line) => line.points.length < 2)) {
+      note.textContent = lines.length
+        ? "The network ended a line before it wrote anything; try another seed."
+        : "Nothing of this text is in the network's alphabet.";
       return;
     }
-    stage.show(written);
+    stage.show(lines);
     note.textContent =
       `${steps.toLocaleString("en")} steps of the network in ${seconds.toFixed(2)} s (${Math.round(steps / seconds).toLocaleString("en")} a second).` +
       (strangers.length ? ` Not in its alphabet: ${strangers.join(" ")}` : "");
-    command.textContent =
-      `rnngen write ${JSON.stringify(text)} --model ${model} --bias ${bias} --seed ${seed} --width ${lineWidth}` +
-      (value("style") === "own" ? ` --style-strokes strokes.json --style-text ${JSON.stringify(own.text)}` : prime() ? ` --style ${prime().name} --corpus ${corpus}` : "") +
-      " -o line.svg";
+    shown = { lines: words, strangers: writer.unknown(words.join(" ")).length > 0, bias, seed, style: prime(), own: value("style") === "own" ? own : null };
+    showCommand();
   }
+
+  let shown = null; // what the command says, but for the pen, which draws the same points
+  const showCommand = () =>
+    shown && (command.textContent = writeCommand({ ...shown, width: lineWidth, pen: Number(value("pen")), model, corpus }));
 
   form.addEventListener("submit", writeNow);
   form.elements.bias.addEventListener("input", () => (find(".bias-value").value = Number(value("bias")).toFixed(2)));
   form.elements.bias.addEventListener("change", writeNow);
   form.elements.seed.addEventListener("change", writeNow);
   styles.addEventListener("change", writeNow);
-  form.elements.pen.addEventListener("input", () => stage.setPenWidth(Number(value("pen"))));
+  form.elements.pen.addEventListener("input", () => {
+    stage.setPenWidth(Number(value("pen")));
+    showCommand();
+  });
   find(".another").addEventListener("click", () => {
     form.elements.seed.value = Number(value("seed")) + 1;
     writeNow();

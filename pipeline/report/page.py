@@ -35,7 +35,7 @@ def render(content: Content, about: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"fixed": fixed, "signed": signed, "seconds": seconds, "shaded": shaded}
+    environment.filters |= {"fixed": fixed, "printed": printed, "signed": signed, "seconds": seconds, "shaded": shaded}
     return environment.get_template("page.html.j2").render(
         content=content,
         about=about,
@@ -88,6 +88,11 @@ def _read(name: str) -> str:
 def fixed(value: float | None, digits: int) -> str:
     """A number with so many digits; a dash where there is none. The minus is a minus."""
     return "–" if value is None else f"{value:,.{digits}f}".replace("-", "−")
+
+
+def printed(value: object) -> str:
+    """A number of the paper with the digits it prints; a dash where it prints none. The minus is a minus."""
+    return "–" if value is None else str(value).replace("-", "−")
 
 
 def signed(value: float | None, digits: int) -> str:

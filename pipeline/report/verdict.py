@@ -1,34 +1,41 @@
 """What the paper claims, what was measured, and a plain verdict on it."""
 
 import tomllib
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
 CLAIMS = tomllib.loads((FOLDER / "claims.toml").read_text(encoding="utf-8"))
 FIGURES = CLAIMS.pop("figures")
-PAPER = tomllib.loads((FOLDER.parent / "paper.toml").read_text(encoding="utf-8"))
+PAPER = tomllib.loads((FOLDER.parent / "paper.toml").read_text(encoding="utf-8"), parse_float=Decimal)
+"""The paper's numbers with the digits it prints."""
 
 Evaluations = dict[str, dict[str, dict[str, Any]]]
 """experiment → "row.static" → the evaluation's JSON."""
 
 
-def verdict(value: float | None, paper: float | None, tolerance: float, preset: str, complete: bool) -> tuple[str, str]:
+def verdict(
+    value: float | None, paper: Decimal | None, tolerance: float, comparable: bool, complete: bool
+) -> tuple[str, str]:
     """(kind, sentence): kind is within, outside, incomparable or unprinted."""
     if paper is None or value is None:
         return "unprinted", "not in the paper"
-    if preset != "paper":
+    if not comparable:
         return "incomparable", "not comparable"
     if not complete:
         return "incomparable", "not comparable: cut off"
-    difference = value - paper
+    difference = value - float(paper)
     if abs(difference) <= tolerance:
         return "within", f"within tolerance (±{tolerance:g})"
     return "outside", f"outside tolerance (±{tolerance:g}): {'worse' if difference > 0 else 'better'}"
 
 
-def comparisons(experiment: str, rows: list[str], found: Evaluations, preset: str) -> list[dict[str, Any]]:
-    """One entry for every evaluation of an experiment: our headline number, the paper's, difference, verdict."""
+def comparisons(experiment: str, rows: list[str], found: Evaluations, comparable: bool) -> list[dict[str, Any]]:
+    """One entry for every evaluation of an experiment: our headline number, the paper's, their difference, verdict.
+
+    There is a difference only where the two are comparable.
+    """
     claim = CLAIMS.get(experiment)
     if claim is None:
         return []
@@ -42,15 +49,14 @@ def comparisons(experiment: str, rows: list[str], found: Evaluations, preset: st
                 continue
             value = evaluation["measures"].get(headline["measure"])
             paper = printed.get(row, {}).get(kind, {}).get(headline["paper"])
-            known = value is not None and paper is not None
-            word, sentence = verdict(value, paper, headline["tolerance"], preset, evaluation["model"]["complete"])
+            word, sentence = verdict(value, paper, headline["tolerance"], comparable, evaluation["model"]["complete"])
             entries.append(
                 {
                     "row": row,
                     "evaluation": kind,
                     "ours": value,
                     "paper": paper,
-                    "difference": value - paper if known else None,
+                    "difference": value - float(paper) if word in ("within", "outside") else None,
                     "verdict": word,
                     "sentence": sentence,
                     "digits": headline["digits"],
@@ -61,19 +67,26 @@ def comparisons(experiment: str, rows: list[str], found: Evaluations, preset: st
 
 
 def orderings(experiment: str, found: Evaluations) -> list[dict[str, Any]]:
-    """The inequalities that the paper argues from, and whether ours point the same way; None where not measured."""
+    """The inequalities that the paper argues from, and whether ours point the same way; None where not measured.
+
+    Where a control trained on for as long without the regulariser, the claim holds only if that is beaten too.
+    """
     claim = CLAIMS.get(experiment, {})
     entries = []
-    for low, high, statement, *other in claim.get("orderings", []):
-        measure = other[0] if other else claim["headline"]["measure"]
-        values = [_measure(name, experiment, found, measure) for name in (low, high)]
-        known = None not in values
+    for ordering in claim.get("orderings", []):
+        measure = ordering.get("measure", claim["headline"]["measure"])
+        lower, higher, control = (
+            _measure(ordering[end], experiment, found, measure) if end in ordering else None
+            for end in ("lower", "higher", "control")
+        )
+        known = lower is not None and higher is not None
         entries.append(
             {
-                "statement": statement,
-                "lower": values[0],
-                "higher": values[1],
-                "holds": values[0] < values[1] if known else None,
+                "statement": ordering["statement"],
+                "lower": lower,
+                "higher": higher,
+                "control": control,
+                "holds": lower < higher and (control is None or lower < control) if known else None,
                 "digits": claim["headline"]["digits"],
             }
         )

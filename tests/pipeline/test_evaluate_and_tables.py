@@ -177,7 +177,9 @@ def test_table_1_puts_the_papers_numbers_beside_ours(results, tmp_path):
     assert row["bits per character: paper"] == 1.29
     assert row["bits per character: difference"] == pytest.approx(ours - 1.29, abs=1e-3)
     assert table.loc[("treebank-word", "static"), "perplexity (2^(5.6 BPC)): paper"] == 138
-    assert table.loc[("treebank-word", "static"), "weights: paper"] == 54e6
+    assert table.loc[("treebank-word", "static"), "weights: paper"] == "54 M"
+    text = (tmp_path / "t.md").read_text(encoding="utf-8")
+    assert " 138 |" in text and " 54 M |" in text and "138.0" not in text
     lines = (tmp_path / "t.md").read_text().splitlines()
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
 

@@ -11,7 +11,7 @@ from pipeline import make_report
 from pipeline.report import content, embedding
 from pipeline.report.page import embedded_json, fixed, seconds, signed
 from rnngen.errors import InputError
-from tests.tiny_results import EXPERIMENTS, TEXT_ONLY, write_results
+from tests.tiny_results import DERIVED, EXPERIMENTS, TEXT_ONLY, write_results
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,41 @@ def test_the_commands_name_every_configuration_file_in_its_order(results):
     assert "--configfile" not in made(results, EXPERIMENTS)
 
 
+def test_the_commands_force_the_rule_that_trains(results):
+    commands = re.findall(r"<code>(snakemake .*?)</code>", made(results, EXPERIMENTS))
+    of = {name: [command for command in commands if f"models/{name}/" in command] for name in EXPERIMENTS}
+    assert all(len(of[name]) == len(entry["rows"]) for name, entry in EXPERIMENTS.items())
+    assert all(command.endswith("weights.safetensors --force") for found in of.values() for command in found)
+    assert f"snakemake {results}/tables/table4.csv --forcerun train_synthesis" in commands
+    assert f"snakemake {results}/tables/table3.csv --forcerun train" in commands
+
+
+def test_the_page_says_what_its_data_are(results):
+    html = made(results, EXPERIMENTS, preset="paper", name="paper.html")
+    assert "<b>The data here:</b> text derived from an encyclopaedia." in html
+    assert "generated lines, held out" in html and "real lines, held out" not in html
+    assert {group["real"] for group in data_in(html)["groups"]} == {"generated line"}
+    treebank, wikipedia = (
+        re.search(rf'<section id="{name}".*?</section>', html, re.DOTALL).group()
+        for name in ("treebank-character", "wikipedia")
+    )
+    # the paper's networks on other data are no more comparable than other networks
+    assert "not comparable" in treebank and "tolerance" not in treebank
+    assert "outside tolerance" in wikipedia and "+0.330" in wikipedia
+
+
+def test_no_difference_is_shown_where_nothing_is_comparable(results):
+    html = made(results, EXPERIMENTS)
+    rows = [row for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL) if "verdict incomparable" in row]
+    assert len(rows) > 8
+    assert all(re.findall(r'class="n">([^<]*)</td>', row)[-1] == "–" for row in rows)
+
+
+def test_numbers_of_the_paper_are_printed_as_it_prints_them(results):
+    html = made(results, EXPERIMENTS)
+    assert '<td class="n">1.32</td>' in html and '<td class="n">−1041.0</td>' in html
+
+
 def test_what_the_scripts_read(results):
     data = data_in(made(results, EXPERIMENTS))
     halves = np.frombuffer(base64.b64decode(data["network"]["weights"]), "<f2")
@@ -72,7 +107,7 @@ def test_a_page_that_grew_too_large_is_not_written(results, monkeypatch):
 
 
 def test_an_experiment_of_ones_own_and_one_that_has_not_run(results):
-    html = made(results, {"letters": {"kind": "text", "rows": ["none"]}}, name="own.html")
+    html = made(results, {"letters": {"kind": "text", "rows": ["none"], "data": DERIVED}}, name="own.html")
     assert "not in the paper" in html and "Not trained in this run." in html
 
 

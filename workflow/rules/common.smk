@@ -5,7 +5,7 @@ import shlex
 import shutil
 from pathlib import Path
 
-from pipeline.experiment import reading_settings
+from pipeline.experiment import data_of, reading_settings
 from pipeline.experiment import rows as rows_of_experiment
 from pipeline.experiment import training_settings
 from rnngen.corpora.own_handwriting import holds_ink
@@ -173,6 +173,14 @@ TABLES = {
 def rows_of(experiments):
     """Experiment → its rows, as JSON."""
     return json.dumps({name: rows(name) for name in experiments})
+
+
+def foreign_data(experiments):
+    """What the data of experiments are where they are not the paper's, each kind once; else nothing."""
+    found = [data_of(config, name) for name in experiments]
+    return "; ".join(
+        dict.fromkeys(data["words"] for data in found if not data["as_in_paper"])
+    )
 
 
 SYNTHESIS = [name for name in PEN if EXPERIMENTS[name]["kind"] == "synthesis"]

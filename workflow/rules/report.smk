@@ -27,11 +27,12 @@ rule make_table:
         evaluations=f"{RESULTS}/evaluations",
         experiments=lambda w: rows_of(TABLES[w.table]),
         preset=config["preset"],
+        data=lambda w: foreign_data(TABLES[w.table]),
     message:
         "{wildcards.table}: ours beside the paper's"
     shell:
         "python -m pipeline.make_table --table {wildcards.table} --evaluations {params.evaluations}"
-        " --experiments {params.experiments:q} --preset {params.preset} --csv {output.csv} --md {output.md} > {log} 2>&1"
+        " --experiments {params.experiments:q} --preset {params.preset} --data {params.data:q} --csv {output.csv} --md {output.md} > {log} 2>&1"
 
 
 rule sample_biases:
@@ -93,7 +94,11 @@ rule make_report:
         results=lambda w, output: str(Path(output[0]).parent),
         experiments=json.dumps(
             {
-                name: {"kind": e["kind"], "rows": rows(name)}
+                name: {
+                    "kind": e["kind"],
+                    "rows": rows(name),
+                    "data": data_of(config, name),
+                }
                 for name, e in EXPERIMENTS.items()
             }
         ),
