@@ -2,20 +2,25 @@
 
 The usual readers (`bz2.open`, `bzip2 -d`, parallel ones too) take a damaged or missing header of a later stream for the
 end of the data: half the file, no error. Here every stream must reach its end, and what follows it must be another
-stream, zero padding, or the end of the file.
+stream, zero padding, or the end of the file. Of an archive (tar under any compression, zip, 7z) the one file is read,
+or the one XML among others; two archives joined, of which the usual readers read one, are refused.
 """
 
 import bz2
+import io
 import lzma
 import mmap
 import re
+import struct
 import sys
+import tarfile
 import zipfile
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from itertools import chain
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
 from rnngen.errors import InputError
@@ -27,6 +32,14 @@ else:
 
 BLOCK = 1 << 20  # bytes that a decoder hands out at a time
 ZSTD_WINDOW_LOG = 31  # `zstd --long=31` writes the longest window there is
+
+
+class DamagedFile(InputError):
+    """A file that cannot be read to its end: `reason` without the file's name."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.reason = reason
 
 
 class Decoder(Protocol):
@@ -96,6 +109,7 @@ class CompressedFile:
     """The decompressed content of a file, block by block.
 
     path              the file; a pipe will do, except for zip and 7z
+    stream            what to read in its place, from its beginning; not for zip and 7z
     allow_truncated   where the file is cut off in the middle of a stream: hand out what there is and say so in
                       `truncated` instead of raising
 
@@ -104,8 +118,16 @@ class CompressedFile:
     Raises InputError with the byte offset for whatever is damaged.
     """
 
-    def __init__(self, path: str | Path, *, allow_truncated: bool = False, workers: int = 1):
+    def __init__(
+        self,
+        path: str | Path,
+        stream: BinaryIO | None = None,
+        *,
+        allow_truncated: bool = False,
+        workers: int = 1,
+    ):
         self.path = Path(path)
+        self.stream = stream
         self.allow_truncated = allow_truncated
         self.workers = workers
         self.format = "plain"
@@ -115,11 +137,25 @@ class CompressedFile:
         self.warnings: list[str] = []
 
     def blocks(self) -> Iterator[bytes]:
-        """Blocks of at most a few MB, in order. Empty files are refused."""
-        with self.path.open("rb", buffering=0) as file:
+        """Blocks of at most a few MB, in order; of an archive, those of the one file in it. Empty files are refused."""
+        blocks, beginning = self.decoded(), b""
+        for block in blocks:
+            beginning += block
+            if len(beginning) >= tarfile.BLOCKSIZE:
+                break
+        blocks = chain([beginning], blocks)
+        if begins_tar(beginning):
+            yield from self._tar(blocks)
+            self.format = f"tar.{self.format}".removesuffix(".plain")
+        else:
+            yield from blocks
+
+    def decoded(self) -> Iterator[bytes]:
+        """Blocks of the file, decompressed, in order; a tar archive as it is."""
+        with self.stream or self.path.open("rb", buffering=0) as file:
             beginning = self._read(file, LONGEST_MAGIC, whole=True)
             if not beginning:
-                raise InputError(f"{self.path}: the file is empty; download it again")
+                raise DamagedFile(self.path, "the file is empty; download it again")
             self.format = format_of(beginning)
             if self.format == "bz2" and self.workers > 1 and self.path.is_file():
                 yield from self._parallel_streams(file, beginning)
@@ -169,9 +205,10 @@ class CompressedFile:
                 try:
                     block = decoder.decompress(data, BLOCK)
                 except damage as error:
-                    raise InputError(
-                        f"{self.path}: damaged {self.format} stream that begins at byte {start:,}, before byte "
-                        f"{self.position:,} ({error}); download the file again and compare its checksum"
+                    raise DamagedFile(
+                        self.path,
+                        f"damaged {self.format} stream that begins at byte {start:,}, before byte "
+                        f"{self.position:,} ({error}); download the file again and compare its checksum",
                     ) from error
                 data = b""
                 if block:
@@ -220,10 +257,11 @@ class CompressedFile:
                 if magic_cut_off(self.format, junk) and not self._read(file, 1):
                     self._cut_off(f"{self.format} stream that begins at byte {at:,} is cut off in its first bytes")
                     return
-                raise InputError(
-                    f"{self.path}: {junk[:8]!r} at byte {at:,}, after {self.streams} whole {self.format} streams, is "
+                raise DamagedFile(
+                    self.path,
+                    f"{junk[:8]!r} at byte {at:,}, after {self.streams} whole {self.format} streams, is "
                     f"no {self.format} stream: a damaged stream header or something appended; what follows cannot be "
-                    f"read, download the file again"
+                    f"read, download the file again",
                 )
             start += len(data)
             data = self._read(file)
@@ -231,22 +269,22 @@ class CompressedFile:
 
     def _cut_off(self, what: str) -> None:
         if not self.allow_truncated:
-            raise InputError(
-                f"{self.path}: {what}; the download is incomplete, resume it (or --allow-truncated keeps what there is)"
+            raise DamagedFile(
+                self.path, f"{what}; the download is incomplete, resume it (or --allow-truncated keeps what there is)"
             )
         self.truncated = what
 
     def _zip(self) -> Iterator[bytes]:
         """The one file inside a zip archive; its CRC is checked."""
         try:
-            with zipfile.ZipFile(self.path) as archive:
+            with self.path.open("rb") as file, opened_zip(file) as archive:
                 member = self._only([info.filename for info in archive.infolist() if not info.is_dir()])
                 with archive.open(member) as content:
                     self.streams = 1
                     while block := content.read(BLOCK):
                         yield block
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise InputError(f"{self.path}: damaged or unreadable zip archive ({error}); download it again") from error
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
+            raise DamagedFile(self.path, f"damaged or unreadable zip archive ({error}); download it again") from error
         self.position = self.path.stat().st_size
 
     def _sevenzip(self) -> Iterator[bytes]:
@@ -256,13 +294,144 @@ class CompressedFile:
         yield from member_blocks(self.path, self._only)
         self.position = self.path.stat().st_size
 
+    def _tar(self, blocks: Iterator[bytes], name: str | None = None) -> Iterator[bytes]:
+        """The member `name` of a tar archive, or its one XML; that there is no other is known at its end."""
+        names, read = [], None
+        try:
+            for info, file in tar_members(blocks):
+                if file is None or is_hidden(info.name):
+                    continue
+                names.append(info.name)
+                if read is None and (info.name == name if name else is_xml(info.name)):
+                    read, left = info.name, info.size
+                    while block := file.read(min(BLOCK, left)):
+                        left -= len(block)
+                        yield block
+                    if left:
+                        raise tarfile.ReadError(f"{info.name} is cut off")
+        except tarfile.TarError as error:
+            raise DamagedFile(self.path, f"damaged tar archive ({error}); download it again") from error
+        only = self._only(names)
+        if read is None:
+            yield from self._tar(self.decoded(), only)
+
     def _only(self, members: list[str]) -> str:
-        if len(members) != 1:
+        """The one file among the members of an archive, or the one XML."""
+        visible = [member for member in members if not is_hidden(member)]
+        chosen = visible if len(visible) == 1 else list(filter(is_xml, visible))
+        if len(chosen) != 1:
             raise InputError(
-                f"{self.path}: the archive holds {len(members)} files ({', '.join(members[:5])}); unpack it and "
-                f"name the dumps among them"
+                f"{self.path}: the archive holds {len(visible)} files ({', '.join(visible[:5])}) and no single XML; "
+                f"unpack it and name the dumps among them"
             )
-        return members[0]
+        if others := [member for member in visible if member != chosen[0]]:
+            self.warnings.append(f"only {chosen[0]} was read of the archive; beside it are {', '.join(others[:5])}")
+        return chosen[0]
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file in an archive is none of its makers' but of their system: `__MACOSX/`, `.DS_Store`, `._x`."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    return any(part == "__MACOSX" or (part.startswith(".") and part not in (".", "..")) for part in parts)
+
+
+def is_xml(name: str) -> bool:
+    return name.lower().endswith(".xml")
+
+
+class ForwardFile:
+    """Blocks as a file that is read forwards only, as tarfile does."""
+
+    def __init__(self, blocks: Iterator[bytes]):
+        self.blocks = blocks
+        self.block, self.start = memoryview(b""), 0
+        self.position = 0
+
+    def read(self, size: int) -> bytes:
+        parts = []
+        while size > 0:
+            if self.start == len(self.block):
+                self.block, self.start = memoryview(next(self.blocks, b"")), 0
+                if not self.block:
+                    break
+            parts.append(bytes(self.block[self.start : self.start + size]))
+            size -= len(parts[-1])
+            self.start += len(parts[-1])
+            self.position += len(parts[-1])
+        return b"".join(parts)
+
+    def seek(self, position: int) -> None:
+        if position < self.position:
+            raise tarfile.ReadError("its members are out of order")
+        while self.position < position and self.read(min(BLOCK, position - self.position)):
+            pass
+
+    def tell(self) -> int:
+        return self.position
+
+
+class TarHeader(tarfile.TarInfo):
+    """Notes on its archive whether the end-of-archive mark was seen: tarfile itself ends silently on garbage."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            tar.ended = True  # type: ignore[attr-defined]
+            raise
+
+
+def begins_tar(beginning: bytes) -> bool:
+    """Whether the first 512 bytes are the header of a tar archive's member, which has a checksum."""
+    try:
+        tarfile.TarInfo.frombuf(beginning[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+    except tarfile.HeaderError:  # type: ignore[attr-defined]
+        return False
+    return True
+
+
+def tar_members(blocks: Iterator[bytes]) -> Iterator[tuple[tarfile.TarInfo, BinaryIO | None]]:
+    """The members of an uncompressed tar archive, folders left out, in one forward pass: a file that is read before the
+    next one is asked for, None for a link or a device.
+
+    Raises tarfile.TarError for damage, also for an archive without its end, or with anything but zeros after it.
+    """
+    file = ForwardFile(blocks)
+    with tarfile.open(fileobj=file, mode="r:", tarinfo=TarHeader) as tar:  # type: ignore[call-overload]
+        for info in tar:
+            tar.members.clear()  # type: ignore[attr-defined]
+            if not info.isdir():
+                yield info, tar.extractfile(info) if info.isreg() else None  # type: ignore[misc]
+        if not getattr(tar, "ended", False):
+            raise tarfile.ReadError("it ends without an end-of-archive mark")
+        at = file.position
+        while block := file.read(BLOCK):
+            if rest := block.lstrip(b"\0"):
+                at = file.position - len(rest)
+                raise tarfile.ReadError(f"something follows its end at byte {at:,}: another archive was joined to it")
+
+
+def opened_zip(file: BinaryIO) -> zipfile.ZipFile:
+    """A zip archive that is all of the file: zipfile reads the last of several that were joined.
+
+    Raises zipfile.BadZipFile.
+    """
+    archive = zipfile.ZipFile(file)
+    first = min((info.header_offset for info in archive.infolist()), default=archive.start_dir)
+    file.seek(0, io.SEEK_END)
+    end = file.seek(max(0, file.tell() - (1 << 16) - 22))
+    tail = file.read()
+    mark = tail.rfind(b"PK\x05\x06")
+    number, comment = struct.unpack("<H8xH", tail[mark + 10 : mark + 22])
+    if first != 0 or mark + 22 + comment != len(tail):
+        at = 0 if first else end + mark + 22 + comment
+        raise zipfile.BadZipFile(
+            f"something else at byte {at:,}, before or after it: was another archive joined to it?"
+        )
+    if number not in (len(archive.infolist()), 0xFFFF):
+        raise zipfile.BadZipFile(f"its directory has {len(archive.infolist())} files in place of {number}")
+    return archive
 
 
 def bz2_groups(content: mmap.mmap) -> Iterator[tuple[int, int]]:

@@ -43,8 +43,8 @@ LIST = re.compile(rf"({'|'.join(SPLITS)})\.txt\Z", re.ASCII)
 FORM_OR_LINE = re.compile(r"[a-z]\d{2}-\d{3}[a-z]?(-\d{2})?\Z", re.ASCII)
 
 WHERE_TO_GET = (
-    "register (free, research only) at https://fki.tic.heia-fr.ch/databases/iam-on-line-handwriting-database, download "
-    "it and put it there; it need not be unpacked"
+    "register (free, for research) at https://fki.tic.heia-fr.ch/databases/iam-on-line-handwriting-database and put it "
+    "there, packed or not"
 )
 PLACEHOLDER = "Please Enter Transcription here"
 """What a transcript says that nobody wrote."""
@@ -154,7 +154,8 @@ def add_line(found: Found, member: Member, line: str, refusals: Refusals) -> Non
     if line in found.recordings:
         source, where = found.sources[line]
         if member.source == source:
-            refusals.refuse(member.where, f"a second file of line {line}, the first is {where}; keep one of the two")
+            first = where.removeprefix(f"{source}: ")
+            refusals.refuse(member.where, f"a second file of line {line}, the first is {first}; keep one of the two")
         elif not _same(recording, found.recordings[line]):
             refusals.refuse(member.where, f"line {line} differs from {where}; keep one of the two")
         else:
@@ -237,11 +238,11 @@ def require_all_parts(folder: Path, found: Found) -> None:
     """Raise InputError that says what is missing and where to get it."""
     missing = []
     if not found.recordings and not found.refused:
-        missing.append("the strokes (lineStrokes-all.tar.gz)")
+        missing.append("strokes (lineStrokes-all.tar.gz)")
     if not found.transcripts:
-        missing.append("the transcripts (ascii-all.tar.gz)")
+        missing.append("transcripts (ascii-all.tar.gz)")
     if not found.lists:
-        missing.append("the lists of forms (trainset.txt, testset_v.txt, testset_t.txt, testset_f.txt of task 1)")
+        missing.append("lists of forms (trainset.txt …)")
     if missing:
         raise InputError(f"{folder}: IAM-OnDB lacks {' and '.join(missing)}; {WHERE_TO_GET}")
 

@@ -640,13 +640,11 @@ class PageReader:
 
     def _page(self, page: etree._Element) -> dict:
         values: dict = {"redirect": None, "restrictions": None, "ns": None, "page_id": None}
-        seen = set()
+        seen: set[str] = set()
         for child in page.iterchildren():
             name = self.page_names.get(child.tag)
-            if name in seen:
-                raise Malformed(f"two <{name}> in a page")
             if name not in (None, "revision"):
-                seen.add(name)
+                note_once(name, seen, "page")
             match name:
                 case "title":
                     values["title"] = content(child)
@@ -667,13 +665,11 @@ class PageReader:
     def _revision(self, revision: etree._Element, row: bytes) -> dict:
         values: dict = {"minor": False, "other_slots": 0, "contributor_deleted": False, "comment_deleted": False}
         text = main_text = claimed = None
-        seen = set()
+        seen: set[str] = set()
         for child in revision.iterchildren():
             name = self.revision_names.get(child.tag)
-            if name in seen:
-                raise Malformed(f"two <{name}> in a revision")
             if name not in (None, "content"):
-                seen.add(name)
+                note_once(name, seen, "revision")
             match name:
                 case "id":
                     values["rev_id"] = integer(child)
@@ -735,14 +731,11 @@ class PageReader:
 
     def _contributor(self, element: etree._Element) -> dict:
         values: dict = {"contributor_deleted": element.get("deleted") is not None}
+        seen: set[str] = set()
         for child in element.iterchildren():
             name = child.tag.removeprefix(self.tag)
-            if (
-                name in ("username", "id", "ip")
-                and child.getprevious() is not None
-                and any(earlier.tag == child.tag for earlier in child.itersiblings(preceding=True))
-            ):
-                raise Malformed(f"two <{name}> in a contributor")
+            if name in ("username", "id", "ip"):
+                note_once(name, seen, "contributor")
             match name:
                 case "username":
                     values["contributor"] = content(child)
@@ -753,6 +746,13 @@ class PageReader:
                 case name:
                     self.unknown_tags[f"contributor/{name}"] += 1
         return values
+
+
+def note_once(name: str, seen: set[str], where: str) -> None:
+    """Add the name of an element to those seen; Malformed where it was: the second would hide the first."""
+    if name in seen:
+        raise Malformed(f"two <{name}> in a {where}")
+    seen.add(name)
 
 
 def with_carriage_returns(text: str, row: bytes) -> Iterator[bytes]:

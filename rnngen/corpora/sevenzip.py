@@ -1,19 +1,23 @@
 """The one file inside a 7z archive, block by block, through py7zr (the optional dependency `rnngen[sevenzip]`)."""
 
-import queue
+import lzma
+import os
+import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from rnngen.errors import InputError
 
-QUEUED_BLOCKS = 16  # py7zr pushes blocks of about 32 kB to 1 MB; the queue keeps memory constant
+BLOCK = 1 << 20
 
 
 def member_blocks(path: Path, choose: Callable[[list[str]], str]) -> Iterator[bytes]:
     """Blocks of the member that `choose` picks among the names of the archive. Nothing is written to disk.
 
-    Raises InputError where py7zr is missing or the archive is damaged or encrypted.
+    Raises InputError where py7zr is missing or the archive is damaged, encrypted, or followed by something else.
     """
     try:
         import py7zr
@@ -23,24 +27,21 @@ def member_blocks(path: Path, choose: Callable[[list[str]], str]) -> Iterator[by
         raise InputError(
             f"{path}: a 7z archive needs py7zr: pip install 'rnngen[sevenzip]', or unpack it first"
         ) from error
+    require_nothing_after(path)
 
-    blocks: queue.Queue[bytes | BaseException | None] = queue.Queue(QUEUED_BLOCKS)
-    abandoned = threading.Event()
+    class Sink(Py7zIO, WriterFactory):
+        """py7zr pushes what it decodes: into a pipe, which waits for the reader and fails where there is none."""
 
-    class Sink(Py7zIO):
-        """Takes what py7zr decodes and puts it into the queue."""
+        def __init__(self, pipe: BinaryIO):
+            self.pipe = pipe
+            self.written = 0
 
-        written = 0
+        def create(self, filename: str) -> Py7zIO:
+            return self
 
         def write(self, data: bytes | bytearray) -> int:
-            while not abandoned.is_set():
-                try:
-                    blocks.put(bytes(data), timeout=0.1)
-                except queue.Full:
-                    continue
-                self.written += len(data)
-                return len(data)
-            raise BrokenPipeError("the reader has stopped")
+            self.written += len(data)
+            return self.pipe.write(data)
 
         def read(self, size: int | None = None) -> bytes:
             return b""
@@ -53,41 +54,47 @@ def member_blocks(path: Path, choose: Callable[[list[str]], str]) -> Iterator[by
         def size(self) -> int:
             return self.written
 
-    class Sinks(WriterFactory):
-        def create(self, filename: str) -> Py7zIO:
-            return Sink()
+    failures: list[BaseException] = []
+    read_end, write_end = os.pipe()
 
     def decode() -> None:
-        result: BaseException | None = None
         try:
-            with py7zr.SevenZipFile(path) as archive:
+            with os.fdopen(write_end, "wb") as pipe, py7zr.SevenZipFile(path) as archive:
                 if archive.needs_password():
                     raise InputError(f"{path}: the archive is encrypted; unpack it first")
                 member = choose([info.filename for info in archive.list() if not info.is_directory])
-                archive.extract(targets=[member], factory=Sinks())
+                archive.extract(targets=[member], factory=Sink(pipe))
         except BaseException as error:  # noqa: BLE001 - handed over to the reading thread, which raises it
-            result = error
-        while not abandoned.is_set():
-            try:
-                blocks.put(result, timeout=0.1)
-                return
-            except queue.Full:
-                continue
+            failures.append(error)
 
     thread = threading.Thread(target=decode, name="7z", daemon=True)
     thread.start()
     try:
-        while isinstance(block := blocks.get(), bytes):
-            yield block
+        with os.fdopen(read_end, "rb") as blocks:
+            while block := blocks.read(BLOCK):
+                yield block
     finally:
-        abandoned.set()
         thread.join()
-    if isinstance(block, InputError):
-        raise block
-    if block is not None:
-        damage = (ArchiveError, OSError, EOFError, ValueError)
-        if isinstance(block, damage) or type(block).__module__.startswith(("_lzma", "lzma", "py7zr", "zlib")):
+    for error in failures:
+        damage = (ArchiveError, OSError, EOFError, ValueError, lzma.LZMAError, zlib.error)
+        if isinstance(error, damage) or type(error).__module__.startswith("py7zr"):
             raise InputError(
-                f"{path}: damaged 7z archive ({block or type(block).__name__}); download it again"
-            ) from block
-        raise block
+                f"{path}: damaged 7z archive ({error or type(error).__name__}); download it again"
+            ) from error
+        raise error
+
+
+def require_nothing_after(path: Path) -> None:
+    """Raise InputError where an archive is not all of its file: py7zr reads the first of several that were joined."""
+    with path.open("rb") as file:
+        start = file.read(32)
+        if len(start) < 32:
+            raise InputError(f"{path}: damaged 7z archive (cut off in its header); download it again")
+        offset, size = struct.unpack("<QQ", start[12:28])
+        end = 32 + offset + size
+        if end < path.stat().st_size:
+            file.seek(end)
+            if file.read().strip(b"\0"):
+                raise InputError(
+                    f"{path}: something follows the 7z archive at byte {end:,}: was another joined to it? Unpack them"
+                )

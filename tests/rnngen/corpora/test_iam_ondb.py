@@ -126,9 +126,9 @@ def test_archive_and_unpacked_tree_together_are_one_corpus(tmp_path):
 @pytest.mark.parametrize(
     ("absent", "message"),
     [
-        ("lineStrokes-all", r"lacks the strokes \(lineStrokes-all\.tar\.gz\); register"),
-        ("ascii-all", r"lacks the transcripts \(ascii-all\.tar\.gz\); register"),
-        ("", r"lacks the lists of forms \(trainset\.txt, .*\); register .* at https://"),
+        ("lineStrokes-all", r"lacks strokes \(lineStrokes-all\.tar\.gz\); register"),
+        ("ascii-all", r"lacks transcripts \(ascii-all\.tar\.gz\); register"),
+        ("", r"lacks lists of forms \(trainset\.txt …\); register .* at https://"),
     ],
 )
 def test_what_is_missing_is_named_with_where_to_get_it(tmp_path, absent, message):
@@ -138,7 +138,7 @@ def test_what_is_missing_is_named_with_where_to_get_it(tmp_path, absent, message
 
 
 def test_an_empty_folder_lacks_everything(tmp_path):
-    with pytest.raises(InputError, match="lacks the strokes .* and the transcripts .* and the lists"):
+    with pytest.raises(InputError, match="lacks strokes .* and transcripts"):
         parse(tmp_path)
 
 

@@ -8,6 +8,7 @@ import io
 import lzma
 import re
 import sys
+import tarfile
 import zipfile
 
 import numpy as np
@@ -587,6 +588,70 @@ def test_damaged_archives(parse, make):
         parse(packed[: len(packed) // 2])
     with pytest.raises(InputError, match="damaged"):
         parse(packed[:200] + b"XXXX" + packed[204:])
+
+
+def packed(kind, files):
+    """An archive of (name, content) pairs."""
+    file = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files:
+                archive.writestr(name, content)
+    elif kind == "7z":
+        with pytest.importorskip("py7zr").SevenZipFile(file, "w") as archive:
+            for name, content in files:
+                archive.writestr(content, name)
+    else:
+        with tarfile.open(fileobj=file, mode=f"w:{kind.removeprefix('tar').removeprefix('.')}") as archive:
+            for name, content in files:
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return file.getvalue()
+
+
+ARCHIVES = pytest.mark.parametrize("kind", ["zip", "7z", "tar", "tar.gz", "tar.bz2", "tar.xz"])
+
+
+@ARCHIVES
+def test_the_one_xml_of_an_archive_is_read(parse, kind):
+    """Files that Finder adds count for nothing."""
+    content = dump(*(page(i) for i in range(1, 50)))
+    finder = [("__MACOSX/._dump.xml", b"\0\5\x16\7"), (".DS_Store", b"Bud1"), ("wiki/._dump.xml", b"\0\5\x16\7")]
+    others = [("wiki/titles.txt", b"A\nB\n"), ("wiki/siteinfo.json", b"{}")]
+    for files in (
+        [("dump", content)],
+        [*finder, ("dump", content)],
+        [*finder, *others, ("wiki/dump.xml", content)],
+        [("wiki/dump.XML", content), *others],
+    ):
+        table, findings = parse(packed(kind, files))
+        assert joined(table) == content
+        assert ("wiki/titles.txt" in " ".join(findings.parts[0].warnings)) == (others[0] in files)
+    for files in ([("a.xml", content), *others, ("b.xml", content)], others, finder):
+        messages = []
+        for keep_going in (False, True):
+            with pytest.raises(InputError, match=r"the archive holds \d files .*unpack it") as caught:
+                table, findings = parse(packed(kind, files), keep_going=keep_going)
+                raise InputError(findings.parts[0].failed)  # of a tar archive, the first file is read by then
+            messages.append(str(caught.value))
+        assert messages[0] == messages[1]
+
+
+@ARCHIVES
+def test_archives_that_were_joined_are_refused(parse, kind):
+    """The usual readers read one of them."""
+    one, two = (packed(kind, [("dump.xml", dump(page(i)))]) for i in (1, 2))
+    with pytest.raises(InputError, match="joined"):
+        parse(one + two)
+    with pytest.raises(InputError):
+        parse(one + two[:-30])
+    with pytest.raises(InputError):
+        parse(one + b"junk")
+    with pytest.raises(InputError):
+        parse(one[: 600 if kind == "tar" else len(one) // 2])
+    if kind != "zip":
+        assert joined(parse(one + bytes(1000))[0]) == dump(page(1))
 
 
 def test_an_archive_of_two_files_names_them(parse):
