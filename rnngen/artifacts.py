@@ -1,5 +1,8 @@
-"""Files that appear whole or not at all, and that say where they came from."""
+"""Files that appear whole or not at all, that one process writes at a time, and that say where they came from."""
 
+import fcntl
+import functools
+import hashlib
 import json
 import os
 import platform
@@ -19,22 +22,76 @@ RECORDED_PACKAGES = ("torch", "numpy", "pandas", "pyarrow", "lxml", "snakemake",
 def written_whole(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success fsync it and move it into place, on any failure remove it.
 
-    Readers never see a half-written artifact, and a full disk or Ctrl-C leaves the previous one untouched.
+    Readers never see a half-written artifact, and a full disk or Ctrl-C leaves the previous one untouched. What a
+    killed process left in the folder is removed first.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    lock = take_lock(partial)
     try:
         yield partial
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         if error.errno is not None and str(error.filename) in ("None", str(partial)):
             error.filename = str(path)  # what the caller named, not the file beside it; a full disk names none
         raise
     finally:
         partial.unlink(missing_ok=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def take_lock(path: Path) -> int | None:
+    """Create `path` if need be and lock it: an open file, to be closed in the end; None if a living process has it.
+
+    The system gives the lock back when its process dies, however it dies.
+    """
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            there = path.stat()
+        except (BlockingIOError, FileNotFoundError) as error:
+            os.close(file)
+            if isinstance(error, BlockingIOError):
+                return None
+            continue  # removed by the process that had it until now
+        except OSError:
+            os.close(file)
+            raise
+        if os.path.samestat(there, os.fstat(file)):
+            return file
+        os.close(file)
+
+
+@functools.cache
+def _sweep(folder: Path) -> None:
+    """Remove the partial files of dead processes from a folder: those that nobody has locked. Once a process."""
+    for partial in folder.glob(".*.partial"):
+        # another user's are his
+        if os.access(partial, os.R_OK | os.W_OK) and (lock := take_lock(partial)) is not None:
+            partial.unlink(missing_ok=True)
+            os.close(lock)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let a power cut not undo the renaming of a file."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def sha256(path: str | Path) -> str:
+    """Checksum of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -49,10 +106,10 @@ def commit() -> str | None:
     here = Path(__file__).resolve().parent
     git = ["git", "-C", str(here)]
     try:
-        revision = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-        changes = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, check=True
-        )
+        # in a session of its own: Ctrl-C must not make it fail and the commit unknown
+        options: dict[str, Any] = {"capture_output": True, "text": True, "check": True, "start_new_session": True}
+        revision = subprocess.run([*git, "rev-parse", "HEAD"], **options)
+        changes = subprocess.run([*git, "status", "--porcelain", "--untracked-files=no"], **options)
     except (OSError, subprocess.CalledProcessError):
         return None
     return revision.stdout.strip() + ("+changes" if changes.stdout.strip() else "")

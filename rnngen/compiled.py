@@ -11,6 +11,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from rnngen.artifacts import written_whole
+
 log = logging.getLogger(__name__)
 
 # No -ffast-math: linked in, it makes the whole process flush denormals, and it lets a clamp swallow a NaN. Nor its part
@@ -27,7 +29,8 @@ def library(source: Path) -> ctypes.CDLL | None:
     """The C file `source` as a loaded library, or None, with one line in the log, where it cannot be compiled.
 
     The result is kept under $XDG_CACHE_HOME/rnngen (~/.cache/rnngen), named by source, compiler, flags and processor,
-    and moved into place whole, so two processes may compile at once. $CC names another compiler.
+    and moved into place whole, so two processes may compile at once. $CC names another compiler. It runs in a session
+    of its own: Ctrl-C, which a terminal sends to a whole group, must not turn into a slower path with other roundings.
     """
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
@@ -35,17 +38,19 @@ def library(source: Path) -> ctypes.CDLL | None:
         return None
     flags = (*FLAGS, *([WIDE] if platform.machine() in ("x86_64", "AMD64") else []))
     try:
-        version = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
+        version = subprocess.run(
+            [compiler, "--version"], capture_output=True, check=True, start_new_session=True
+        ).stdout
         key = hashlib.sha256(b"\0".join([source.read_bytes(), version, *map(str.encode, flags), _processor()]))
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnngen"
         shared = folder / f"{source.stem}-{key.hexdigest()[:20]}.so"
         if not shared.exists():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+            with tempfile.TemporaryDirectory() as unfinished, written_whole(shared) as partial:
                 built = Path(unfinished) / shared.name
                 command = [compiler, *flags, str(source), "-o", str(built), "-lm"]
-                subprocess.run(command, capture_output=True, check=True)
-                built.replace(shared)
+                subprocess.run(command, capture_output=True, check=True, start_new_session=True)
+                shutil.copyfile(built, partial)
         return ctypes.CDLL(str(shared))
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").splitlines()

@@ -1,10 +1,13 @@
 """Errors a user can act on."""
 
 import io
+import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
 
 LONGEST_MESSAGE = 300
 
@@ -37,6 +40,21 @@ def _shortened(text: str) -> str:
     return f"{text[:head]} … {text[head + 3 - LONGEST_MESSAGE :]}"
 
 
+def leave_quietly_if_interrupted() -> None:
+    """Until `one_line_exits`: Ctrl-C and SIGTERM end the process with status 130 and no word.
+
+    For the seconds in which a command imports its libraries. They could swallow a KeyboardInterrupt or turn it into
+    an ImportError, and there is nothing to tidy yet.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        os._exit(130)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, leave)
+
+
 @contextmanager
 def one_line_exits() -> Iterator[None]:
     """Around a command: bad input ends it with one line on stderr and status 1, an interruption with status 130.
@@ -46,16 +64,25 @@ def one_line_exits() -> Iterator[None]:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     try:
         yield
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        _leave(f"error: {error}", 1)
     except OSError as error:
         where = "" if error.filename is None else f"{error.filename}: "
-        print(f"error: {one_line(f'{where}{error.strerror or error}')}", file=sys.stderr)
-        sys.exit(1)
+        _leave(f"error: {one_line(f'{where}{error.strerror or error}')}", 1)
+    except UnicodeEncodeError as error:  # lone surrogates: how Python carries bytes that are not UTF-8
+        piece = error.object[max(0, error.start - 40) : error.end + 40]
+        _leave(f"error: {piece!a}: a file name or a text that is not UTF-8; rename the file or mend the text", 1)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        _leave("interrupted", 130)
+
+
+def _leave(message: str, status: int) -> NoReturn:
+    try:
+        print(message, file=sys.stderr, flush=True)
+    finally:  # the status counts, whether or not anybody still reads
+        sys.exit(status)

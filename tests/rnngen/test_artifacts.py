@@ -1,13 +1,15 @@
 """Files are written whole or not at all, and what goes wrong names the file that was asked for."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from rnngen.artifacts import write_json, written_whole
+from rnngen.artifacts import take_lock, write_json, written_whole
 
 
 def test_a_failure_leaves_the_earlier_file_and_nothing_beside_it(tmp_path):
@@ -28,6 +30,38 @@ def test_an_error_names_the_file_that_was_asked_for(tmp_path):
         write_json(tmp_path / "a.json", 1)
     assert caught.value.filename == str(tmp_path / "a.json")
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_partial_files_of_dead_processes_are_swept_and_those_of_living_ones_stay(tmp_path):
+    program = (
+        "import sys, os, signal; from rnngen.artifacts import written_whole\n"
+        "with written_whole(sys.argv[1]) as partial:\n"
+        "    partial.write_text('half'); print(partial, flush=True); sys.stdin.read()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    running = {
+        name: subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path / name)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("dead", "living")
+    }
+    partials = {name: Path(process.stdout.readline().strip()) for name, process in running.items()}
+    running["dead"].communicate()
+    write_json(tmp_path / "a.json", 1)
+    assert sorted(tmp_path.iterdir()) == sorted([partials["living"], tmp_path / "a.json"])
+    running["living"].communicate()
+
+
+def test_a_lock_is_of_one_process_until_it_ends(tmp_path):
+    lock = take_lock(tmp_path / "lock")
+    assert take_lock(tmp_path / "lock") is None
+    os.close(lock)
+    again = take_lock(tmp_path / "lock")
+    assert again is not None
+    os.close(again)
 
 
 WRITERS = {

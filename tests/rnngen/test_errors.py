@@ -1,5 +1,8 @@
 """How a command ends: one line and a status, whatever went wrong."""
 
+import subprocess
+import sys
+
 import pytest
 
 from rnngen.errors import LONGEST_MESSAGE, InputError, one_line_exits
@@ -11,6 +14,11 @@ from rnngen.errors import LONGEST_MESSAGE, InputError, one_line_exits
         (InputError("a: wrong\nin two lines"), 1, "error: a: wrong in two lines\n"),
         (FileNotFoundError(2, "No such file or directory", "a b"), 1, "error: a b: No such file or directory\n"),
         (OSError("a, of another library"), 1, "error: a, of another library\n"),
+        (
+            UnicodeEncodeError("utf-8", "caf\udce9.txt", 3, 4, "surrogates not allowed"),
+            1,
+            "error: 'caf\\udce9.txt': a file name or a text that is not UTF-8; rename the file or mend the text\n",
+        ),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )
@@ -40,3 +48,27 @@ def test_a_message_of_the_greatest_length_is_whole():
 def test_what_a_terminal_does_not_show_is_escaped():
     assert str(InputError("a\x1b[2J\udcff é\u2028b\x00")) == "a\\x1b[2J\\udcff é b\\x00"
     assert len(str(InputError("\x00" * 1000))) == LONGEST_MESSAGE
+
+
+@pytest.mark.parametrize("module", ["pipeline.train", "rnngen"])
+def test_an_interruption_while_the_libraries_are_imported_is_quiet(module):
+    """The import of torch, which takes the longest, interrupts itself."""
+    program = (
+        "import builtins, os, signal, sys, runpy\n"
+        "imported = builtins.__import__\n"
+        "def interrupting(name, *rest, **options):\n"
+        "    if name == 'torch': os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return imported(name, *rest, **options)\n"
+        "builtins.__import__ = interrupting\n"
+        f"sys.argv = ['-m']; runpy.run_module({module!r}, run_name='__main__')"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
+def test_the_status_counts_where_nobody_reads_any_more():
+    program = (
+        "import os, sys\nfrom rnngen.errors import one_line_exits\n"
+        "with one_line_exits(): os.close(2); raise KeyboardInterrupt"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 130
