@@ -50,3 +50,18 @@ rule:
         everything(),
     message:
         f"everything is in {RESULTS}; open {RESULTS}/report.html"
+
+
+# a finished state is kept until here, so that a job that fails after its training costs seconds
+STATES, MODELS = f"{RESULTS}/state", f"{RESULTS}/models"
+RELEASE = "python -m pipeline.release_states --states {STATES:q} --models {MODELS:q}"
+
+
+onsuccess:
+    if Path(STATES).exists():
+        shell(RELEASE)
+
+
+onerror:
+    if Path(STATES).exists():
+        shell(RELEASE)

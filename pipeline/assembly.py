@@ -15,12 +15,15 @@ from rnngen.bits_per_character import (
     perplexity_from_characters,
     perplexity_of_words,
 )
+from rnngen.checkpoint import AWAY
 from rnngen.corpora.handwriting import HandwritingBatches, load_handwriting
 from rnngen.corpora.text import ChunkBatches, SentenceBatches
 from rnngen.corpora.treebank import END, load_treebank
 from rnngen.corpora.wikipedia import load_wikipedia
 from rnngen.errors import InputError
+from rnngen.fused_bptt import compiled_gates
 from rnngen.objectives import NextPoint, NextPointGivenText, NextSymbol
+from rnngen.peephole_lstm import backend_named
 from rnngen.prediction_network import PredictionNetwork
 from rnngen.rmsprop import GravesRMSProp
 from rnngen.sgd import GravesSGD
@@ -181,6 +184,13 @@ def cleaning_summary(statistics: dict[str, Any]) -> str:
     )
 
 
+def backend_in_use(network: nn.Module) -> str:
+    """What computes the layers of cells: the setting's back end, `auto` and a missing compiler resolved."""
+    layer = network.layers[0]
+    chosen = backend_named(layer.backend, layer.bias.device).__name__
+    return "fused" if chosen == "compiled" and compiled_gates(layer.bias) is None else chosen
+
+
 def pen_objective(network: nn.Module, settings: dict[str, Any]) -> NextPoint:
     """The objective of a prediction or synthesis network."""
     kind = NextPointGivenText if settings["kind"] == "synthesis" else NextPoint
@@ -253,6 +263,7 @@ class Assembly:
             self.objective = pen_objective(self.network, settings)
             self.unit = self.data.unit
         self.network.to(self.device)
+        self.backend = backend_in_use(self.network)
         batch = training["batch_size"]
         self.training_batches: Any = self.data.batches("train", batch, shuffle=True, device=self.device)
         self.validation_batches = self.data.batches("validation", EVALUATION_BATCH, device=self.device)
@@ -323,6 +334,13 @@ class Assembly:
         if tensors["carried"] is None:  # sentences and lines of handwriting carry nothing
             return None
         return [tuple(tensor.to(self.device) for tensor in layer) for layer in tensors["carried"]]
+
+    def restored(self, tensors: dict[str, Any], where: Path) -> Any:
+        """`restore`, and an InputError for a state that does not fit: of a version with other optimisers or layers."""
+        try:
+            return self.restore(tensors)
+        except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+            raise InputError(f"{where}: a state of another version of this program ({error!r}); {AWAY}") from error
 
     def require_finite(self, progress: Progress) -> None:
         """NotFiniteError if a weight is NaN or infinite: such a state must not replace a good one."""

@@ -20,9 +20,10 @@ from rnngen.artifacts import provenance, write_json, written_whole
 from rnngen.bits_per_character import bits
 from rnngen.dynamic_evaluation import evaluate_dynamically
 from rnngen.errors import InputError
+from rnngen.model_folder import read_config
 from rnngen.objectives import NextSymbol
 from rnngen.softmax import surprisal
-from rnngen.text_model import described_network, read_config, settings_of
+from rnngen.text_model import described_network, settings_of
 
 
 def main(

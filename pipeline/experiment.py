@@ -135,6 +135,34 @@ def read_settings(text: str, kind: type = Settings) -> Any:
     return found
 
 
+FREE = ("experiment", "regularisation", "threads", "device")
+FREE_IN_TRAINING = ("backend", "patience", "validate_every")
+LIMITS = ("maximum_epochs", "maximum_updates")
+
+
+def identity(settings: Settings) -> dict[str, Any]:
+    """What decides through which weights a training goes: without names, threads, devices and back ends.
+
+    When to validate and when to stop is left out too, but for the length that the learning rate follows from.
+    """
+    training = settings["training"]
+    free = {*FREE_IN_TRAINING, *(LIMITS if training["schedule"] == "constant" else ())}
+    return {key: value for key, value in settings.items() if key not in FREE} | {
+        "training": {key: value for key, value in training.items() if key not in free}
+    }
+
+
+def differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """Where two values of JSON differ, as `key: before, now now`."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            found
+            for key in {**before, **now}
+            for found in differences(before.get(key), now.get(key), f"{name}.{key}" if name else key)
+        ]
+    return [] if before == now else [f"{name}: {json.dumps(before)}, now {json.dumps(now)}"]
+
+
 def rows(experiment: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The rows (regularisations) of an experiment; one that a preset sets to null is left out."""
     return {name: row for name, row in experiment["regularisations"].items() if row is not None}

@@ -1,12 +1,26 @@
 """How a training shows itself: a bar on a terminal, log lines elsewhere."""
 
+import os
 import sys
 import time
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
 LINE_SECONDS = 30.0
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print a line at once. A log that cannot take it, its reader gone or its disk full, ends no training."""
+    stream = stream or sys.stdout
+    try:
+        print(text, file=stream, flush=True)
+    except OSError as error:
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
+        if stream is sys.stdout:
+            say(f"warning: standard output takes no more lines ({error.strerror}); going on without it", sys.stderr)
 
 
 class Bar:
@@ -44,7 +58,7 @@ class Bar:
         self.bar.update(self.progress.updates - self.bar.n)
         if self.bar.disable and now - self.quiet_since > LINE_SECONDS:
             self.quiet_since = now
-            print(f"update {self.progress.updates}/{self.total} {self.figures()}", flush=True)
+            say(f"update {self.progress.updates}/{self.total} {self.figures()}")
 
     def figures(self) -> str:
         loss = self.progress.nats / max(1, self.progress.predictions)
@@ -63,6 +77,6 @@ class Bar:
             f"nats/{self.unit}  {measures}  {row['seconds']:.0f} s"
         )
         if self.bar.disable:
-            print(message, flush=True)
+            say(message)
         else:
             self.bar.write(message)

@@ -19,6 +19,7 @@ from pipeline.command import command
 from pipeline.experiment import ROOT
 from rnngen.artifacts import write_json, written_whole
 from rnngen.errors import InputError
+from rnngen.model_folder import read_config
 
 MODEL = ("network", "weights", "complete", "epochs", "best_epoch", "updates", "best", "initial")
 
@@ -32,10 +33,7 @@ def main(
     note: Annotated[str, typer.Option(help="What a reader has to know beside the numbers.")] = "",
 ) -> None:
     """Write EXPERIMENT/REGULARISATION.json and, beside it, the learning curve as Parquet."""
-    config = model / "config.json"
-    if not config.exists():
-        raise InputError(f"{model}: no config.json, so no model directory; train one with pipeline.train")
-    description = json.loads(config.read_text(encoding="utf-8"))
+    description = read_config(model)
     measures = {}
     for path in evaluation:
         try:

@@ -27,7 +27,9 @@ from pipeline.command import command
 from pipeline.experiment import ROOT, load_config, named_corpora, rows, training_settings
 from pipeline.publish import publish
 from rnngen.artifacts import write_json
+from rnngen.checkpoint import forget_state_before
 from rnngen.errors import InputError
+from rnngen.model_folder import read_config
 from rnngen.shards import join, split
 
 PAPER = ROOT / "workflow" / "presets" / "paper.yaml"
@@ -143,8 +145,8 @@ def published(job: Job, results: Path) -> bool:
 
 
 def model_description(job: Job, work: Path) -> dict[str, Any] | None:
-    path = work / job.name / "config.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    folder = work / job.name
+    return read_config(folder) if (folder / "config.json").exists() else None
 
 
 def run(job: Job, corpus: Path, work: Path, results: Path, deadline: float, commit: str | None) -> bool:
@@ -200,6 +202,7 @@ def carry(jobs: list[Job], work: Path, shards: Path, shard_bytes: int, count: in
     for job in jobs:
         folder = work / job.name
         if (folder / "state").exists():
+            forget_state_before(folder / "state")
             unfinished.append(folder)
         elif folder.exists():
             finished.append(folder)

@@ -18,7 +18,8 @@ from pipeline.command import command
 from pipeline.evaluate import require_same
 from rnngen.artifacts import written_whole
 from rnngen.errors import InputError
-from rnngen.text_model import described_network, read_config, settings_of
+from rnngen.model_folder import read_config
+from rnngen.text_model import described_network, settings_of
 from rnngen.text_sampling import sample_symbols
 
 

@@ -4,14 +4,15 @@
         --corpus results/corpora/treebank.parquet --output results/models/treebank-character/none
 
 The model directory holds weights.safetensors (the best on the validation set), optimiser.safetensors (what the
-optimiser remembered of the gradients at those weights, for a training that starts from them), config.json (settings,
-network, alphabet or normaliser, headline numbers, provenance) and log.parquet (a row a validation). Training state goes
-to --state after every validation, every --checkpoint-seconds and on Ctrl-C or SIGTERM; the same command goes on from
-it, on a CPU to the same weights bit for bit. --time-budget pauses cleanly after that many seconds.
+optimiser remembered then; a row that starts from these weights goes on with it), log.parquet (a row a validation),
+config.json (settings, network, alphabet or normaliser, headline numbers, checksums) and run.json (times, machine,
+versions). Training state goes to --state after every validation, every --checkpoint-seconds and on Ctrl-C, SIGTERM or
+a closed terminal; the same command goes on from it, on a CPU to the same weights bit for bit. --time-budget pauses
+cleanly after that many seconds. A finished state in a --state of its own stays until `release_finished_state`: whoever
+lost the model gets it again without an update.
 """
 
-import hashlib
-import shutil
+import math
 import signal
 import time
 from collections.abc import Iterator
@@ -26,26 +27,37 @@ import typer
 
 from pipeline.assembly import Assembly
 from pipeline.command import command
-from pipeline.experiment import ROOT, load_config, read_settings, training_settings
-from pipeline.progress import Bar
-from rnngen.artifacts import provenance, write_json, written_whole
+from pipeline.experiment import (
+    ROOT,
+    Settings,
+    differences,
+    identity,
+    load_config,
+    read_settings,
+    training_settings,
+)
+from pipeline.progress import Bar, say
+from rnngen.artifacts import provenance, sha256, write_json, written_whole
 from rnngen.checkpoint import (
-    STATE,
+    has_training_state,
     load_optimiser,
     load_training_state,
     load_weights,
+    memory_of,
+    own_training_state,
     remove_training_state,
     save_network,
     save_optimiser,
     save_training_state,
+    set_training_state_aside,
 )
 from rnngen.errors import InputError
-from rnngen.training import Progress
+from rnngen.model_folder import CONFIG, LOG, OPTIMISER, RUN, WEIGHTS, checked_file, read_config
+from rnngen.training import Progress, Schedule
 
-BEST, BEST_OPTIMISER, LOG = "best.safetensors", "best-optimiser.safetensors", "log.parquet"
-"""Beside the state: weights of the best validation so far, the optimiser's memory then, and the log."""
 LOOK_EVERY = 32
 """Updates between two looks at the training loss on a GPU, each of which waits for it; on a CPU there is no waiting."""
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(
@@ -72,105 +84,186 @@ def main(
             "neither --settings nor --experiment given: name what to train, for example --experiment wikipedia"
         )
     state_folder = state or output / "state"
-    assembly = Assembly(chosen, corpus)
-    print(assembly.data.summary, flush=True)
-    if initial is not None:
-        load_weights(assembly.network, initial / "weights.safetensors")
-        memory = initial / "optimiser.safetensors"
-        if not load_optimiser(assembly.network, assembly.optimiser, memory):
-            print(f"{memory}: of another optimiser than this training's, whose averages start at 0", flush=True)
-    inputs = {
-        "corpus": sha256(corpus),
-        "initial": initial and [sha256(initial / name) for name in ("weights.safetensors", "optimiser.safetensors")],
-    }
-    progress, carried = resume(assembly, state_folder, chosen, inputs) or (Progress(), None)
-    if progress.updates:
-        print(f"resuming at epoch {progress.epoch}, update {progress.updates}", flush=True)
+    with own_training_state(state_folder):
+        finished = train_one(chosen, corpus, output, initial, state_folder, time_budget, checkpoint_seconds)
+        if finished and state is None:
+            remove_training_state(state_folder, LOG)
 
-    def save(carried: Any) -> None:
-        save_training_state(
-            state_folder,
-            assembly.tensors(carried),
-            {"settings": chosen, "inputs": inputs, "progress": progress.as_json()},
-        )
+
+def train_one(
+    chosen: Settings,
+    corpus: Path,
+    output: Path,
+    initial: Path | None,
+    state_folder: Path,
+    time_budget: float | None,
+    checkpoint_seconds: float,
+) -> bool:
+    """Train, or go on, until the end, the budget or a signal; writes the model. Returns whether it is finished."""
+    start = []
+    if initial is not None:
+        about = read_config(initial)
+        start = [checked_file(initial, about, name) for name in (WEIGHTS, OPTIMISER)]
+    assembly = Assembly(chosen, corpus)
+    say(assembly.data.summary)
+    if start:
+        weights, memory = start
+        load_weights(assembly.network, weights)
+        if not load_optimiser(assembly.network, assembly.optimiser, memory):
+            say(f"{memory}: of another optimiser than this training's, whose averages start at 0")
+    inputs = {"corpus": sha256(corpus), "initial": [sha256(path) for path in start]}
+    progress, carried, best = resume(assembly, state_folder, chosen, inputs) or (Progress(), None, None)
+    if progress.finished:
+        say(f"finished at update {progress.updates}, in {state_folder}: only the model is written")
+    elif progress.updates:
+        say(f"resuming at epoch {progress.epoch}, update {progress.updates}")
+
+    def save() -> None:
+        assembly.require_finite(progress)
+        values = {
+            "settings": chosen,
+            "inputs": inputs,
+            "device": assembly.device.type,
+            "backend": assembly.backend,
+            "progress": progress.as_json(),
+        }
+        save_training_state(state_folder, assembly.tensors(carried) | {"best": best}, values)
 
     started = last_saved = time.perf_counter()
     events = assembly.training(progress, carried, look_every=1 if assembly.device.type == "cpu" else LOOK_EVERY)
-    best = state_folder / BEST
     paused = False
     with stop_requests() as stop, Bar(assembly, progress) as bar:
         for kind, value in events:
+            if kind == "best":
+                best = {
+                    "weights": own_copy(assembly.network.state_dict()),
+                    "optimiser": own_copy(memory_of(assembly.network, assembly.optimiser)),
+                }
+                continue
             if kind == "update":
                 carried = value
-                bar.update()
-            elif kind == "best":
-                save_network(assembly.network, best)
-                save_optimiser(assembly.network, assembly.optimiser, state_folder / BEST_OPTIMISER)
-                continue
-            else:
-                bar.validation(value)
-                write_log(progress, state_folder / LOG)
             now = time.perf_counter()
             paused = time_budget is not None and now - started >= time_budget
-            if kind != "best" and (kind == "validation" or stop or paused or now - last_saved >= checkpoint_seconds):
-                assembly.require_finite(progress)
-                save(carried)
+            # before a word is printed: who listens may be gone
+            if kind == "validation" or stop or paused or now - last_saved >= checkpoint_seconds:
+                save()
                 last_saved = now
+            if kind == "update":
+                bar.update()
+            else:
+                write_log(progress.history, state_folder / LOG)
+                bar.validation(value)
             if stop or paused:
                 break
     if stop:
-        print(f"state saved in {state_folder}; the same command goes on from it", flush=True)
+        say(f"state saved in {state_folder}; the same command goes on from it")
         raise KeyboardInterrupt
-    if not progress.finished and not best.exists():
-        print(f"paused before the first validation at update {progress.updates}; run again to go on", flush=True)
-        return
-    write_model(output, assembly, chosen, progress, state_folder, initial)
-    if progress.finished:
-        remove_training_state(state_folder, BEST, BEST_OPTIMISER, LOG)
-    else:
-        print(f"paused at epoch {progress.epoch}, update {progress.updates}; run again to go on", flush=True)
+    if best is None:
+        say(f"paused before the first validation at update {progress.updates}; run again to go on")
+        return False
+    write_model(output, assembly, chosen, progress, best, initial)
+    if not progress.finished:
+        say(f"paused at epoch {progress.epoch}, update {progress.updates}; run again to go on")
+    return progress.finished
 
 
-def sha256(path: Path) -> str:
-    """Checksum of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+Best = dict[str, dict[str, torch.Tensor]]
+"""Weights of the best validation so far, and what the optimiser remembered then."""
 
 
-def resume(assembly: Assembly, folder: Path, chosen: dict, inputs: dict) -> tuple[Progress, Any] | None:
-    """Progress and carried state from an interrupted run with the same settings and the same inputs, else None."""
-    if not (folder / STATE).exists():
-        # the best weights of a training that ended before it saved a state are none of this one
-        remove_training_state(folder, BEST, BEST_OPTIMISER, LOG)
+def own_copy(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copies on the CPU, which further updates do not touch."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+
+def resume(
+    assembly: Assembly, folder: Path, chosen: Settings, inputs: dict[str, Any]
+) -> tuple[Progress, Any, Best | None] | None:
+    """Progress, carried state and the best so far of an interrupted or finished run of this very training, else None.
+
+    A state of another training is moved aside.
+    """
+    if not has_training_state(folder):
         return None
     tensors, values = load_training_state(folder)
-    for what, same in (
-        ("settings", values["settings"] == chosen),
-        ("data or initial weights", values.get("inputs", inputs) == inputs),
+    progress = Progress.from_json(values["progress"])
+    other = differences(identity(values["settings"]), identity(chosen))
+    other += differences(values["inputs"], inputs) + differences(values["device"], assembly.device.type, "device")
+    if not other and not on_the_way(progress, assembly.schedule, assembly.training_batches.batches_per_epoch):
+        other = ["the validations or the end it has come to"]
+    if other:
+        aside = set_training_state_aside(folder)
+        say(f"the state in {folder} is of another training ({', '.join(other[:3])}): moved to {aside}, starting anew")
+        return None
+    for name, before, now in (
+        ("back end", values["backend"], assembly.backend),
+        ("number of threads", values["settings"]["threads"], chosen["threads"]),
     ):
-        if not same:
-            print(f"the state in {folder} is from other {what}: starting anew", flush=True)
-            remove_training_state(folder, BEST, BEST_OPTIMISER, LOG)
-            return None
-    return Progress.from_json(values["progress"]), assembly.restore(tensors)
+        if before != now:
+            say(f"going on with another {name} ({now}, so far {before}): equal up to rounding, not bit for bit")
+    carried = assembly.restored(tensors, folder)
+    progress.finished = has_ended(progress, assembly.schedule)
+    return progress, carried, tensors["best"]
 
 
-def write_log(progress: Progress, path: Path) -> None:
+def has_ended(progress: Progress, schedule: Schedule) -> bool:
+    """Whether the last validation was the last one, as the loop of `rnngen.training` decides it."""
+    last = progress.updates == schedule.maximum_updates or progress.epoch == schedule.maximum_epochs
+    return (
+        bool(progress.history)
+        and not progress.validation_due
+        and (
+            (last and progress.history[-1]["updates"] == progress.updates)
+            or progress.validations_since_best >= schedule.patience
+        )
+    )
+
+
+def on_the_way(progress: Progress, schedule: Schedule, per_epoch: int) -> bool:
+    """Whether a training with this schedule comes to this very progress.
+
+    It has validated at the same updates and did not end before: so patience, limits and the time of validations may be
+    changed where that changes nothing of what has been done.
+    """
+    end = min(schedule.maximum_epochs * per_epoch, schedule.maximum_updates or math.inf)
+    every = schedule.validate_every or per_epoch
+    validated = [row["updates"] for row in progress.history]
+    due = [update for update in range(1, progress.updates + 1) if update % every == 0 or update == end]
+    if progress.updates > end or [*validated, *[progress.updates] * progress.validation_due] != due:
+        return False
+    best, since = math.inf, 0
+    for row in progress.history:
+        if since >= schedule.patience:
+            return False
+        best, since = (row["validation_loss"], 0) if row["validation_loss"] < best else (best, since + 1)
+    return since < schedule.patience or validated[-1] == progress.updates
+
+
+def write_log(history: list[dict[str, float]], path: Path) -> None:
+    """The rows of the validations as Parquet."""
     with written_whole(path) as partial:
-        pd.DataFrame(progress.history).to_parquet(partial, index=False)
+        pd.DataFrame(history).to_parquet(partial, index=False)
 
 
 def write_model(
-    output: Path, assembly: Assembly, chosen: dict, progress: Progress, state_folder: Path, initial: Path | None
+    output: Path,
+    assembly: Assembly,
+    chosen: Settings,
+    progress: Progress,
+    best: Best,
+    initial: Path | None,
 ) -> None:
-    """The artifacts of a finished or paused training."""
-    for name, best in (("weights.safetensors", BEST), ("optimiser.safetensors", BEST_OPTIMISER)):
-        with written_whole(output / name) as partial:
-            shutil.copyfile(state_folder / best, partial)
-    write_log(progress, output / LOG)
-    best_row = min(progress.history, key=lambda row: row["validation_loss"])
+    """The artifacts of a finished or paused training; the description last, with the checksums of the others."""
+    history = [{key: value for key, value in row.items() if key != "seconds"} for row in progress.history]
+    save_network(assembly.network, output / WEIGHTS, best["weights"])
+    save_optimiser(best["optimiser"], assembly.optimiser, output / OPTIMISER)
+    write_log(history, output / LOG)
+    run = provenance(chosen, chosen["seed"], str(assembly.device), round(progress.seconds, 1))
+    run |= {"backend": assembly.backend, "validation_seconds": [row["seconds"] for row in progress.history]}
+    decisive = {key: run.pop(key) for key in ("settings", "seed")}
+    write_json(output / RUN, run)
     write_json(
-        output / "config.json",
+        output / CONFIG,
         {
             "experiment": chosen["experiment"],
             "regularisation": chosen["regularisation"],
@@ -180,17 +273,37 @@ def write_model(
             "epochs": progress.history[-1]["epoch"],
             "best_epoch": progress.best_epoch,
             "updates": progress.updates,
-            "best": best_row,
+            "best": min(history, key=lambda row: row["validation_loss"]),
             "initial": None if initial is None else initial.name,
             **assembly.description(),
-            "provenance": provenance(chosen, chosen["seed"], str(assembly.device), round(progress.seconds, 1)),
+            "sha256": {name: sha256(output / name) for name in (WEIGHTS, OPTIMISER, LOG)},
+            "provenance": decisive,
         },
     )
 
 
+def release_finished_state(state: Path, model: Path) -> bool:
+    """Remove the state of a finished training whose model is there and whole; returns whether it was removed."""
+    if not has_training_state(state):
+        return False
+    try:
+        with own_training_state(state):
+            _, values = load_training_state(state)
+            about = read_config(model)
+            for name in (WEIGHTS, OPTIMISER, LOG):
+                checked_file(model, about, name)
+            done = values["progress"]["finished"] and about["complete"]
+            if done:
+                remove_training_state(state, LOG)
+    except InputError as error:
+        say(f"{state} stays: {error}")
+        return False
+    return done
+
+
 @contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """A list that stays empty until Ctrl-C or SIGTERM arrives, so that an update is never cut in half.
+    """A list that stays empty until Ctrl-C, SIGTERM or SIGHUP arrives, so that an update is never cut in half.
 
     A second Ctrl-C stops at once.
     """
@@ -201,7 +314,9 @@ def stop_requests() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    # what nohup and the like have it ignore stays ignored
+    heard = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in heard}
     try:
         yield received
     finally:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnngen.errors import InputError
-from rnngen.text_model import read_config
+from rnngen.model_folder import checked_file, read_config
 
 Facts = dict[str, Any]
 
@@ -46,8 +46,8 @@ def model_facts(folder: Path) -> Facts:
     about = read_config(folder)
     weights = folder / "weights.safetensors"
     provenance = about.get("provenance", {})
-    settings = provenance.get("settings", {})
-    tensors = tensors_of(weights) if weights.exists() else {}
+    settings = provenance.get("settings") or {}
+    tensors = tensors_of(checked_file(folder, about)) if weights.exists() else {}
     result: Facts = {
         "artifact": {"kind": f"model of {about.get('kind')}", "path": str(folder), **size_of(weights)},
         "network": {"class": about.get("network"), **about.get("arguments", {})},

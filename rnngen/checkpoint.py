@@ -2,12 +2,18 @@
 
 A network is one safetensors file whose metadata name its class and constructor arguments. A training state is a folder
 with `state.json` and the tensors file it names; the JSON is replaced last, so that the folder holds a whole state at
-any moment.
+any moment. The JSON has the checksums of the tensors and of itself, and the state before stays until the next one is
+written: what is damaged is noticed, and the state before goes on. One process at a time may own the folder.
 """
 
+import hashlib
 import json
+import logging
 import math
-from collections.abc import Mapping
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +22,32 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from rnngen.artifacts import write_json, written_whole
+from rnngen.artifacts import sha256, take_lock, write_json, written_whole
 from rnngen.errors import InputError
 from rnngen.prediction_network import PredictionNetwork
 from rnngen.synthesis_network import SynthesisNetwork
 
+log = logging.getLogger(__name__)
+
 NETWORKS = {network.__name__: network for network in (PredictionNetwork, SynthesisNetwork)}
 NOT_IN_THE_SHAPE = ("clip", "init_range", "window_bias")
 """Constructor arguments that weights do not depend on once they are trained."""
-STATE = "state.json"
+STATE, STATE_BEFORE = "state.json", "state.before.json"
 STATE_TENSORS = ("tensors-0.safetensors", "tensors-1.safetensors")
-"""Files of a training state, one of the second at a time."""
+STATE_VERSION = 2
+"""Counts up when an older state can no longer be read."""
+LOCK = "lock"
+AWAY = "move the folder away to start anew"
 
 
-def save_network(network: nn.Module, path: str | Path) -> None:
-    """Write a network's weights, class and constructor arguments; equal networks give equal bytes."""
+def save_network(network: nn.Module, path: str | Path, weights: Mapping[str, Tensor] | None = None) -> None:
+    """Write a network's weights, class and constructor arguments; equal networks give equal bytes.
+
+    `weights` are written in the place of those the network has now: a `state_dict` of an earlier moment.
+    """
     about = {"network": type(network).__name__, "arguments": network.arguments}
-    _save_tensors(path, network.state_dict(), {"rnngen": json.dumps(about, sort_keys=True)})
+    tensors = network.state_dict() if weights is None else weights
+    _save_tensors(path, tensors, {"rnngen": json.dumps(about, sort_keys=True)})
 
 
 def load_network(
@@ -62,9 +77,10 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
     about, tensors = _read_network(path)
     expected = {"network": type(network).__name__, **network.arguments}
     came = {"network": about["network"], **about["arguments"]}
+    one_class = expected["network"] == came["network"]  # two classes have hardly an argument in common
     differences = [
         f"{name}: expected {expected.get(name)!r}, came {came.get(name)!r}"
-        for name in {**expected, **came}
+        for name in ({**expected, **came} if one_class else ["network"])
         if name not in NOT_IN_THE_SHAPE and expected.get(name) != came.get(name)
     ]
     if differences:
@@ -73,14 +89,18 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
     network.load_state_dict(tensors)
 
 
-def save_optimiser(network: nn.Module, optimiser: torch.optim.Optimizer, path: str | Path) -> None:
-    """Write what an optimiser remembers of a network's gradients, under the names of its weights."""
-    tensors = {
+def memory_of(network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimiser remembers of a network's gradients, under the names of its weights."""
+    return {
         f"{name}/{key}": tensor
         for name, weight in network.named_parameters()
         for key, tensor in optimiser.state.get(weight, {}).items()
     }
-    _save_tensors(path, tensors, {"optimiser": type(optimiser).__name__})
+
+
+def save_optimiser(memory: Mapping[str, Tensor], optimiser: torch.optim.Optimizer, path: str | Path) -> None:
+    """Write `memory_of` an optimiser, now or at an earlier moment."""
+    _save_tensors(path, memory, {"optimiser": type(optimiser).__name__})
 
 
 def load_optimiser(network: nn.Module, optimiser: torch.optim.Optimizer, path: str | Path) -> bool:
@@ -100,6 +120,31 @@ def load_optimiser(network: nn.Module, optimiser: torch.optim.Optimizer, path: s
     return True
 
 
+@contextmanager
+def own_training_state(folder: str | Path) -> Iterator[None]:
+    """Hold the lock of a state folder, made if need be; InputError if a living process holds it.
+
+    A folder with nothing in it is removed in the end.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = take_lock(folder / LOCK)
+    if lock is None:
+        raise InputError(f"{folder}: another process is training with this state; wait for it, or end it first")
+    try:
+        yield
+    finally:
+        (folder / LOCK).unlink(missing_ok=True)
+        os.close(lock)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def has_training_state(folder: str | Path) -> bool:
+    """Whether anything of a training state is there, whole or not."""
+    return any((Path(folder) / name).exists() for name in (STATE, STATE_BEFORE))
+
+
 def save_training_state(folder: str | Path, tensors: Any, values: Any) -> None:
     """Write all that a training needs to go on: `tensors` and `values`, any nesting of dicts, lists and tuples.
 
@@ -107,38 +152,67 @@ def save_training_state(folder: str | Path, tensors: Any, values: Any) -> None:
     the state_dict of an optimiser. Integers keep their size, so states of random number generators fit as they are.
     """
     folder = Path(folder)
-    current = folder / STATE
-    previous = _read_state(current)["file"] if current.exists() else None
-    file = STATE_TENSORS[1] if previous == STATE_TENSORS[0] else STATE_TENSORS[0]
+    newest, before = folder / STATE, folder / STATE_BEFORE
+    kept = next((path for path in (newest, before) if _tensors_file(path) is not None), None)
+    file = STATE_TENSORS[1] if kept is not None and _tensors_file(kept) == STATE_TENSORS[0] else STATE_TENSORS[0]
     found: dict[str, Tensor] = {}
     document = {"file": file, "tensors": _encode(tensors, "tensors", found), "values": _encode(values, "values", found)}
     _save_tensors(folder / file, found)
-    write_json(current, document)
-    if previous is not None and previous != file:
-        (folder / previous).unlink(missing_ok=True)
+    document |= {"version": STATE_VERSION, "tensors_sha256": sha256(folder / file)}
+    if kept == newest:
+        with written_whole(before) as partial:
+            shutil.copyfile(newest, partial)
+    write_json(newest, document | {"sha256": _checksum(document)})
 
 
 def load_training_state(folder: str | Path) -> tuple[Any, Any]:
-    """The `tensors` (on the CPU) and `values` that `save_training_state` wrote, equal to the bit."""
+    """The `tensors` (on the CPU) and `values` that `save_training_state` wrote, equal to the bit.
+
+    Where the newest state is damaged the one before it is given, and the log says so. InputError if that is too.
+    """
     folder = Path(folder)
-    document = _read_state(folder / STATE)
-    _, found = _read_tensors(folder / document["file"])
+    newest, before = folder / STATE, folder / STATE_BEFORE
     try:
-        return _decode(document["tensors"], found), _decode(document["values"], found)
-    except KeyError as error:
-        raise InputError(
-            f"{folder / STATE}: {document['file']} has no tensor {error}; remove the folder to start anew"
-        ) from error
+        return _read_whole_state(newest)
+    except InputError as error:
+        if not before.exists():
+            raise InputError(f"{error}; {AWAY}") from error
+        try:
+            state = _read_whole_state(before)
+        except InputError as other:
+            raise InputError(f"{error}; the state before it too: {other}; {AWAY}") from other
+        log.warning("%s; going on from the state before it", error)
+    with written_whole(newest) as partial:
+        shutil.copyfile(before, partial)
+    return state
+
+
+def set_training_state_aside(folder: str | Path) -> Path:
+    """Move a training state into a new folder in its folder, so that another one can be saved; returns the new one."""
+    folder = Path(folder)
+    number = 1
+    while (aside := folder / f"aside-{number}").exists():
+        number += 1
+    aside.mkdir()
+    for name in (*STATE_TENSORS, STATE_BEFORE, STATE):
+        if (folder / name).exists():
+            (folder / name).rename(aside / name)
+    return aside
+
+
+def forget_state_before(folder: str | Path) -> None:
+    """Remove the state before the newest, to carry half as much."""
+    newest, before = (Path(folder) / name for name in (STATE, STATE_BEFORE))
+    if before.exists() and _tensors_file(newest) is not None:
+        spare = Path(folder) / next(name for name in STATE_TENSORS if name != _tensors_file(newest))
+        before.unlink()
+        spare.unlink(missing_ok=True)
 
 
 def remove_training_state(folder: str | Path, *others: str) -> None:
-    """Remove a training state, the files of its folder named in `others`, and the folder if nothing else is in it."""
-    folder = Path(folder)
-    for name in (STATE, *STATE_TENSORS, *others):
-        for file in (folder / name, *folder.glob(f".{name}.*.partial")):  # partial: of a process that was killed
-            file.unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    """Remove a training state and the files of its folder named in `others`."""
+    for name in (STATE, STATE_BEFORE, *STATE_TENSORS, *others):
+        (Path(folder) / name).unlink(missing_ok=True)
 
 
 def _encode(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
@@ -207,7 +281,7 @@ def _read_network(path: str | Path, device: str | torch.device = "cpu") -> tuple
     try:
         about = json.loads(metadata["rnngen"])
         known = about["network"] in NETWORKS and isinstance(about["arguments"], dict)
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: a safetensors file, but not of a network that rnngen wrote") from error
     if not known:
         raise InputError(f"{path}: holds a {about['network']!r}; expected one of {', '.join(NETWORKS)}")
@@ -229,18 +303,42 @@ def _require_tensors(path: str | Path, network: nn.Module, tensors: Mapping[str,
             )
 
 
-def _read_state(path: Path) -> dict[str, Any]:
-    """The JSON of a training state."""
+def _read_whole_state(path: Path) -> tuple[Any, Any]:
+    """Tensors and values of a state's JSON; InputError unless both files are as they were written."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: damaged ({error}); remove the folder to start anew") from error
-    if (
-        not isinstance(document, dict)
-        or document.get("file") not in STATE_TENSORS
-        or not {"tensors", "values"} <= {*document}
-    ):
-        raise InputError(f"{path}: not a training state; remove the folder to start anew")
-    return document
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: damaged, no JSON ({error})") from error
+    if not isinstance(document, dict) or document.get("version") != STATE_VERSION:
+        raise InputError(
+            f"{path}: not a training state of version {STATE_VERSION}; "
+            "an older one goes on with the program that wrote it"
+        )
+    whole = {"file", "tensors", "values", "tensors_sha256"} <= {*document} and document["file"] in STATE_TENSORS
+    if document.pop("sha256", None) != _checksum(document) or not whole:
+        raise InputError(f"{path}: damaged, it is not as it was written")
+    tensors = path.parent / document["file"]
+    if not tensors.exists():
+        raise InputError(f"{tensors}: no such file")
+    if sha256(tensors) != document["tensors_sha256"]:
+        raise InputError(f"{tensors}: damaged, it is not what {path.name} was written for")
+    _, found = _read_tensors(tensors)
+    try:
+        return _decode(document["tensors"], found), _decode(document["values"], found)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not a state that this program wrote ({error!r})") from error
+
+
+def _tensors_file(path: Path) -> str | None:
+    """The tensors that the JSON of a state names; None without a state."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    return document.get("file") if isinstance(document, dict) else None
+
+
+def _checksum(document: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

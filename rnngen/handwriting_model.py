@@ -3,7 +3,6 @@
 Shapes: t points; offsets are (T, 3), Δx, Δy and the end-of-stroke bit.
 """
 
-import json
 import math
 import unicodedata
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from rnngen.corpora.alphabet import Alphabet, named, shown
 from rnngen.corpora.handwriting import Normaliser
 from rnngen.errors import InputError
 from rnngen.handwriting_sampling import LineRequest, Network, SampledLine
+from rnngen.model_folder import checked_file, read_config
 from rnngen.pen.line_choice import TYPOGRAPHIC
 from rnngen.prediction_network import PredictionNetwork
 from rnngen.strokes import Ink, Stroke, resampled, strokes_from_offsets, transformed
@@ -47,17 +47,14 @@ class HandwritingModel:
         """The model of a directory with weights.safetensors and config.json."""
         folder = Path(folder)
         config = folder / "config.json"
-        if not config.is_file():
-            raise InputError(f"{folder}: no config.json in it; give the directory of a trained model")
-        try:
-            about = json.loads(config.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{config}: not JSON: {error}") from error
-        if not isinstance(about, dict) or "normaliser" not in about:
+        about = read_config(folder)
+        if "normaliser" not in about:
             raise InputError(f"{config}: no normaliser in it; this model is not one of handwriting")
-        network = load_network(folder / "weights.safetensors", device=device)
+        network = load_network(checked_file(folder, about), device=device)
         alphabet = None
         if not isinstance(network, PredictionNetwork):
+            if "alphabet" not in about:
+                raise InputError(f"{config}: no alphabet in it; train the model again")
             alphabet = Alphabet.from_json(about["alphabet"])
             if len(alphabet) != network.arguments["alphabet_size"]:
                 raise InputError(

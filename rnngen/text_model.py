@@ -1,6 +1,5 @@
 """A trained text network with what it needs to write: its symbols, and how they become text."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from rnngen.checkpoint import load_network
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpora.treebank import END, Treebank
 from rnngen.errors import InputError
+from rnngen.model_folder import checked_file, read_config
 from rnngen.text_sampling import sample_symbols, utf8
 
 
@@ -32,6 +32,8 @@ class TextModel:
         if about.get("kind") != "text":
             raise InputError(f"{folder}: a model of {about.get('kind', 'another kind')}, not of text; see rnngen write")
         settings = settings_of(folder, about)
+        if "alphabet" not in about:
+            raise InputError(f"{folder / 'config.json'}: no alphabet in it; train the model again")
         network = described_network(folder, about, device=device)
         return cls(network, Alphabet.from_json(about["alphabet"]), settings["unit"], about)
 
@@ -72,14 +74,17 @@ def byte_of_name(name: str) -> int:
 def settings_of(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
     """The settings that config.json says a model was trained with."""
     try:
-        return about["provenance"]["settings"]
-    except (KeyError, TypeError) as error:
+        settings = about["provenance"]["settings"]
+    except KeyError as error:
         raise InputError(f"{folder / 'config.json'}: no settings of a training in it; train the model again") from error
+    if not isinstance(settings, dict) or "unit" not in settings:
+        raise InputError(f"{folder / 'config.json'}: no settings of a training in it; train the model again")
+    return settings
 
 
 def described_network(folder: Path, about: dict[str, Any], **options: Any) -> nn.Module:
     """The network of a model directory, loaded with `options`; InputError unless it is the one config.json is about."""
-    network = load_network(folder / "weights.safetensors", **options)
+    network = load_network(checked_file(folder, about), **options)
     described = {"network": about.get("network"), **(about.get("arguments") or {})}
     found = {"network": type(network).__name__, **network.arguments}
     for name in {**described, **found}:
@@ -89,17 +94,3 @@ def described_network(folder: Path, about: dict[str, Any], **options: Any) -> nn
                 f"{described.get(name)!r} in the one and {found.get(name)!r} in the other"
             )
     return network
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a model directory."""
-    config = folder / "config.json"
-    if not config.is_file():
-        raise InputError(f"{folder}: no config.json in it; give the directory of a trained model")
-    try:
-        about = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{config}: not JSON: {error}") from error
-    if not isinstance(about, dict):
-        raise InputError(f"{config}: not the description of a model")
-    return about

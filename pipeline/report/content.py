@@ -20,6 +20,7 @@ from rnngen.bits_per_character import bits
 from rnngen.corpus_lines import CorpusLines
 from rnngen.errors import InputError
 from rnngen.handwriting_model import HandwritingModel
+from rnngen.model_folder import read_config
 from rnngen.written_lines import SCHEMA, read_lines
 
 LARGEST_FIGURE = 250_000  # bytes of a figure in the page; a larger SVG gives way to its PNG
@@ -153,11 +154,9 @@ def read_evaluations(folder: Path, chosen: dict[str, dict[str, Any]]) -> Evaluat
 
 def row_facts(model: Path, row: str, evaluations: dict[str, dict[str, Any]], options: str) -> dict[str, Any]:
     """Where a row comes from and what was measured on it."""
-    config = model / "config.json"
-    description = json.loads(config.read_text(encoding="utf-8")) if config.exists() else None
     return {
         "name": row,
-        "description": description,
+        "description": read_config(model) if (model / "config.json").exists() else None,
         "measures": {
             kind: evaluations[f"{row}.{kind}"]["measures"]
             for kind in ("static", "dynamic")

@@ -40,7 +40,8 @@ class Trainer:
         (model / "weights.safetensors").write_bytes(b"weights" * 1000)
         (model / "log.parquet").write_bytes(b"curve")
         settings = json.loads(given["--settings"].read_text())
-        description = dict.fromkeys(("network", "weights", "epochs", "best_epoch", "updates", "best", "initial"), 1)
+        description = dict.fromkeys(("weights", "epochs", "best_epoch", "updates"), 1)
+        description |= {"network": "PredictionNetwork", "best": {"validation_loss": 1.0}, "initial": None}
         description |= {name: settings[name] for name in ("experiment", "regularisation", "kind")}
         provenance = {"settings": settings, "machine": "m", "commit": None, "wall_seconds": 120.0}
         write_json(model / "config.json", description | {"complete": finished, "provenance": provenance})

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from safetensors.torch import load_file
 
 from pipeline.assembly import Assembly
 from pipeline.train import main as train_command
-from rnngen.checkpoint import load_optimiser, load_weights
+from pipeline.train import release_finished_state
+from rnngen.checkpoint import load_optimiser, load_weights, own_training_state
 from rnngen.corpora.treebank import parse_treebank, write_treebank
 from rnngen.errors import InputError
 from rnngen.training import Progress
@@ -98,7 +100,9 @@ def test_a_training_in_slices_ends_at_the_same_weights_bit_for_bit(corpus, tmp_p
     for name, weight in whole.items():
         assert torch.equal(weight, sliced[name]), name
     again = pd.read_parquet(tmp_path / "sliced" / "log.parquet")
-    pd.testing.assert_frame_equal(log.drop(columns="seconds"), again.drop(columns="seconds"), check_exact=True)
+    pd.testing.assert_frame_equal(log, again, check_exact=True)
+    for name in ("weights.safetensors", "optimiser.safetensors", "log.parquet", "config.json"):
+        assert (tmp_path / "sliced" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
 def test_the_best_weights_are_kept_not_the_last(corpus, tmp_path):
@@ -174,13 +178,23 @@ def test_a_loss_that_is_not_finite_stops_names_and_keeps_the_state(corpus, tmp_p
     assert not (tmp_path / "m" / "weights.safetensors").exists()
 
 
-def test_a_state_from_other_settings_is_not_resumed(corpus, tmp_path, capsys):
-    train_command(corpus=corpus, output=tmp_path / "m", settings=json.dumps(SETTINGS), time_budget=0.0)
+def paused(settings, corpus, output, **options):
+    """A training that stops after its first update."""
+    train_command(corpus=corpus, output=output, settings=json.dumps(settings), time_budget=0.0, **options)
+
+
+def test_a_state_of_other_settings_is_moved_aside_not_removed(corpus, tmp_path, capsys):
+    paused(SETTINGS, corpus, tmp_path / "m")
     fresh, _ = run(altered(seed=4), corpus, tmp_path / "fresh")
     other, _ = run(altered(seed=4), corpus, tmp_path / "m")
-    assert "from other settings: starting anew" in capsys.readouterr().out
-    for name, weight in fresh.items():
-        assert torch.equal(weight, other[name])
+    aside = tmp_path / "m" / "state" / "aside-1"
+    assert f"of another training (seed: 3, now 4): moved to {aside}, starting anew" in capsys.readouterr().out
+    assert all(torch.equal(weight, other[name]) for name, weight in fresh.items())
+    first, _ = run(SETTINGS, corpus, tmp_path / "first")
+    shutil.copytree(aside, tmp_path / "n" / "state")
+    again, _ = run(SETTINGS, corpus, tmp_path / "n")
+    assert "resuming at epoch 0, update 1" in capsys.readouterr().out
+    assert all(torch.equal(weight, again[name]) for name, weight in first.items())
 
 
 def test_a_state_from_another_corpus_or_parent_is_not_resumed(corpus, tmp_path, capsys):
@@ -190,17 +204,116 @@ def test_a_state_from_another_corpus_or_parent_is_not_resumed(corpus, tmp_path, 
     table = pq.read_table(corpus)
     write_treebank(changed, table.take(list(reversed(range(len(table))))), {})
     whole, _ = run(SETTINGS, changed, tmp_path / "whole")
-    train_command(corpus=corpus, output=tmp_path / "m", settings=json.dumps(SETTINGS), time_budget=0.0)
+    paused(SETTINGS, corpus, tmp_path / "m")
     other, _ = run(SETTINGS, changed, tmp_path / "m")
-    assert "from other data or initial weights: starting anew" in capsys.readouterr().out
+    assert "of another training (corpus: " in capsys.readouterr().out
     assert all(torch.equal(weight, other[name]) for name, weight in whole.items())
 
-    options = {"settings": json.dumps(SETTINGS), "corpus": corpus, "output": tmp_path / "n", "time_budget": 0.0}
-    train_command(**options, initial=tmp_path / "whole")
-    train_command(**options, initial=tmp_path / "whole")
+    paused(SETTINGS, corpus, tmp_path / "n", initial=tmp_path / "whole")
+    paused(SETTINGS, corpus, tmp_path / "n", initial=tmp_path / "whole")
     assert "resuming at epoch 0, update 1" in capsys.readouterr().out
-    train_command(**options)
-    assert "from other data or initial weights: starting anew" in capsys.readouterr().out
+    paused(SETTINGS, corpus, tmp_path / "n")
+    assert "of another training (initial: " in capsys.readouterr().out
+
+
+CONSTANT = {"schedule": "constant"}
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({"threads": 2}, {}),
+        ({"device": "auto"}, {}),
+        ({"experiment": "renamed"}, {}),
+        ({"training": {"patience": 2}}, {}),
+        ({"training": {"patience": 5}}, {"training": {"patience": 3}}),
+        ({"training": CONSTANT | {"maximum_epochs": 9}}, {"training": CONSTANT}),
+        ({"training": CONSTANT | {"maximum_updates": 6}}, {"training": CONSTANT}),
+        ({"training": {"backend": "fused"}}, {}),
+    ],
+)
+def test_what_does_not_change_the_outcome_is_no_reason_to_start_anew(corpus, tmp_path, capsys, before, now):
+    whole, _ = run(altered(**now), corpus, tmp_path / "whole")
+    options = {"corpus": corpus, "output": tmp_path / "m", "settings": json.dumps(altered(**before))}
+    for _ in range(7):
+        train_command(**options, time_budget=0.0)
+    capsys.readouterr()
+    again, _ = run(altered(**now), corpus, tmp_path / "m")
+    out = capsys.readouterr().out
+    assert "resuming at" in out and not (tmp_path / "m" / "state").exists()
+    for name, what in (("threads", "number of threads (1, so far 2)"), ("backend", "back end (")):
+        assert (f"going on with another {what}" in out) == (name in before or name in before.get("training", {}))
+    for name, weight in whole.items():
+        torch.testing.assert_close(weight, again[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({}, {"training": {"validate_every": 2}}),  # would have validated elsewhere
+        ({"training": CONSTANT}, {"training": CONSTANT | {"maximum_updates": 4}}),  # would have ended before
+        ({}, {"training": {"maximum_epochs": 4}}),  # the learning rate follows from the length
+        ({}, {"network": {"layers": 1, "cells": 13}}),
+        ({}, {"noise": "fixed", "standard_deviation": 0.075}),
+    ],
+)
+def test_what_changes_the_outcome_is_one(corpus, tmp_path, capsys, before, now):
+    whole, _ = run(altered(**now), corpus, tmp_path / "whole")
+    options = {"corpus": corpus, "output": tmp_path / "m", "settings": json.dumps(altered(**before))}
+    for _ in range(7):
+        train_command(**options, time_budget=0.0)
+    again, _ = run(altered(**now), corpus, tmp_path / "m")
+    assert "starting anew" in capsys.readouterr().out
+    assert all(torch.equal(weight, again[name]) for name, weight in whole.items())
+
+
+def test_more_patience_goes_on_after_the_end(corpus, tmp_path):
+    """What had ended for want of patience learns on, as if it had had it from the start."""
+    ruined = {"optimiser": {"name": "sgd", "learning_rate": 5.0}, "schedule": "constant"}
+    whole, log = run(altered(training=ruined | {"patience": 4}), corpus, tmp_path / "whole")
+    state = {"state": tmp_path / "state"}
+    _, short = run(altered(training=ruined | {"patience": 1}), corpus, tmp_path / "m", **state)
+    weights, longer = run(altered(training=ruined | {"patience": 4}), corpus, tmp_path / "m", **state)
+    assert len(short) < len(longer) and not (tmp_path / "state" / "aside-1").exists()
+    pd.testing.assert_frame_equal(log, longer, check_exact=True)
+    assert all(torch.equal(weight, weights[name]) for name, weight in whole.items())
+
+
+def test_a_finished_training_whose_model_is_lost_is_written_again_without_an_update(
+    corpus, tmp_path, capsys, monkeypatch
+):
+    state, model = tmp_path / "state", tmp_path / "m"
+    run(SETTINGS, corpus, model, state=state)
+    before = {path.name: path.read_bytes() for path in model.iterdir() if path.name != "run.json"}
+    shutil.rmtree(model)
+    monkeypatch.setattr("rnngen.training.set_learning_rate", lambda *a: pytest.fail("an update"))
+    capsys.readouterr()
+    run(SETTINGS, corpus, model, state=state)
+    assert "only the model is written" in capsys.readouterr().out
+    assert before == {path.name: path.read_bytes() for path in model.iterdir() if path.name != "run.json"}
+
+    damaged = (model / "weights.safetensors").read_bytes()
+    (model / "weights.safetensors").write_bytes(damaged[:-1])
+    assert not release_finished_state(state, model)
+    assert "weights.safetensors: not what config.json was written for" in capsys.readouterr().out
+    (model / "weights.safetensors").write_bytes(damaged)
+    assert release_finished_state(state, model) and not state.exists()
+
+
+def test_a_training_in_hand_keeps_its_state(corpus, tmp_path):
+    state, model = tmp_path / "state", tmp_path / "m"
+    for _ in range(4):
+        paused(SETTINGS, corpus, model, state=state)
+    assert not release_finished_state(state, model) and (state / "state.json").exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"half"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "optimiser.safetensors"])
+def test_no_row_starts_from_a_damaged_parent(corpus, tmp_path, name, damage):
+    run(SETTINGS, corpus, tmp_path / "none")
+    (tmp_path / "none" / name).write_bytes(damage)
+    with pytest.raises(InputError, match=f"{name}: not what config.json was written for"):
+        run(SETTINGS, corpus, tmp_path / "m", initial=tmp_path / "none")
 
 
 def test_broken_settings_are_one_line(corpus, tmp_path):
@@ -237,17 +350,39 @@ def test_sigterm_saves_the_state_and_the_same_command_goes_on(corpus, tmp_path):
     assert f"update {reached}" in again.stdout
 
 
+def test_a_closed_terminal_and_a_reader_that_is_gone_lose_no_update(corpus, tmp_path):
+    """SIGHUP, standard output and standard error broken."""
+    settings = altered(training={"maximum_epochs": 400, "patience": 10_000})
+    command = [sys.executable, "-m", "pipeline.train", "--settings", json.dumps(settings), "--corpus", str(corpus)]
+    command += ["--output", str(tmp_path / "m"), "--checkpoint-seconds", "1e9"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    state = tmp_path / "m" / "state" / "state.json"
+    process.stdout.close()
+    process.stderr.close()
+    while not state.exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    before = updates_of(state)
+    while updates_of(state) == before:  # it goes on, whoever listens
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait() == 130
+    assert updates_of(state) > before
+
+
+def updates_of(state):
+    return json.loads(state.read_text())["values"]["progress"]["updates"]
+
+
+def test_a_second_process_is_refused_in_one_line(corpus, tmp_path):
+    with own_training_state(tmp_path / "m" / "state"), pytest.raises(InputError, match="another process is training"):
+        run(SETTINGS, corpus, tmp_path / "m")
+
+
 def test_other_files_in_the_state_folder_are_left_alone(corpus, tmp_path):
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
-    (tmp_path / ".best.safetensors.1.partial").write_text("of a process that was killed", encoding="utf-8")
+    (tmp_path / ".state.json.1.partial").write_text("of a process that was killed", encoding="utf-8")
     run(SETTINGS, corpus, tmp_path / "m", state=tmp_path)
+    assert release_finished_state(tmp_path, tmp_path / "m")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "notes.txt"]
-
-
-def test_the_best_weights_of_a_training_without_a_saved_state_are_not_taken_over(corpus, tmp_path, capsys):
-    """Killed after its first validation and before it saved a state; the next one has other settings."""
-    (tmp_path / "m" / "state").mkdir(parents=True)
-    stale = tmp_path / "m" / "state" / "best.safetensors"
-    stale.write_text("of another training", encoding="utf-8")
-    train_command(corpus=corpus, output=tmp_path / "m", settings=json.dumps(SETTINGS), time_budget=0.0)
-    assert not stale.exists() and "paused before the first validation" in capsys.readouterr().out

@@ -4,6 +4,8 @@ import copy
 import json
 import math
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,7 +15,16 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from rnngen.adaptive_weight_noise import AdaptiveWeightNoise
-from rnngen.checkpoint import load_network, load_training_state, load_weights, save_network, save_training_state
+from rnngen.checkpoint import (
+    has_training_state,
+    load_network,
+    load_training_state,
+    load_weights,
+    own_training_state,
+    save_network,
+    save_training_state,
+    set_training_state_aside,
+)
 from rnngen.errors import InputError
 from rnngen.mixture_density import MixtureDensity
 from rnngen.prediction_network import PredictionNetwork
@@ -51,6 +62,15 @@ def test_equal_networks_give_equal_bytes(tmp_path):
     network = NETWORKS["synthesis"]()
     for file in ("a", "b"):
         save_network(copy.deepcopy(network), tmp_path / file)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_weights_of_an_earlier_moment(tmp_path):
+    network = NETWORKS["synthesis"]()
+    save_network(network, tmp_path / "a")
+    earlier = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    torch.nn.init.zeros_(network.bias_output)
+    save_network(network, tmp_path / "b", earlier)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -216,10 +236,18 @@ def test_what_no_state_can_hold_is_named(tmp_path):
         save_training_state(tmp_path, {}, {"a": [1, {2}]})
 
 
-def test_a_state_replaces_the_one_before_and_a_failed_one_does_not(tmp_path, monkeypatch):
-    for step in range(3):
-        save_training_state(tmp_path, {"w": torch.full((3,), float(step))}, {"step": step})
-        assert len(list(tmp_path.iterdir())) == 2
+STATE_FILES = ["state.before.json", "state.json", "tensors-0.safetensors", "tensors-1.safetensors"]
+
+
+def saved_states(folder, count: int = 3) -> None:
+    """States of the steps 0, 1, …; the tensors say of which."""
+    for step in range(count):
+        save_training_state(folder, {"w": torch.full((3,), float(step))}, {"step": step})
+
+
+def test_a_state_replaces_the_last_but_one_and_a_failed_one_none(tmp_path, monkeypatch):
+    saved_states(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == STATE_FILES
     monkeypatch.setattr("rnngen.checkpoint.write_json", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):  # after the tensors, before the JSON
         save_training_state(tmp_path, {"w": torch.full((3,), 9.0)}, {"step": 9})
@@ -227,20 +255,97 @@ def test_a_state_replaces_the_one_before_and_a_failed_one_does_not(tmp_path, mon
     assert tensors["w"].tolist() == [2.0, 2.0, 2.0] and values == {"step": 2}
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"file": "../../etc/passwd", "tensors": {}, "values": {}}', "\x00"])
-def test_a_damaged_state_says_what_to_do(tmp_path, content):
+@pytest.mark.parametrize("file", ["state.json", "tensors-0.safetensors"])
+@pytest.mark.parametrize("damage", ["emptied", "cut", "one bit", "removed", "of another moment"])
+def test_the_state_before_goes_on_where_the_newest_is_damaged(tmp_path, caplog, file, damage):
+    saved_states(tmp_path)
+    path = tmp_path / file  # of the three states the newest lies in tensors-0
+    whole = path.read_bytes()
+    match damage:
+        case "emptied":
+            path.write_bytes(b"")
+        case "cut":
+            path.write_bytes(whole[: len(whole) // 2])
+        case "one bit":
+            path.write_bytes(whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:])
+        case "removed":
+            path.unlink()
+        case "of another moment":
+            saved_states(tmp_path / "other", 1)
+            path.write_bytes((tmp_path / "other" / file).read_bytes().replace(b'"step": 0', b'"step": 5'))
+    for _ in range(2):  # the second time without a word: the state before has become the newest
+        tensors, values = load_training_state(tmp_path)
+        assert values == {"step": 1} and tensors["w"].tolist() == [1.0, 1.0, 1.0]
+    (record,) = caplog.records
+    assert file in record.getMessage() and "going on from the state before it" in record.getMessage()
+    save_training_state(tmp_path, {"w": torch.full((3,), 7.0)}, {"step": 7})
+    assert load_training_state(tmp_path)[1] == {"step": 7}
+    (tmp_path / "state.json").unlink()
+    assert load_training_state(tmp_path)[1] == {"step": 1}
+
+
+@pytest.mark.parametrize("content", ["", "[]", "[" * 100_000, '{"file": "../../etc/passwd", "tensors": {}}', "\x00"])
+def test_a_damaged_state_without_another_says_what_to_do(tmp_path, content):
+    saved_states(tmp_path, 1)
     (tmp_path / "state.json").write_text(content)
-    with pytest.raises(InputError, match=r"state.json.*remove the folder"):
+    with pytest.raises(InputError, match=r"state.json.*move the folder away to start anew"):
+        load_training_state(tmp_path)
+
+
+def test_every_altered_value_of_a_state_is_noticed(tmp_path):
+    saved_states(tmp_path, 1)
+    document = json.loads((tmp_path / "state.json").read_text())
+    for key in document:
+        for value in (None, 3, "x", [], {}, {"$tensor": "y"}, {"$items": 4}):
+            (tmp_path / "state.json").write_text(json.dumps(document | {key: value}))
+            with pytest.raises(InputError, match="state.json"):
+                load_training_state(tmp_path)
+
+
+def test_a_state_of_an_earlier_version_is_named(tmp_path):
+    (tmp_path / "state.json").write_text('{"file": "tensors-0.safetensors", "tensors": {}, "values": {}}')
+    with pytest.raises(InputError, match="state.json: not a training state of version 2.*move the folder away"):
         load_training_state(tmp_path)
 
 
 def test_a_state_without_its_tensors_says_so(tmp_path):
     with pytest.raises(InputError, match=r"state.json: no such file"):
         load_training_state(tmp_path)
-    save_training_state(tmp_path, {"w": torch.zeros(1)}, {})
+    saved_states(tmp_path, 1)
     (tmp_path / "tensors-0.safetensors").unlink()
     with pytest.raises(InputError, match=r"tensors-0.safetensors: no such file"):
         load_training_state(tmp_path)
+
+
+def test_a_state_that_is_set_aside_is_whole_and_makes_room(tmp_path):
+    saved_states(tmp_path)
+    first = set_training_state_aside(tmp_path)
+    assert not has_training_state(tmp_path) and load_training_state(first)[1] == {"step": 2}
+    saved_states(tmp_path, 1)
+    second = set_training_state_aside(tmp_path)
+    assert [first.name, second.name] == ["aside-1", "aside-2"] and load_training_state(second)[1] == {"step": 0}
+
+
+HOLD = """
+import sys, time
+from rnngen.checkpoint import own_training_state
+with own_training_state(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_one_process_at_a_time_owns_a_state_and_a_dead_one_none(tmp_path):
+    folder = tmp_path / "state"
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match="another process is training with this state"), own_training_state(folder):
+        pass
+    holder.kill()
+    holder.communicate()
+    with own_training_state(folder):
+        pass
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("adaptive", [False, True])

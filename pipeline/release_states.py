@@ -1,0 +1,28 @@
+"""Remove the states of finished trainings whose models are there and whole. The workflow does so when it has ended.
+
+    python -m pipeline.release_states --states results/state --models results/models
+
+A finished state stays until then, because a job may yet fail after its training is done: the model is then written
+again from it, without an update.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.command import command
+from pipeline.train import release_finished_state
+
+
+def main(
+    states: Annotated[Path, typer.Option(help="Folder of the states, EXPERIMENT/ROW below it.")],
+    models: Annotated[Path, typer.Option(help="Folder of the models, EXPERIMENT/ROW below it.")],
+) -> None:
+    """Remove what is no longer needed; whatever is in doubt stays."""
+    for state in sorted(path.parent for path in states.glob("*/*/state.json")):
+        release_finished_state(state, models / state.relative_to(states))
+
+
+if __name__ == "__main__":
+    command(main)
