@@ -12,10 +12,12 @@ configfile: "config.yaml"
 
 sys.path.insert(0, workflow.basedir)
 
-from pipeline.experiment import check_config
+from pipeline.experiment import check_config, read_yaml
 from rnngen.errors import InputError
 
 try:
+    for file in ("config.yaml", *workflow.overwrite_configfiles):
+        read_yaml(file)  # Snakemake lets the last of two equal keys win
     check_config(config)
 except InputError as error:
     sys.exit(f"error: {error}")

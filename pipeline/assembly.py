@@ -1,6 +1,7 @@
 """From settings and a corpus to the objects of a training or an evaluation."""
 
 import math
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,19 @@ def cleaning_summary(statistics: dict[str, Any]) -> str:
     )
 
 
+def built(network: type[nn.Module], **arguments: Any) -> nn.Module:
+    """The network, if this machine can hold its weights, their gradients and the two moments of an optimiser."""
+    with torch.device("meta"):
+        weights = sum(p.numel() for p in network(**arguments | {"generator": None}).parameters())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if 4 * 4 * weights > memory:
+        raise InputError(
+            f"a network of {weights:,} weights takes {16 * weights / 1e9:,.0f} GB to train and this machine has "
+            f"{memory / 1e9:,.0f}; lower network.cells or network.layers"
+        )
+    return network(**arguments)
+
+
 def backend_in_use(network: nn.Module) -> str:
     """What computes the layers of cells: the setting's back end, `auto` and a missing compiler resolved."""
     layer = network.layers[0]
@@ -243,17 +257,20 @@ class Assembly:
         if settings["kind"] == "text":
             self.data: Any = TextData(settings, corpus)
             symbols = self.data.symbols
-            self.network: nn.Module = PredictionNetwork(symbols, output_size=symbols, symbols=True, **common)
+            self.network: nn.Module = built(
+                PredictionNetwork, input_size=symbols, output_size=symbols, symbols=True, **common
+            )
             self.objective: Any = NextSymbol(self.network)
             self.unit = self.data.unit
         else:
             self.data = PenData(settings, corpus)
             mixtures = network["mixtures"]
             if settings["kind"] == "prediction":
-                self.network = PredictionNetwork(3, output_size=6 * mixtures + 1, **common)
+                self.network = built(PredictionNetwork, input_size=3, output_size=6 * mixtures + 1, **common)
             else:
                 at_pace = network.get("window_bias", "none") == "points-per-character"
-                self.network = SynthesisNetwork(
+                self.network = built(
+                    SynthesisNetwork,
                     alphabet_size=len(self.data.source.alphabet),
                     window_components=network["window_components"],
                     mixtures=mixtures,

@@ -16,6 +16,7 @@ import typer
 
 from pipeline.assembly import EVALUATION_BATCH, PenData, TextData, device_of, leading, pen_objective
 from pipeline.command import command
+from pipeline.experiment import check_settings
 from rnngen.artifacts import provenance, write_json, written_whole
 from rnngen.bits_per_character import bits
 from rnngen.dynamic_evaluation import evaluate_dynamically
@@ -36,8 +37,10 @@ def main(
 ) -> None:
     """Write the measures as JSON, with the rule they follow."""
     started = time.perf_counter()
-    description = read_config(model)
-    settings = settings_of(model, description)
+    description = read_config(
+        model, "experiment", "regularisation", "kind", "weights", "complete", "epochs", "best_epoch", "best", "rule"
+    )
+    settings = check_settings(settings_of(model, description), str(model / "config.json"))
     device = device_of(settings["device"])
     torch.set_num_threads(settings["threads"])
     backend = settings["training"].get("backend", "auto")
@@ -74,9 +77,9 @@ def main(
             }
             | {
                 "seed": settings["seed"],
-                "wall_seconds": description["provenance"]["wall_seconds"],
+                "wall_seconds": description["provenance"].get("wall_seconds"),
                 # the running mean up to the best validation; the paper does not say how it measured its training loss
-                "train_nats_per_prediction": description["best"]["train_nats_per_prediction"],
+                "train_nats_per_prediction": description["best"].get("train_nats_per_prediction"),
             },
             "provenance": provenance({"dynamic": adaptation, "split": chosen}, settings["seed"], str(device), seconds),
         },
@@ -141,7 +144,7 @@ def adaptation_of(text: str) -> dict[str, Any] | None:
 def require_same(found: dict[str, Any], description: dict[str, Any], corpus: Path) -> None:
     """The corpus must have the alphabet (or normalisation) the network was trained with."""
     for key, value in found.items():
-        if description[key] != value:
+        if description.get(key) != value:
             raise InputError(
                 f"{corpus}: its {key} differs from that of the network, which was trained on another corpus; "
                 "evaluate on the corpus it was trained on, or train again"

@@ -2,7 +2,10 @@
 
 import copy
 import json
+import math
+from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -26,29 +29,121 @@ def merged(base: dict, over: dict) -> dict:
     return result
 
 
+class StrictLoader(yaml.SafeLoader):
+    """Plain YAML: a key is given once, and merges stay small."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        """The mapping of the text, before anchors are followed."""
+        node = super().compose_mapping_node(anchor)
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                line = seen[key.value] + 1
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key.value!r} is given twice, first in line {line}", key.start_mark
+                )
+            seen[key.value] = key.start_mark.line
+            if key.value == "<<" and isinstance(value, yaml.SequenceNode) and len(value.value) > LARGEST_MERGE:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"more than {LARGEST_MERGE} mappings merged", key.start_mark
+                )
+        return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge what `<<` names."""
+        super().flatten_mapping(node)
+        if len(node.value) > LARGEST_MAPPING:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"more than {LARGEST_MAPPING} keys in one mapping", node.start_mark
+            )
+
+
+LARGEST_FILE = 1 << 20
+LARGEST_MERGE, LARGEST_MAPPING = 16, 1_000
+LARGEST_CONFIG, DEEPEST = 100_000, 32
+"""Values, aliases followed, and how deep they may lie."""
+
+
 def load_config(files: Iterable[Path]) -> dict:
     """The configuration in `files`, later ones on top of earlier ones, checked against the schema."""
     config: dict = {}
     for file in files:
-        try:
-            part = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
-        if not isinstance(part, dict):
-            raise InputError(f"{file}: a configuration is a mapping of keys, found {type(part).__name__}")
-        config = merged(config, part)
+        config = merged(config, read_yaml(file))
     check_config(config)
     return config
 
 
+def read_yaml(file: str | Path) -> dict:
+    """One file of a configuration; InputError unless it is a plain mapping of bounded size without a key given twice.
+
+    Snakemake reads its configuration files itself and lets the last of two equal keys win; the Snakefile has them
+    read here too.
+    """
+    file = Path(file)
+    if file.stat().st_size > LARGEST_FILE:
+        raise InputError(f"{file}: {file.stat().st_size:,} bytes; a configuration has at most {LARGEST_FILE:,}")
+    try:
+        part = yaml.load(file.read_text(encoding="utf-8-sig"), StrictLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(part, dict):
+        raise InputError(f"{file}: a configuration is a mapping of keys, found {type(part).__name__}")
+    require_plain(part, str(file))
+    return part
+
+
+def require_plain(value: Any, where: str) -> None:
+    """InputError unless mappings, lists and values are of bounded number and depth, keys texts, and numbers finite."""
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), value)]
+    for _ in range(LARGEST_CONFIG):
+        if not waiting:
+            return
+        path, item = waiting.pop()
+        place = f"{where}, key {'.'.join(path)}"
+        if len(path) > DEEPEST:
+            raise InputError(f"{place}: nested deeper than {DEEPEST}")
+        if isinstance(item, float) and not math.isfinite(item):
+            raise InputError(f"{place}: {item} is no number to compute with; give a finite one")
+        if isinstance(item, dict):
+            for key, below in item.items():
+                if not isinstance(key, str):
+                    raise InputError(f"{place}: the key {key!r} is no text; put it in quotes, or correct it")
+                waiting.append(((*path, key), below))
+        elif isinstance(item, list):
+            waiting += [((*path, str(number)), below) for number, below in enumerate(item)]
+    raise InputError(f"{where}: more than {LARGEST_CONFIG:,} values, aliases followed; a configuration has fewer")
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+
+
+Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    # JSON Schema takes 1.0 for an integer; torch does not
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
+
+def _first_error(schema: dict[str, Any], value: Any) -> str | None:
+    """`key a.b: what is wrong` of the worst error."""
+    error = jsonschema.exceptions.best_match(Validator(schema).iter_errors(value))
+    if error is None:
+        return None
+    return f"key {'.'.join(str(part) for part in error.absolute_path) or 'top level'}: {error.message}"
+
+
 def check_config(config: dict) -> None:
-    """Raise InputError that names the first key that is unknown, missing or of the wrong type."""
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    validator = jsonschema.Draft202012Validator(schema)
-    error = jsonschema.exceptions.best_match(validator.iter_errors(config))
+    """Raise InputError that names the first key that is unknown, missing, of the wrong type or not finite."""
+    require_plain(config, "configuration")
+    error = _first_error(_schema(), config)
     if error is not None:
-        key = ".".join(str(part) for part in error.absolute_path) or "top level"
-        raise InputError(f"configuration, key {key}: {error.message}; see workflow/config.schema.yaml")
+        raise InputError(f"configuration, {error}; see workflow/config.schema.yaml")
     for name, experiment in config["experiments"].items():
         chain = rows(experiment)
         if not chain:
@@ -62,6 +157,7 @@ def check_config(config: dict) -> None:
                         f"an earlier one of {', '.join(chain)}"
                     )
                 seen.append(parent)
+            check_settings(training_settings(config, name, regularisation), f"configuration, {name}/{regularisation}")
 
 
 class Reading(TypedDict):
@@ -121,17 +217,38 @@ def training_settings(config: dict, experiment: str, regularisation: str) -> Set
     }
 
 
-def read_settings(text: str, kind: type = Settings) -> Any:
-    """Settings (or `Reading` alone) from JSON, or from the file of that name; InputError names what is missing."""
+def read_settings(text: str) -> Settings:
+    """Settings from JSON, or from the file of that name; InputError names what is missing or wrong."""
     try:
-        found = json.loads(text if text.lstrip().startswith("{") else Path(text).read_bytes())
+        found = json.loads(
+            text if text.lstrip().startswith("{") else Path(text).read_bytes(), object_pairs_hook=_each_key_once
+        )
     except json.JSONDecodeError as error:
         raise InputError(f"--settings: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"--settings {text}: no JSON in it, byte {error.start} is not UTF-8") from error
-    missing = [key for key in kind.__annotations__ if not isinstance(found, dict) or key not in found]
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"--settings: not JSON: {error}") from error
+    return check_settings(found, "--settings")
+
+
+def check_settings(found: Any, where: str) -> Settings:
+    """Settings of a training as they are; InputError names the first key that is missing or wrong."""
+    missing = [key for key in Settings.__annotations__ if not isinstance(found, dict) or key not in found]
     if missing:
-        raise InputError(f"--settings: no {', '.join(missing)} in it; the config.json of a model has whole settings")
+        raise InputError(f"{where}: no {', '.join(missing)} in it; the config.json of a model has whole settings")
+    require_plain(found, where)
+    error = _first_error({"$defs": _schema()["$defs"], "$ref": "#/$defs/settings"}, found)
+    if error is not None:
+        raise InputError(f"{where}: {error}; see workflow/config.schema.yaml")
+    return found
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"key {twice!r} is given twice")
     return found
 
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from pipeline.assembly import TextData, leading
 from pipeline.command import command
 from pipeline.evaluate import require_same
+from pipeline.experiment import check_settings
 from rnngen.artifacts import written_whole
 from rnngen.errors import InputError
 from rnngen.model_folder import read_config
@@ -35,7 +36,7 @@ def main(
 ) -> None:
     """Write one sample; long ones stream to the file as they are drawn."""
     description = read_config(model)
-    settings = settings_of(model, description)
+    settings = check_settings(settings_of(model, description), str(model / "config.json"))
     if settings["kind"] != "text":
         raise InputError(f"{model}: a {settings['kind']} network writes with pipeline.sample_handwriting")
     torch.set_num_threads(settings["threads"])

@@ -9,6 +9,7 @@ import torch
 from pipeline.assembly import Assembly, make_optimiser, pen_objective
 from rnngen.adaptive_weight_noise import AdaptiveWeightNoise
 from rnngen.corpora.treebank import parse_treebank, write_treebank
+from rnngen.errors import InputError
 from rnngen.learning_rate import set_learning_rate
 from rnngen.objectives import NextPointGivenText
 from rnngen.rmsprop import GravesRMSProp
@@ -116,3 +117,15 @@ def test_the_clip_of_the_outputs_reaches_the_density(kind):
     objective = pen_objective(torch.nn.Linear(1, 1), {"kind": kind, "training": {"clip_output": 100.0}})
     assert objective.density.clip == 100.0
     assert isinstance(objective, NextPointGivenText) == (kind == "synthesis")
+
+
+def test_a_network_that_no_memory_holds_is_refused_before_it_is_built(corpus):
+    settings = copy.deepcopy(SETTINGS) | {"network": {"layers": 100, "cells": 100_000}}
+    with pytest.raises(InputError, match=r"weights takes .* GB to train and this machine has .*; lower network.cells"):
+        Assembly(settings, corpus)
+
+
+def test_the_back_end_in_use_is_named(corpus, monkeypatch):
+    assert Assembly(SETTINGS, corpus).backend == "compiled"
+    monkeypatch.setattr("pipeline.assembly.compiled_gates", lambda parameter: None)
+    assert Assembly(SETTINGS, corpus).backend == "fused"

@@ -1,11 +1,26 @@
 import copy
+import itertools
+import json
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.experiment import ROOT, Settings, check_config, load_config, merged, reading_settings, training_settings
+from pipeline.experiment import (
+    ROOT,
+    Settings,
+    check_config,
+    differences,
+    identity,
+    load_config,
+    merged,
+    read_settings,
+    read_yaml,
+    reading_settings,
+    rows,
+    training_settings,
+)
 from rnngen.errors import InputError
 
 PRESETS = sorted((ROOT / "workflow" / "presets").glob("*.yaml"))
@@ -45,6 +60,14 @@ def test_every_run_of_the_paper_on_top_of_its_preset_is_valid(run):
         (("experiments", "synthesis", "corpus"), "treebank", "experiments.synthesis.corpus"),
         (("experiments", "wikipedia", "corpus"), "handwriting", "experiments.wikipedia.corpus"),
         (("corpora", "treebank", "end_of_sentence"), "dot", "corpora.treebank.end_of_sentence"),
+        (("seed",), 1.0, "key seed: 1.0 is not of type 'integer'"),
+        (("seed",), 2**64, "key seed: 18446744073709551616 is greater than the maximum"),
+        (("threads",), True, "key threads"),
+        (("experiments", "wikipedia", "network", "cells"), 10**9, "experiments.wikipedia.network.cells"),
+        (("experiments", "wikipedia", "training", "batch_size"), 4.0, "experiments.wikipedia.training.batch_size"),
+        (("figures", "width"), float("nan"), "key figures.width: nan is no number"),
+        (("experiments", "synthesis", "training", "clip_output"), float("inf"), "synthesis.training.clip_output: inf"),
+        (("experiments", "wikipedia", 3), {}, "key 3 is no text"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_in_one_line(config, path, value, named):
@@ -145,6 +168,128 @@ def test_an_unknown_experiment_or_row_is_named_with_what_there_is(config):
         training_settings(config, "treebank", "none")
     with pytest.raises(InputError, match="no regularisation of wikipedia 'noise'.*none"):
         training_settings(config, "wikipedia", "noise")
+
+
+def numbers_of(value, path=()):
+    """The places of all numbers."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, below in items:
+        yield from numbers_of(below, (*path, key))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        yield path
+
+
+def test_no_number_may_be_nan_or_infinite(config):
+    places = list(numbers_of(config))
+    assert len(places) > 100
+    for *path, last in places:
+        for value in (float("nan"), float("inf"), -float("inf")):
+            changed = copy.deepcopy(config)
+            place = changed
+            for key in path:
+                place = place[key]
+            place[last] = value
+            with pytest.raises(InputError, match="is no number to compute with"):
+                check_config(changed)
+
+
+BOMB = "a: &a {k: [1, 2, 3, 4, 5, 6, 7, 8, 9]}\n" + "".join(
+    f"{new}: &{new} [{', '.join(['*' + old] * 9)}]\n" for old, new in itertools.pairwise("abcdefghij")
+)
+MERGE_BOMB = (
+    "a: &a {"
+    + ", ".join(f"k{n}: 1" for n in range(40))
+    + "}\n"
+    + "".join(
+        f"{new}: &{new} {{<<: [{', '.join(['*' + old] * 16)}], {new}: 1}}\n"
+        for old, new in itertools.pairwise("abcdefghij")
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("seed: 1\npreset: a\nseed: 2\n", r"key 'seed' is given twice, first in line 1.*line 3"),
+        ("corpora: {wikipedia: {dumps: [a], dumps: [b]}}", r"key 'dumps' is given twice"),
+        ("seed: .nan", "key seed: nan is no number"),
+        ("a: [1, [.inf]]", r"key a\.1\.0: inf is no number"),
+        (BOMB, "more than 100,000 values, aliases followed"),
+        (MERGE_BOMB, "more than 1000 keys in one mapping"),
+        (f"a: &a {{k: 1}}\nb: {{<<: [{', '.join(['*a'] * 99)}]}}", "more than 16 mappings merged"),
+        ("a: &a [*a]", "nested deeper than 32"),
+        ("[" * 100_000, "not YAML"),
+        ("a: " + "9" * 10_000, "not YAML"),
+        ("a: 2020-13-45", "not YAML"),
+        ("1: 2", "the key 1 is no text"),
+        ("? [1, 2]\n: 3", "not YAML"),
+        ("- 1", "found list"),
+        ("a: '" + "x" * 1_100_000 + "'", "a configuration has at most"),
+        ("a: !!python/object/apply:os.system [true]", "not YAML"),
+    ],
+)
+def test_a_file_that_is_no_plain_configuration_is_one_line(tmp_path, text, named):
+    file = tmp_path / "c.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=named) as error:
+        read_yaml(file)
+    assert str(file) in str(error.value) and len(str(error.value)) <= 300
+
+
+def test_a_row_that_lacks_a_part_of_its_optimiser_is_named(config):
+    config["experiments"]["treebank-word"]["regularisations"]["continued"]["training"] = {"noise_optimiser": {}}
+    with pytest.raises(InputError, match=r"treebank-word/continued: key training.noise_optimiser: 'name'"):
+        check_config(config)
+
+
+@pytest.mark.parametrize("preset", [None, *PRESETS], ids=lambda path: path and path.stem)
+def test_the_settings_of_every_row_pass_where_they_are_read(preset):
+    config = load_config([ROOT / "config.yaml", *([preset] if preset else [])])
+    for name, experiment in config["experiments"].items():
+        for row in rows(experiment):
+            settings = training_settings(config, name, row)
+            assert read_settings(json.dumps(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 1.0}, "key seed"),
+        ({"seed": 2**64}, "key seed"),
+        ({"threads": 10**9}, "key threads"),
+        ({"kind": "sculpture"}, "key kind"),
+        ({"unit": "point"}, "key unit"),
+        ({"network": {"layers": 1, "cells": 10**9}}, r"key network\.cells"),
+        ({"network": []}, "key network"),
+        ({"noise": "fixed", "standard_deviation": None}, "key standard_deviation"),
+        ({"standard_deviation": float("nan")}, "key standard_deviation: nan"),
+        ({"corpus": {"name": "treebank", "every": 3}}, "key corpus"),
+        ({"corpus": {}}, "key corpus: 'name' is a required property"),
+        ({"training": {}}, "key training"),
+        ({"colour": "red"}, "'colour' was unexpected"),
+    ],
+)
+def test_settings_that_no_training_can_have_are_named(config, change, named):
+    settings = training_settings(config, "treebank-character", "none") | change
+    with pytest.raises(InputError, match=f"--settings.*{named}"):
+        read_settings(json.dumps(settings))
+
+
+@pytest.mark.parametrize("text", ['{"seed": 1, "seed": 2}', '{"a": ' * 50_000, '{"a": ' + "9" * 5000 + "}"])
+def test_settings_that_are_no_plain_json_are_one_line(text):
+    with pytest.raises(InputError, match="--settings: not JSON"):
+        read_settings(text)
+
+
+def test_identity_is_what_decides_the_outcome(config):
+    settings = training_settings(config, "treebank-character", "none")
+    named = settings | {"threads": 7, "device": "cpu", "experiment": "x"}
+    assert differences(identity(settings), identity(named)) == []
+    other = settings | {"network": settings["network"] | {"cells": 3}, "seed": 5}
+    assert differences(identity(settings), identity(other)) == ["network.cells: 200, now 3", "seed: 1, now 5"]
+    for key, free in {"patience": True, "validate_every": True, "batch_size": False, "maximum_epochs": True}.items():
+        changed = settings | {"training": settings["training"] | {key: 77}}
+        assert (differences(identity(settings), identity(changed)) == []) == free
 
 
 def test_no_yaml_is_named_with_its_file(tmp_path):
