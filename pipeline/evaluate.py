@@ -17,7 +17,7 @@ import typer
 from pipeline.assembly import EVALUATION_BATCH, PenData, TextData, device_of, leading, pen_objective
 from pipeline.command import command
 from pipeline.experiment import check_settings
-from rnngen.artifacts import provenance, write_json, written_whole
+from rnngen.artifacts import provenance, write_result, written_whole
 from rnngen.bits_per_character import bits
 from rnngen.dynamic_evaluation import evaluate_dynamically
 from rnngen.errors import InputError
@@ -64,7 +64,7 @@ def main(
             remedy = "its training has diverged" if adaptation is None else "lower the learning rate of --dynamic"
             raise InputError(f"{model}: {name} on {chosen} is {value}; {remedy}")
     seconds = round(time.perf_counter() - started, 1)
-    write_json(
+    write_result(
         output,
         {
             "evaluation": "static" if adaptation is None else "dynamic",
@@ -77,12 +77,11 @@ def main(
             }
             | {
                 "seed": settings["seed"],
-                "wall_seconds": description["provenance"].get("wall_seconds"),
                 # the running mean up to the best validation; the paper does not say how it measured its training loss
                 "train_nats_per_prediction": description["best"].get("train_nats_per_prediction"),
             },
-            "provenance": provenance({"dynamic": adaptation, "split": chosen}, settings["seed"], str(device), seconds),
         },
+        provenance({"dynamic": adaptation, "split": chosen}, settings["seed"], str(device), seconds),
     )
     if scored:
         with written_whole(output.with_suffix(".surprisal.parquet")) as partial:

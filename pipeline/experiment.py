@@ -217,8 +217,8 @@ def training_settings(config: dict, experiment: str, regularisation: str) -> Set
     }
 
 
-def read_settings(text: str) -> Settings:
-    """Settings from JSON, or from the file of that name; InputError names what is missing or wrong."""
+def read_settings(text: str, kind: type = Settings) -> Any:
+    """Settings (or `Reading` alone) from JSON, or from the file of that name; InputError names what is wrong."""
     try:
         found = json.loads(
             text if text.lstrip().startswith("{") else Path(text).read_bytes(), object_pairs_hook=_each_key_once
@@ -229,16 +229,16 @@ def read_settings(text: str) -> Settings:
         raise InputError(f"--settings {text}: no JSON in it, byte {error.start} is not UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"--settings: not JSON: {error}") from error
-    return check_settings(found, "--settings")
+    return check_settings(found, "--settings", kind)
 
 
-def check_settings(found: Any, where: str) -> Settings:
-    """Settings of a training as they are; InputError names the first key that is missing or wrong."""
-    missing = [key for key in Settings.__annotations__ if not isinstance(found, dict) or key not in found]
+def check_settings(found: Any, where: str, kind: type = Settings) -> Any:
+    """Settings of a training (or `Reading`) as they are; InputError names the first key that is missing or wrong."""
+    missing = [key for key in kind.__annotations__ if not isinstance(found, dict) or key not in found]
     if missing:
         raise InputError(f"{where}: no {', '.join(missing)} in it; the config.json of a model has whole settings")
     require_plain(found, where)
-    error = _first_error({"$defs": _schema()["$defs"], "$ref": "#/$defs/settings"}, found)
+    error = _first_error({"$defs": _schema()["$defs"], "$ref": f"#/$defs/{kind.__name__.lower()}"}, found)
     if error is not None:
         raise InputError(f"{where}: {error}; see workflow/config.schema.yaml")
     return found

@@ -142,7 +142,6 @@ def line(table: str, evaluation: dict[str, Any], paper: dict[str, Any], comparab
         "weights: paper": paper.get("weights"),
         "training complete": model["complete"],
         "seed": model["seed"],
-        "training seconds": model["wall_seconds"],
         "rule": evaluation["rule"],
     }
 

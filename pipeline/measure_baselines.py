@@ -8,7 +8,7 @@ import typer
 from pipeline.assembly import TextData
 from pipeline.command import command
 from pipeline.experiment import Reading, read_settings
-from rnngen.artifacts import provenance, write_json
+from rnngen.artifacts import provenance, write_result
 from rnngen.compression_baseline import bits_per_character
 from rnngen.errors import InputError
 
@@ -25,7 +25,7 @@ def main(
     data = TextData(chosen, corpus)
     training, test = data.as_bytes("train"), data.as_bytes(data.reported)
     measures = bits_per_character(training, test, data.characters(data.reported))
-    write_json(output, {"split": data.reported, "measures": measures, "provenance": provenance(None)})
+    write_result(output, {"split": data.reported, "measures": measures}, provenance(None))
 
 
 if __name__ == "__main__":

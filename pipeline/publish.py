@@ -17,7 +17,7 @@ import typer
 
 from pipeline.command import command
 from pipeline.experiment import ROOT
-from rnngen.artifacts import write_json, written_whole
+from rnngen.artifacts import run_file, write_json, written_whole
 from rnngen.errors import InputError
 from rnngen.model_folder import read_config
 
@@ -37,7 +37,7 @@ def main(
     measures = {}
     for path in evaluation:
         try:
-            found = json.loads(path.read_bytes())
+            found = read_evaluation(path)
             evaluated = {key: found["model"][key] for key in ("experiment", "regularisation", "epochs")}
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: no evaluation; give what pipeline.evaluate wrote") from error
@@ -47,6 +47,14 @@ def main(
             )
         measures[found["evaluation"]] = found
     publish(description, measures, model / "log.parquet", results, note=note)
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """What pipeline.evaluate wrote, times and machine with the rest of its provenance."""
+    found = json.loads(path.read_bytes())
+    if run_file(path).is_file():
+        found["provenance"] |= json.loads(run_file(path).read_bytes())
+    return found
 
 
 def publish(

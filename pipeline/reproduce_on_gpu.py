@@ -25,7 +25,7 @@ import typer
 
 from pipeline.command import command
 from pipeline.experiment import ROOT, load_config, named_corpora, rows, training_settings
-from pipeline.publish import publish
+from pipeline.publish import publish, read_evaluation
 from rnngen.artifacts import write_json
 from rnngen.checkpoint import forget_state_before
 from rnngen.errors import InputError
@@ -184,7 +184,7 @@ def run(job: Job, corpus: Path, work: Path, results: Path, deadline: float, comm
             module(
                 "evaluate", "--model", model, "--corpus", corpus, "--output", found, "--dynamic", json.dumps(adaptation)
             )
-        measures[name] = json.loads(found.read_text(encoding="utf-8"))
+        measures[name] = read_evaluation(found)
     publish(description, measures, model / "log.parquet", results, commit=commit)
     return True
 

@@ -37,7 +37,7 @@ from pipeline.experiment import (
     training_settings,
 )
 from pipeline.progress import Bar, say
-from rnngen.artifacts import provenance, sha256, write_json, written_whole
+from rnngen.artifacts import provenance, sha256, write_result, written_whole
 from rnngen.checkpoint import (
     has_training_state,
     load_optimiser,
@@ -52,7 +52,7 @@ from rnngen.checkpoint import (
     set_training_state_aside,
 )
 from rnngen.errors import InputError
-from rnngen.model_folder import CONFIG, LOG, OPTIMISER, RUN, WEIGHTS, checked_file, read_config
+from rnngen.model_folder import CONFIG, LOG, OPTIMISER, WEIGHTS, checked_file, read_config
 from rnngen.training import Progress, Schedule
 
 LOOK_EVERY = 32
@@ -260,9 +260,7 @@ def write_model(
     write_log(history, output / LOG)
     run = provenance(chosen, chosen["seed"], str(assembly.device), round(progress.seconds, 1))
     run |= {"backend": assembly.backend, "validation_seconds": [row["seconds"] for row in progress.history]}
-    decisive = {key: run.pop(key) for key in ("settings", "seed")}
-    write_json(output / RUN, run)
-    write_json(
+    write_result(
         output / CONFIG,
         {
             "experiment": chosen["experiment"],
@@ -277,8 +275,8 @@ def write_model(
             "initial": None if initial is None else initial.name,
             **assembly.description(),
             "sha256": {name: sha256(output / name) for name in (WEIGHTS, OPTIMISER, LOG)},
-            "provenance": decisive,
         },
+        run,
     )
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rnngen.artifacts import run_file
 from rnngen.errors import InputError
 from rnngen.model_folder import checked_file, read_config
 
@@ -147,12 +148,15 @@ def json_facts(path: Path) -> Facts:
         raise InputError(f"{path}: not an artifact of this program")
     if "measures" in value:
         model = value.get("model", {})
+        about = value.get("provenance", {})
+        if run_file(path).is_file():
+            about = about | json.loads(run_file(path).read_bytes())
         kind = f"{value['evaluation']} evaluation" if "evaluation" in value else "baselines"
         return {
             "artifact": {"kind": kind, "path": str(path)},
             "measures": value["measures"],
             "of": {"split": value.get("split"), "rule": value.get("rule"), **model},
-            "provenance": _provenance(value.get("provenance", {})),
+            "provenance": _provenance(about),
         }
     return {"artifact": {"kind": "report", "path": str(path)}, "values": value}
 

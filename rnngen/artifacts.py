@@ -101,6 +101,23 @@ def write_json(path: str | Path, value: Any) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def write_result(path: str | Path, value: dict[str, Any], about: dict[str, Any]) -> None:
+    """Write a result as JSON, and `about`, its `provenance`, in two parts.
+
+    Settings and seed stand in the result. All that differs between two equal runs, times and machine among them, goes
+    to `run_file(path)`, written first: so equal runs give equal results, to be checked with sha256sum.
+    """
+    decisive = {key: about[key] for key in ("settings", "seed")}
+    write_json(run_file(path), {key: item for key, item in about.items() if key not in decisive})
+    write_json(path, value | {"provenance": decisive})
+
+
+def run_file(path: str | Path) -> Path:
+    """Where the times and the machine of a result are: run.json of a model, NAME.run.json of NAME.json."""
+    path = Path(path)
+    return path.with_name("run.json") if path.name == "config.json" else path.with_suffix(".run.json")
+
+
 def commit() -> str | None:
     """The commit the code runs from, with `+changes` when the tree differs from it; None outside a checkout."""
     here = Path(__file__).resolve().parent

@@ -10,11 +10,11 @@ from typing import Any
 
 import jsonschema
 
-from rnngen.artifacts import sha256
+from rnngen.artifacts import run_file, sha256
 from rnngen.errors import InputError
 
 WEIGHTS, OPTIMISER, LOG = "weights.safetensors", "optimiser.safetensors", "log.parquet"
-CONFIG, RUN = "config.json", "run.json"
+CONFIG = "config.json"
 
 _NUMBER, _TEXT, _COUNT = {"type": "number"}, {"type": "string"}, {"type": "integer", "minimum": 1}
 _PAIR = {"type": "array", "minItems": 2, "maxItems": 2, "items": _NUMBER}
@@ -80,8 +80,8 @@ def read_config(folder: str | Path, *needed: str) -> dict[str, Any]:
     missing = [key for key in needed if key not in about]
     if missing:
         raise InputError(f"{path}: no {', '.join(missing)} in it; train the model again")
-    if (folder / RUN).is_file():
-        about["provenance"] = about.get("provenance", {}) | _read_object(folder / RUN)
+    if run_file(path).is_file():
+        about["provenance"] = about.get("provenance", {}) | _read_object(run_file(path))
     return about
 
 

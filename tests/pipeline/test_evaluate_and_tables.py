@@ -275,7 +275,7 @@ def test_weights_of_another_network_are_not_evaluated(results, corpus, tmp_path)
     with pytest.raises(InputError, match=r"weights\.safetensors: not what config.json was written for"):
         evaluate_command(model=model, corpus=corpus, output=tmp_path / "e.json")
     (model / "config.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(InputError, match=r"config\.json: no settings of a training in it"):
+    with pytest.raises(InputError, match=r"config\.json: no experiment, .* in it; train the model again"):
         evaluate_command(model=model, corpus=corpus, output=tmp_path / "e.json")
 
 
@@ -289,7 +289,7 @@ def test_experiments_that_are_none_are_one_line(tmp_path, text, message):
 
 
 def test_compressors_want_whole_settings_of_a_text(corpus, tmp_path):
-    for settings, message in (("{", "not JSON"), ("{}", "no experiment, "), (SETTINGS | {"kind": "synthesis"}, "text")):
+    for settings, message in (("{", "not JSON"), ("{}", "no experiment, "), (SETTINGS | {"kind": "synthesis"}, "key unit")):
         text = settings if isinstance(settings, str) else json.dumps(settings)
         with pytest.raises(InputError, match=message):
             baselines_command(settings=text, corpus=corpus, output=tmp_path / "b.json")

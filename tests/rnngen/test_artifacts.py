@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rnngen.artifacts import take_lock, write_json, written_whole
+from rnngen.artifacts import provenance, run_file, take_lock, write_json, write_result, written_whole
 
 
 def test_a_failure_leaves_the_earlier_file_and_nothing_beside_it(tmp_path):
@@ -62,6 +62,16 @@ def test_a_lock_is_of_one_process_until_it_ends(tmp_path):
     again = take_lock(tmp_path / "lock")
     assert again is not None
     os.close(again)
+
+
+def test_equal_runs_give_equal_results_and_their_times_beside_them(tmp_path):
+    for name, seconds in (("a", 1.0), ("b", 2.0)):
+        write_result(tmp_path / f"{name}.json", {"x": 1}, provenance({"lr": 3}, 4, "cpu", seconds))
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1, "provenance": {"settings": {"lr": 3}, "seed": 4}}
+    run = json.loads((tmp_path / "b.run.json").read_text())
+    assert run["wall_seconds"] == 2.0 and {"machine", "commit", "finished", "command", "packages"} <= run.keys()
+    assert run_file(tmp_path / "config.json") == tmp_path / "run.json"
 
 
 WRITERS = {
