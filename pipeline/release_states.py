@@ -21,7 +21,9 @@ def main(
 ) -> None:
     """Remove what is no longer needed; whatever is in doubt stays."""
     for state in sorted(path.parent for path in states.glob("*/*/state.json")):
-        release_finished_state(state, models / state.relative_to(states))
+        released = release_finished_state(state, models / state.relative_to(states))
+        if released and not any(state.parent.iterdir()):
+            state.parent.rmdir()
 
 
 if __name__ == "__main__":

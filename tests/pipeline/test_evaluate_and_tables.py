@@ -289,7 +289,8 @@ def test_experiments_that_are_none_are_one_line(tmp_path, text, message):
 
 
 def test_compressors_want_whole_settings_of_a_text(corpus, tmp_path):
-    for settings, message in (("{", "not JSON"), ("{}", "no experiment, "), (SETTINGS | {"kind": "synthesis"}, "key unit")):
+    pen = SETTINGS | {"kind": "synthesis"}
+    for settings, message in (("{", "not JSON"), ("{}", "no experiment, "), (pen, "key unit")):
         text = settings if isinstance(settings, str) else json.dumps(settings)
         with pytest.raises(InputError, match=message):
             baselines_command(settings=text, corpus=corpus, output=tmp_path / "b.json")

@@ -16,3 +16,6 @@ def test_only_what_is_finished_and_has_its_model_is_removed(corpus, tmp_path):
     shutil.rmtree(models / "treebank" / "lost")
     release_states(states=states, models=models)
     assert sorted(path.name for path in (states / "treebank").iterdir()) == ["lost", "paused"]
+    run(SETTINGS, corpus, models / "word" / "none", state=states / "word" / "none")
+    release_states(states=states, models=models)
+    assert [path.name for path in states.iterdir()] == ["treebank"]
