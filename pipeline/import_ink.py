@@ -1,4 +1,4 @@
-"""Strokes of one's own (JSON, InkML, SVG) with transcripts → Parquet of handwriting, and a quality report.
+"""Strokes of one's own (JSON, InkML, SVG, Xournal++) with transcripts → Parquet of handwriting, and a quality report.
 
     python -m pipeline.import_ink data/my-hand --output results/my-hand/corpora/handwriting.parquet
 
@@ -17,7 +17,7 @@ from rnngen.corpora.quality import write_quality
 
 
 def main(
-    folder: Annotated[Path, Argument(help="folder of NAME.json, .inkml or .svg with NAME.txt beside each")],
+    folder: Annotated[Path, Argument(help="folder of NAME.json, .inkml, .svg or .xopp with NAME.txt beside each")],
     output: Annotated[Path, Option(help="Parquet file; NAME.quality.json and NAME.quality.md appear beside it")],
     validation: Annotated[float, Option(min=0.0, max=1.0, help="share of the pages that is held out")] = 0.1,
 ) -> None:

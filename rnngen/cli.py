@@ -66,7 +66,8 @@ def write(
     style: Annotated[str | None, typer.Option(help="Write like this line of --corpus.")] = None,
     corpus: Annotated[Path | None, typer.Option(help="Parquet of the corpus that --style names a line of.")] = None,
     style_strokes: Annotated[
-        Path | None, typer.Option(help="Write like these strokes of yours: .json, .inkml or .svg; needs --style-text.")
+        Path | None,
+        typer.Option(help="Write like these strokes of yours: .json, .inkml, .svg, .xopp; needs --style-text."),
     ] = None,
     style_text: Annotated[str | None, typer.Option(help="What --style-strokes says.")] = None,
     style_as_recorded: Annotated[

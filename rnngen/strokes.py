@@ -10,6 +10,7 @@ start from, and is drawn.
 Shapes: t steps (points), n points of one stroke, c coordinates (x, y).
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ import numpy as np
 from rnngen.errors import InputError
 
 Stroke = np.ndarray  # (n, 2) float64
+RISING = 0.8
+"""Share of the times of a stroke that must be in order if they are to be used."""
 
 
 @dataclass(frozen=True)
@@ -95,23 +98,50 @@ def _catmull_rom(p_nc: np.ndarray, pieces: int) -> np.ndarray:
 def resampled(ink: Ink, points: int) -> list[Stroke]:
     """`ink` with about `points` points in all, evenly spaced in time where times are known, else along the path.
 
-    Each stroke keeps its first and last point. A stroke of no extent (a dot) stays a single point.
+    Each stroke keeps its first and last point. A stroke of no extent (a dot) stays a single point. A clock may run back
+    here and there; where the times of one stroke do not rise on the whole, the whole ink is spaced along the path, for
+    points cannot be shared out between seconds and lengths.
     """
-    lengths = [_clock(stroke, ink.times[k] if ink.times else None) for k, stroke in enumerate(ink.strokes)]
-    total = sum(clock[-1] for clock in lengths)
+    along = [_path_length(stroke) for stroke in ink.strokes]
+    clocks = along
+    if ink.times is not None:
+        clocks = [_rising(times) for times in ink.times]
+        if any(clock[-1] <= 0 < path[-1] for clock, path in zip(clocks, along, strict=True)):
+            clocks = along
+    total = sum(clock[-1] for clock, path in zip(clocks, along, strict=True) if path[-1] > 0)
     result = []
-    for stroke, clock in zip(ink.strokes, lengths, strict=True):
-        if clock[-1] <= 0:
+    for stroke, clock, path in zip(ink.strokes, clocks, along, strict=True):
+        if path[-1] <= 0:
             result.append(np.asarray(stroke, float)[:1])
             continue
         n = max(2, round(points * clock[-1] / total))
         at = np.linspace(0, clock[-1], n)
-        result.append(np.stack([np.interp(at, clock, stroke[:, k]) for k in range(2)], axis=1))
+        evenly = np.stack([np.interp(at, clock, stroke[:, k]) for k in range(2)], axis=1)
+        evenly[[0, -1]] = stroke[[0, -1]]  # where a clock begins or ends with equal times, too
+        result.append(evenly)
     return result
 
 
-def _clock(stroke: Stroke, times: np.ndarray | None) -> np.ndarray:
-    """What runs evenly along a stroke: its recorded time where that rises, else the length of the path."""
-    if times is not None and len(times) > 1 and np.all(np.diff(times) >= 0) and times[-1] > times[0]:
-        return times - times[0]
+def _path_length(stroke: Stroke) -> np.ndarray:
+    """(n,) length of the path up to each point."""
     return np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(stroke, axis=0).T))])
+
+
+def _rising(times: np.ndarray) -> np.ndarray:
+    """(n,) seconds since the first point; times out of line with the others are taken from their neighbours.
+
+    In line is the longest chain of times that never falls; all zeros where it has less than RISING of them.
+    """
+    lasts, ends, before = [], [], []  # of the best chain of each length: its last time, where that is; what it follows
+    for k, time in enumerate(times.tolist()):
+        length = bisect_right(lasts, time)
+        before.append(ends[length - 1] if length else -1)
+        lasts[length : length + 1], ends[length : length + 1] = [time], [k]
+    if len(ends) < RISING * len(times):
+        return np.zeros(len(times))
+    chain = [ends[-1]]
+    while before[chain[-1]] >= 0:
+        chain.append(before[chain[-1]])
+    chain.reverse()
+    clock = np.interp(np.arange(len(times)), chain, times[chain])
+    return clock - clock[0]

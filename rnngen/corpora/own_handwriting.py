@@ -1,8 +1,8 @@
 """Handwriting of one's own: a folder of strokes with transcripts → lines, as `rnngen.corpora.iam_ondb` gives them.
 
-    FOLDER/NAME.json | .inkml | .svg     the strokes of one line of writing (`rnngen.ink_files`)
-    FOLDER/NAME.txt                      what the line says, UTF-8
-    FOLDER/PAGE/NAME.…                   lines of one page, which stay in one set
+    FOLDER/NAME.json | .inkml | .svg | .xopp …     the strokes of one line of writing (`rnngen.ink_files`)
+    FOLDER/NAME.txt                                what the line says, UTF-8
+    FOLDER/PAGE/NAME.…                             lines of one page, which stay in one set
 
 A tenth of the pages, at least one, is for validation (`testset_v`), the rest for training (`trainset`); a file directly
 in FOLDER is a page of its own. Which pages they are follows from their names alone.
@@ -17,12 +17,13 @@ import numpy as np
 from rnngen.corpora.iam_ondb import Line
 from rnngen.corpora.stroke_xml import Recording
 from rnngen.errors import InputError
-from rnngen.ink_files import read_ink
+from rnngen.ink_files import SUFFIXES, read_ink
 from rnngen.strokes import Ink
 
-SUFFIXES = (".json", ".inkml", ".svg")
 FINENESS = 10
 """Units in a median step at least: coordinates are stored as whole numbers."""
+MOST_DIGITS = 12
+"""Decimals by which coordinates are made finer at most."""
 
 
 def holds_ink(folder: str | Path) -> bool:
@@ -43,11 +44,14 @@ def read_own_handwriting(folder: str | Path, validation: float = 0.1) -> tuple[l
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; put NAME.json, .inkml or .svg with NAME.txt beside it there")
+        raise InputError(f"{folder}: no such folder; put NAME.json, .inkml, .svg … with NAME.txt beside it there")
     files = _files(folder)
     inks = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not inks:
         raise InputError(f"{folder}: no strokes in it; expected files {', '.join(SUFFIXES)} with NAME.txt beside each")
+    for path in files:
+        if any("\ud800" <= character <= "\udfff" for character in path.relative_to(folder).as_posix()):
+            raise InputError(f"{path}: a name that is not UTF-8; rename the file or its folder")
     names = [path.relative_to(folder).with_suffix("").as_posix() for path in inks]
     for name, path, after in zip(names, inks, names[1:], strict=False):
         if name == after:
@@ -57,7 +61,7 @@ def read_own_handwriting(folder: str | Path, validation: float = 0.1) -> tuple[l
             raise InputError(f"{path}: a transcript without strokes; add them or remove it")
     texts = [_transcript(path) for path in inks]
     drawn = [read_ink(path) for path in inks]
-    scale = _scale(drawn)
+    scale = _scale(drawn, folder)
     pages = [name.rpartition("/")[0] or name for name in names]
     held_out = _held_out(folder, sorted(set(pages)), validation)
     lines = [
@@ -79,6 +83,9 @@ def read_own_handwriting(folder: str | Path, validation: float = 0.1) -> tuple[l
         "points": sum(len(line.recording.x) for line in lines),
         "scale": scale,
         "lines_without_times": sum(ink.times is None for ink in drawn),
+        "lines_whose_clock_runs_back": sum(
+            ink.times is not None and bool(np.any(np.diff(np.concatenate(ink.times)) < 0)) for ink in drawn
+        ),
         "other_files": len(files) - 2 * len(inks),
         "characters": "".join(sorted(set("".join(texts)))),
         "splits": counts,
@@ -110,13 +117,16 @@ def _transcript(ink: Path) -> str:
     return rows[0]
 
 
-def _scale(drawn: list[Ink]) -> int:
+def _scale(drawn: list[Ink], folder: Path) -> int:
     """The least power of ten that makes the median step at least FINENESS units long."""
     steps = np.concatenate([np.hypot(*np.diff(stroke, axis=0).T) for ink in drawn for stroke in ink.strokes])
     steps = steps[steps > 0]
     if len(steps) == 0:
         return 1
-    return 10 ** max(0, int(np.ceil(np.log10(FINENESS / np.median(steps)))))
+    digits = max(0, int(np.ceil(np.log10(FINENESS) - np.log10(np.median(steps)))))
+    if digits > MOST_DIGITS:
+        raise InputError(f"{folder}: a median step of {np.median(steps):.2g} units; scale the strokes up")
+    return 10**digits
 
 
 def _recording(ink: Ink, scale: int, path: Path) -> Recording:

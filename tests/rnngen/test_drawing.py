@@ -1,10 +1,12 @@
 """The formats of drawings: round trip, validity, determinism, what a browser and a plotter rely on."""
 
 import json
+import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 from PIL import Image
@@ -31,6 +33,8 @@ def page():
 @settings(max_examples=100)
 @given(st.lists(stroke, min_size=1, max_size=4))
 def test_svg_and_back_is_exact_to_the_printed_digits(tmp_path_factory, strokes):
+    # strokes that touch are drawn as one, and read so
+    assume(all(math.dist(before[-1], after[0]) > 1e-4 for before, after in pairwise(strokes)))
     page = Page([strokes], 100.0, 100.0)
     path = tmp_path_factory.mktemp("svg") / "page.svg"
     for document in (svg(page), animated_svg(page)):

@@ -82,6 +82,38 @@ def test_resampling_follows_time_where_it_is_known():
     np.testing.assert_allclose(by_time[:, 0], [0, 10 / 3, 20 / 3, 10, 20])
 
 
+def test_resampling_forgives_a_clock_that_runs_back_here_and_there():
+    stroke = np.stack([np.arange(10.0) ** 2, np.arange(10.0)], axis=1)
+    dot, other = np.array([[5.0, 5]]), np.array([[0.0, 0], [40, 0]])
+    times = np.arange(10) * 0.5
+    whole = resampled(Ink([stroke, dot, other], [times, np.array([7.0]), np.array([8.0, 9])]), 22)
+    assert [len(part) for part in whole] == [18, 1, 4]
+    for place, wrong in [(4, -0.5), (4, 1e6), (5, -1e6)]:
+        broken = times.copy()
+        broken[place] = wrong
+        again = resampled(Ink([stroke, dot, other], [broken, np.array([7.0]), np.array([8.0, 9])]), 22)
+        for part, right in zip(again, whole, strict=True):
+            np.testing.assert_allclose(part, right, atol=1e-9)
+
+
+@pytest.mark.parametrize("times", [np.arange(10.0)[::-1], np.zeros(10), np.tile(np.arange(5.0), 2)])
+def test_resampling_follows_the_path_where_one_clock_is_none(times):
+    stroke = np.stack([np.arange(10.0) ** 2, np.arange(10.0)], axis=1)
+    other = np.array([[0.0, 0], [0, 81]])
+    for ours, along in zip(
+        resampled(Ink([stroke, other], [times, np.array([0.0, 1])]), 40),
+        resampled(Ink([stroke, other]), 40),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, along)
+
+
+def test_resampling_keeps_the_first_point_where_times_begin_equal():
+    stroke = np.array([[0.0, 0], [10, 0], [20, 0], [30, 5]])
+    (result,) = resampled(Ink([stroke], [np.array([0.0, 0, 1, 1])]), 6)
+    assert result[0].tolist() == [0, 0] and result[-1].tolist() == [30, 5] and len(result) == 6
+
+
 def test_resampling_keeps_dots_and_both_ends():
     dot, bar = np.array([[1.0, 1], [1, 1]]), np.array([[0.0, 0], [0, 9]])
     first, second = resampled(Ink([dot, bar]), 4)
