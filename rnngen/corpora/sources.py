@@ -104,10 +104,8 @@ def fetch(name: str, folder: Path) -> Path:
 
 
 def registration_message(entry: Source, path: Path) -> str:
-    return (
-        f"{entry.name} is given out by its authors only ({entry.licence}): register at {entry.url}, download "
-        f"{', '.join(entry.contents)} and put them into {path}"
-    )
+    files = ", ".join(entry.contents)
+    return f"{entry.name} is not downloaded: register at {entry.url}, get {files} and put them into {path}"
 
 
 def difference(path: Path, entry: Source) -> str | None:
@@ -148,9 +146,8 @@ def download_wheel(entry: Source, folder: Path, path: Path) -> Path:
         errors = [line for line in result.stderr.splitlines() if line.strip() and "WARNING" not in line]
         reason = errors[-1].removeprefix("ERROR: ") if errors else f"exit status {result.returncode}"
         raise InputError(
-            f"{entry.name}: pip could not download {entry.requirement}: {reason}; connect to the network or set a "
-            f"mirror (pip config set global.index-url URL), or put {entry.file} ({entry.size:,} bytes, "
-            f"sha256 {entry.sha256[:12]}…) at {path}"
+            f"{entry.name}: pip could not download {entry.requirement}: {reason[:60]}; connect to the network, set "
+            f"a mirror for pip, or put the file at {path}"
         )
     return next(folder.glob("*.whl"))
 
