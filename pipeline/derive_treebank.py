@@ -8,7 +8,10 @@ import typer
 
 from pipeline.command import command
 from rnngen.artifacts import written_whole
-from rnngen.corpora.prose import TREEBANK_FILES, read_paragraphs, split_sentences, treebank_sentences
+from rnngen.corpora.prose import TREEBANK_FILES, leading, read_paragraphs, split_sentences, treebank_sentences
+
+POOL = 20
+"""Sentences are drawn from the first ones of the text, so many times what is asked for; the rest is not read."""
 
 
 def main(
@@ -22,7 +25,8 @@ def main(
 ) -> None:
     """Make ptb.{train,valid,test}.txt: lower case, numbers as N, rare words as <unk>, a sentence a line."""
     paragraphs = itertools.chain.from_iterable(map(read_paragraphs, text))
-    found = list(treebank_sentences(paragraphs))
+    sentences = (" ".join(words) for words in treebank_sentences(paragraphs))
+    found = list(leading(sentences, POOL * (train + validation + test)))
     parts = split_sentences(found, {"train": train, "validation": validation, "test": test}, vocabulary, seed)
     for part, rows in parts.items():
         with written_whole(output / TREEBANK_FILES[part]) as partial:

@@ -8,12 +8,16 @@ import numpy as np
 import typer
 
 from pipeline.command import command
-from rnngen.corpora.prose import read_paragraphs
+from rnngen.corpora.prose import leading, read_paragraphs
 from rnngen.errors import InputError
 from rnngen.pen.corpus import draw_writers, write_forms
 from rnngen.pen.glyphs import LATIN, load_alphabet
 from rnngen.pen.iam_ondb_archive import write_archives
 from rnngen.pen.line_choice import choose_lines
+
+POOL, LEAST_POOL = 40, 1_000_000
+"""Lines are chosen from the beginning of the text, so many times their characters, but from no fewer than the second
+number; the rest is not read."""
 
 
 def main(
@@ -43,7 +47,9 @@ def main(
         avoided = held_out.read_text(encoding="utf-8").split() if held_out else []
     except UnicodeDecodeError as error:
         raise InputError(f"{held_out}: byte {error.start} is not UTF-8; convert the file first") from error
-    paragraphs = itertools.chain.from_iterable(map(read_paragraphs, text))
+    paragraphs = leading(
+        itertools.chain.from_iterable(map(read_paragraphs, text)), max(LEAST_POOL, POOL * lines * longest)
+    )
     allowed = (characters or glyphs.characters).replace(" ", "")
     chosen = choose_lines(
         paragraphs, lines, shortest, longest, allowed, np.random.default_rng([seed, 0]), held_out=avoided

@@ -7,7 +7,7 @@ but the commonest words as <unk>, one sentence a line. It is documented step by 
 import html
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,23 +21,28 @@ SHORTEST_SENTENCE = 4  # words
 BLOCK = 20  # sentences that stay together when the parts are drawn
 UNKNOWN = "<unk>"
 
-COMMENT = re.compile(r"<!--.*?-->", re.S)
-REFERENCE = re.compile(r"<ref\b[^>]*/>|<ref\b.*?</ref\s*>", re.S | re.I)
-BLOCKS = re.compile(r"<(math|pre|code|gallery|timeline|syntaxhighlight|source|score)\b.*?</\1\s*>", re.S | re.I)
-TEMPLATE = re.compile(r"\{\{[^{}]*\}\}")
+DEEPEST = 20  # templates, tables or links within one another; deeper ones are left, and so their paragraph is left out
+# Pages are written by anybody: every pattern takes time in proportion to the text, whatever it is.
+EMPTY_REFERENCE = re.compile(r"<ref\b[^<>]*+(?<=/)>", re.I)
+BLOCK_NAMES = ("math", "pre", "code", "gallery", "timeline", "syntaxhighlight", "source", "score")
+BLOCK_START = re.compile(rf"<!--|<(ref|{'|'.join(BLOCK_NAMES)})\b", re.I)
+BLOCK_END = {name: re.compile(rf"</{name}\s*+>", re.I) for name in ("ref", *BLOCK_NAMES)} | {"-->": re.compile("-->")}
+TEMPLATE = re.compile(r"\{\{[^{}]*+\}\}")
 TABLE = re.compile(r"\{\|(?:(?!\{\|).)*?\|\}", re.S)
-MEDIA_LINK = re.compile(r"\[\[\s*(?:file|image|category|media)\s*:[^\[\]]*\]\]", re.I)
-INNER_LINK = re.compile(r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]")
-OUTER_LINK = re.compile(r"\[(?:https?:|ftp:)?//[^\s\]]*\s*([^\]]*)\]")
+MEDIA_LINK = re.compile(r"\[\[\s*+(?:file|image|category|media)\s*+:[^\[\]]*+\]\]", re.I)
+INNER_LINK = re.compile(r"\[\[(?:[^\[\]|]*+\|)?([^\[\]|]*+)\]\]")
+OUTER_LINK = re.compile(r"\[(?:https?:|ftp:)?//[^\s\]]*+\s*+([^\]]*+)\]")
+LONG_REFERENCE = re.compile(r"&#(?:[0-9]{8,}+|x[0-9a-f]{8,}+);?", re.I)  # to no character
 TAG = re.compile(r"</?[a-z][^<>]*>", re.I)
 QUOTES = re.compile(r"'{2,}")
 LEFT_OVER = re.compile(r"[{}|\[\]<>]")
-PARENTHESES_LEFT_EMPTY = re.compile(r"\(\s*[,;:\s]*\)")
+PARENTHESES_LEFT_EMPTY = re.compile(r"\([,;:\s]*+\)")
 PARAGRAPH_START = re.compile(r"[A-Z\"“]")
 SENTENCE_END = re.compile(r"(?<=[.?!])[\"”')]*\s+(?=[\"“(]?[A-Z0-9])")
 ABBREVIATED = re.compile(
     r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|St|Jr|Sr|Prof|Gen|Col|Sgt|Lt|Rev|Hon|vs|etc|cf|ca|No|Vol|pp|Fig|approx|e\.g|i\.e|U\.S)\.)$"
 )
+LONGEST_ABBREVIATION = 10
 CLITIC = re.compile(r"(?<=[a-z])(n't|'(?:s|re|ve|ll|d|m))\b")
 WORD = re.compile(r"n't\b|'(?:s|re|ve|ll|d|m)\b|(?:[a-z]\.){2,}|[a-z]+(?:[-'&][a-z]+)*|\d+(?:[.,]\d+)*|[$%&]")
 TYPOGRAPHIC = str.maketrans({"–": "-", "—": " ", "’": "'", "‘": "'"})
@@ -51,18 +56,17 @@ def wiki_paragraphs(text: str) -> list[str]:
     """
     if text.lstrip()[:9].lower() == "#redirect":
         return []
-    for pattern in (COMMENT, REFERENCE, BLOCKS):
-        text = pattern.sub("", text)
-    text = _innermost_first(TEMPLATE, text)
-    text = _innermost_first(TABLE, text)
+    text = without_blocks(text, ("-->",))
+    text = without_blocks(EMPTY_REFERENCE.sub("", text), ("ref",))
+    text = without_blocks(text, BLOCK_NAMES)
+    for pattern in (TEMPLATE, TABLE):
+        text = _innermost_first(text, lambda part, pattern=pattern: pattern.sub("", part))
     # links lie inside the captions of images: first those without a link inside
-    before = None
-    while before != text:
-        before = text
-        text = INNER_LINK.sub(_link_text, MEDIA_LINK.sub("", text))
-    text = OUTER_LINK.sub(r"\1", text)
+    text = _innermost_first(text, lambda part: INNER_LINK.sub(_link_text, MEDIA_LINK.sub("", part)))
+    last = text.rfind("]") + 1  # without one after them, links are no links; looking for it each time takes too long
+    text = OUTER_LINK.sub(r"\1", text[:last]) + text[last:]
     text = QUOTES.sub("", TAG.sub("", text))
-    text = PARENTHESES_LEFT_EMPTY.sub("", html.unescape(text))
+    text = PARENTHESES_LEFT_EMPTY.sub("", html.unescape(LONG_REFERENCE.sub("", text)))
     lines = (" ".join(line.split()) for line in text.split("\n"))
     return [
         line
@@ -71,10 +75,27 @@ def wiki_paragraphs(text: str) -> list[str]:
     ]
 
 
-def _innermost_first(pattern: re.Pattern[str], text: str) -> str:
-    replaced = 1
-    while replaced:
-        text, replaced = pattern.subn("", text)
+def without_blocks(text: str, names: tuple[str, ...]) -> str:
+    """The text without the elements of these names and what they hold, or without comments (`-->`)."""
+    kept, end, unclosed = [], 0, set()
+    for start in BLOCK_START.finditer(text):
+        name = start[1].lower() if start[1] else "-->"
+        if start.start() < end or name not in names or name in unclosed:
+            continue
+        close = BLOCK_END[name].search(text, start.end())
+        if close is None:
+            unclosed.add(name)
+            continue
+        kept.append(text[end : start.start()])
+        end = close.end()
+    return "".join([*kept, text[end:]])
+
+
+def _innermost_first(text: str, replace: Callable[[str], str]) -> str:
+    for _ in range(DEEPEST):
+        text, before = replace(text), text
+        if text == before:
+            break
     return text
 
 
@@ -103,7 +124,7 @@ def read_paragraphs(path: str | Path) -> Iterator[str]:
                         yield from wiki_paragraphs(row["text"])
         return
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: byte {error.start} is not UTF-8; convert the file first") from None
     for paragraph in re.split(r"\n\s*\n", text.replace("\r\n", "\n")):
@@ -115,7 +136,7 @@ def sentences(paragraph: str) -> list[str]:
     """Cut a paragraph after . ? ! where a capital or a digit follows, but not after an initial or an abbreviation."""
     found, begin = [], 0
     for cut in SENTENCE_END.finditer(paragraph):
-        if not ABBREVIATED.search(paragraph[begin : cut.start()]):
+        if not ABBREVIATED.search(paragraph[max(begin, cut.start() - LONGEST_ABBREVIATION) : cut.start()]):
             found.append(paragraph[begin : cut.end()].strip())
             begin = cut.end()
     return [*found, paragraph[begin:].strip()]
@@ -141,7 +162,16 @@ def treebank_sentences(paragraphs: Iterable[str]) -> Iterator[list[str]]:
                 yield words
 
 
-def split_sentences(found: list[list[str]], sizes: dict[str, int], vocabulary: int, seed: int) -> dict[str, list[str]]:
+def leading(texts: Iterable[str], characters: int) -> Iterator[str]:
+    """The first texts, until they have so many characters (line ends counted): what follows is not read."""
+    for text in texts:
+        yield text
+        characters -= len(text) + 1
+        if characters <= 0:
+            return
+
+
+def split_sentences(found: list[str], sizes: dict[str, int], vocabulary: int, seed: int) -> dict[str, list[str]]:
     """Draw the parts of a corpus, each of about `sizes[part]` characters (line ends counted), and close its vocabulary.
 
     Blocks of BLOCK neighbouring sentences are shuffled, so that the parts come from the same pages and are alike. The
@@ -151,26 +181,26 @@ def split_sentences(found: list[list[str]], sizes: dict[str, int], vocabulary: i
     """
     blocks = [found[k : k + BLOCK] for k in range(0, len(found), BLOCK)]
     order = iter(np.random.default_rng(seed).permutation(len(blocks)))
-    drawn: dict[str, list[list[str]]] = {}
+    drawn: dict[str, list[str]] = {}
     for part, size in sizes.items():
         drawn[part], written = [], 0
         while written < size:
             block = next(order, None)
             if block is None:
-                total = sum(len(" ".join(words)) + 1 for words in found)
+                total = sum(len(sentence) + 1 for sentence in found)
                 raise InputError(
                     f"the text gives {total} characters of sentences, {sum(sizes.values())} are asked for:"
                     " give more text or ask for less"
                 )
-            for words in blocks[block]:
+            for sentence in blocks[block]:
                 if written < size:
-                    drawn[part].append(words)
-                    written += len(" ".join(words)) + 1
-    counts = Counter(word for words in drawn["train"] for word in words)
+                    drawn[part].append(sentence)
+                    written += len(sentence) + 1
+    counts = Counter(word for sentence in drawn["train"] for word in sentence.split())
     # commonest first, equal counts in alphabetical order
     ranked = sorted((word for word, count in counts.items() if count > 1), key=lambda word: (-counts[word], word))
     known = set(ranked[: vocabulary - 1])
     return {
-        part: [" ".join(word if word in known else UNKNOWN for word in words) for words in rows]
+        part: [" ".join(word if word in known else UNKNOWN for word in sentence.split()) for sentence in rows]
         for part, rows in drawn.items()
     }

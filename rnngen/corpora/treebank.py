@@ -68,9 +68,9 @@ def parse_treebank(folder: str | Path) -> tuple[pa.Table, dict[str, Any]]:
     """Rows (split, sentence) of the three files and the quality report.
 
     `folder` holds ptb.train.txt, ptb.valid.txt and ptb.test.txt at any depth, plain or inside simple-examples.tgz (or
-    any tar or zip archive), or is such an archive. Words are joined by single spaces; nothing else is changed. The
-    counts are asserted where a file is Mikolov's by its md5. Raises InputError for a missing, empty or undecodable
-    file, and for an archive that is damaged.
+    any tar or zip archive), or is such an archive. Words, between white space of any kind, are joined by single spaces;
+    nothing else is changed. The counts are asserted where a file is Mikolov's by its md5. Raises InputError for a
+    missing, empty or undecodable file, and for an archive that is damaged.
     """
     folder = Path(folder)
     found: dict[str, bytes] = {}
@@ -99,15 +99,18 @@ def parse_treebank(folder: str | Path) -> tuple[pa.Table, dict[str, Any]]:
 
 
 def sentences(data: bytes, where: str) -> list[str]:
-    """The lines of a file, words joined by one space; an empty line is an empty sentence."""
+    """The lines of a file, words joined by one space; an empty line is an empty sentence.
+
+    Lines end as on Unix, Windows or old Macs; a byte order mark before a line belongs to no sentence.
+    """
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{where}, byte {error.start}: no UTF-8; download the file again") from error
-    lines = text.split("\n")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if lines[-1] == "":
         lines.pop()
-    rows = [" ".join(line.split()) for line in lines]
+    rows = [" ".join(line.removeprefix("\ufeff").split()) for line in lines]
     if not any(rows):
         raise InputError(f"{where}: no sentence in {len(data)} bytes; download the file again")
     return rows

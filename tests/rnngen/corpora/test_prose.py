@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnngen.corpora.prose import read_paragraphs, sentences, split_sentences, treebank_sentences, wiki_paragraphs
+from rnngen.corpora.prose import (
+    leading,
+    read_paragraphs,
+    sentences,
+    split_sentences,
+    treebank_sentences,
+    wiki_paragraphs,
+)
 from rnngen.errors import InputError
 
 LONG = "This sentence is long enough to be a paragraph, for it has more than eighty characters in a row."
@@ -83,7 +90,7 @@ def test_the_treebank_rule_gives_only_its_alphabet(text):
 
 
 def corpus():
-    return [["common", "common", f"rare{k}", "x"] for k in range(400)]
+    return [f"common common rare{k} x" for k in range(400)]
 
 
 def test_parts_have_their_sizes_and_one_vocabulary():
@@ -95,15 +102,15 @@ def test_parts_have_their_sizes_and_one_vocabulary():
 
 
 def test_the_vocabulary_keeps_the_commonest_words_seen_twice():
-    found = [["a", "a", "a", "b"], ["b", "b", "c", "c"], ["d", "e", "e", "zz"]]
-    size = sum(len(" ".join(words)) + 1 for words in found)
+    found = ["a a a b", "b b c c", "d e e zz"]
+    size = sum(len(sentence) + 1 for sentence in found)
     for vocabulary, known in ((10, "abce"), (3, "ab"), (4, "abc")):
         rows = split_sentences(found, {"train": size}, vocabulary, seed=0)["train"]
         assert set(" ".join(rows).split()) - {"<unk>"} == set(known)
 
 
 def test_parts_do_not_overlap_and_the_seed_decides():
-    found = [[f"w{k}", f"w{k}", "x", "x"] for k in range(300)]
+    found = [f"w{k} w{k} x x" for k in range(300)]
     sizes = {"train": 1000, "validation": 500, "test": 500}
     one, same, other = (split_sentences(found, sizes, 1000, seed) for seed in (1, 1, 2))
     assert one == same != other
@@ -116,9 +123,56 @@ def test_too_little_text_is_refused():
         split_sentences(corpus(), {"train": 98000, "test": 1000}, 10, seed=1)
 
 
+def test_what_follows_the_leading_texts_is_not_read():
+    def texts():
+        yield from ("one", "two", "three")
+        raise AssertionError("read on")
+
+    assert list(leading(texts(), 9)) == ["one", "two", "three"] and list(leading(texts(), 5)) == ["one", "two"]
+    assert list(leading(["one"], 9)) == ["one"]
+
+
+VANDALISED = [
+    "<!--",
+    "[//",
+    "( ",
+    "<ref",
+    "<ref ",
+    "<ref>",
+    "{{",
+    "[[",
+    "[[a|",
+    "{|",
+    "<math",
+    "<pre>",
+    "&#9",
+    "(,",
+    "A. ",
+    "''",
+]
+
+
+@pytest.mark.parametrize("piece", VANDALISED)
+@pytest.mark.parametrize("end", ["", "]]", "}}", ")>"])
+def test_no_page_takes_more_than_its_share_of_time(piece, end):
+    """What takes time in proportion to its square would keep this test for a long time; no clock is read."""
+    half = 70_000 // len(piece)
+    page = piece * half + end * (half // 2) + f"\n{LONG}"
+    assert list(treebank_sentences([*wiki_paragraphs(page), page])) is not None
+
+
+def test_deep_templates_take_their_paragraph_with_them_only():
+    inside = "{{" * 60 + "a" + "}}" * 60
+    assert wiki_paragraphs(f"{LONG}\n\n{LONG} {inside}\n\n{LONG} {{{{a|{{{{b}}}}}}}}") == [LONG, LONG]
+
+
+def test_references_to_no_character_are_left_out():
+    assert wiki_paragraphs(f"{LONG}&#{'9' * 5000};&#x{'f' * 5000};") == [LONG]
+
+
 def test_text_files_and_parquet_are_read(tmp_path):
     text = tmp_path / "a.txt"
-    text.write_text("First line\nstill first.\n\n\nSecond.\r\n\r\nThird.\n", encoding="utf-8")
+    text.write_text("First line\nstill first.\n\n\nSecond.\r\n\r\nThird.\n", encoding="utf-8-sig")
     assert list(read_paragraphs(text)) == ["First line still first.", "Second.", "Third."]
     pages = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": [LONG, None, f"Talk. {LONG}"], "ns": [0, None, 1]}), pages)

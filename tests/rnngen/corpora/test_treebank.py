@@ -65,6 +65,17 @@ def test_rows_are_the_sentences_of_the_files(folder):
     assert not report["splits"]["train"]["is_mikolov"]
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_line_ends_and_byte_order_marks_are_no_characters(folder, end, mark):
+    expected, _ = parse_treebank(folder)
+    for name, data in FILES.items():
+        (folder / name).write_bytes(mark + data.replace(b"\n", end))
+    (folder / "ptb.train.txt").write_bytes(b"".join(mark + line + end for line in FILES["ptb.train.txt"].splitlines()))
+    table, report = parse_treebank(folder)
+    assert table.equals(expected) and report["alphabet"] == len(set("the cat <unk> N times a dog 's day"))
+
+
 def test_the_archives_people_have_give_the_same_rows(folder, tmp_path):
     expected, _ = parse_treebank(folder)
     inside = {f"./simple-examples/data/{name}": data for name, data in FILES.items()}
