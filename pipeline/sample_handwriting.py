@@ -23,8 +23,7 @@ from tqdm import tqdm
 from pipeline.command import command
 from rnngen.corpus_lines import CorpusLine, CorpusLines
 from rnngen.errors import InputError
-from rnngen.handwriting_model import HandwritingModel, Prime
-from rnngen.handwriting_sampling import sample
+from rnngen.handwriting_model import End, HandwritingModel, Prime
 from rnngen.written_lines import WrittenLine, write_lines
 
 PAPER_LINES = Path(__file__).with_name("paper_lines.toml")
@@ -56,10 +55,7 @@ def main(
     steps: Annotated[int | None, typer.Option(min=1, max=1_000_000, help="Points after which a line is cut.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed; line k is drawn with seed + k.")] = 1,
     separator: Annotated[str, typer.Option(help="Between the text of a prime and the new one.")] = " ",
-    finish_stroke: Annotated[
-        int,
-        typer.Option(min=0, help="Points in which a stroke in hand is finished after the rule; 0: the paper's rule."),
-    ] = 0,
+    end: Annotated[End, typer.Option(help="What ends a line, as for rnngen write.")] = End.PAPER,
     threads: Annotated[int, typer.Option(min=1, help="Threads that write lines.")] = 1,
 ) -> None:
     """Write lines and how they came about: stops, window weights, seeds."""
@@ -84,11 +80,12 @@ def main(
             prime=primes[job.prime.line] if job.prime else None,
             separator=separator,
             maximum_steps=plan.get("steps"),
+            end=end,
         )
         for k, job in enumerate(jobs)
     ]
     with tqdm(total=len(jobs), unit="line", disable=not sys.stderr.isatty()) as bar:
-        written = sample(writer.network, requests, finish_stroke=finish_stroke, threads=threads, progress=bar.update)
+        written = writer.write(requests, end, threads=threads, progress=bar.update)
     found: list[WrittenLine] = [
         WrittenLine(line.line, "real", line.strokes, block, line.text, steps=sum(map(len, line.strokes)))
         for block, line in real
@@ -114,7 +111,7 @@ def main(
             )
         )
     found.sort(key=lambda line: line.block)  # stable: real lines stay above their samples
-    write_lines(output, found, description(writer) | {"figure": figure, "finish_stroke": finish_stroke})
+    write_lines(output, found, description(writer) | {"figure": figure, "end": end})
     report(written)
 
 

@@ -19,8 +19,7 @@ from rnngen.corpora.alphabet import named
 from rnngen.corpus_lines import CorpusLines
 from rnngen.drawing import FORMATS, Pen, check_colour, check_format, write_drawing
 from rnngen.errors import InputError, one_line, one_line_exits
-from rnngen.handwriting_model import HandwritingModel, Prime
-from rnngen.handwriting_sampling import sample
+from rnngen.handwriting_model import End, HandwritingModel, Prime
 from rnngen.ink_files import read_ink
 from rnngen.page import placed, wrapped
 from rnngen.strokes import smoothed
@@ -38,11 +37,9 @@ def _root() -> None:
     """Read, write and look at what recurrent networks generate."""
 
 
-FINISH_SECONDS = 0.5  # in which a stroke in hand is finished
 PITCH = 3.2  # from line to line, in widths of a character
 LONGEST_LINE = 1_000  # characters; the window's weights of every step are kept
 MOST_PIECES = 100  # of curve that a step is drawn in
-RECORDED_HERTZ = 100.0  # points a second of the corpora, before any are left out
 
 
 def _finite(value: float) -> float:
@@ -94,9 +91,13 @@ def write(
     replace_unknown: Annotated[
         bool, typer.Option("--replace-unknown", help="Replace characters the model does not know instead of stopping.")
     ] = False,
-    finish_stroke: Annotated[
-        bool, typer.Option(help="Let the pen finish its stroke when the text is done; the paper's rule stops at once.")
-    ] = True,
+    end: Annotated[
+        End,
+        typer.Option(
+            help="What ends a line: paper, its stop rule at once; stroke, the stroke in hand is finished; word, the "
+            "pen goes on until it would begin a next word, so that bars and dots that come late are made."
+        ),
+    ] = End.WORD,
     steps: Annotated[
         int | None, typer.Option(min=1, max=1_000_000, help="Most points a line; default: four times the usual.")
     ] = None,
@@ -132,18 +133,11 @@ def write(
         print(f"warning: replaced {one_line(said)}", file=sys.stderr)
     prime = _prime(writer, style, corpus, style_strokes, style_text, style_as_recorded)
     requests = [
-        writer.request(line, bias=bias, seed=seed + k, prime=prime, separator=separator, maximum_steps=steps)
+        writer.request(line, bias=bias, seed=seed + k, prime=prime, separator=separator, maximum_steps=steps, end=end)
         for k, line in enumerate(texts)
     ]
-    rate = RECORDED_HERTZ / writer.normaliser.every
     with tqdm(total=len(texts), unit="line", leave=False, disable=not sys.stderr.isatty()) as bar:
-        written = sample(
-            writer.network,
-            requests,
-            finish_stroke=round(FINISH_SECONDS * rate) if finish_stroke else 0,
-            threads=torch.get_num_threads(),
-            progress=bar.update,
-        )
+        written = writer.write(requests, end, threads=torch.get_num_threads(), progress=bar.update)
     for line, result in zip(texts, written, strict=True):
         if result.stopped == "cap":
             print(
@@ -156,9 +150,9 @@ def write(
     strokes = [next(drawn) if line else [] for line in lines]
     if not all(len(result.new_t3) for result in written):
         raise InputError("the network ended a line before it wrote anything: try another --seed")
-    scale = size / (writer.points_per_character * float(writer.normaliser.mean[0]))
+    scale = size / writer.character_width
     page = placed(strokes, pitch=PITCH * size, scale=scale)
-    pen = Pen(pen_width, colour, rate * pieces * speed, Pen.seconds_between_strokes / speed)
+    pen = Pen(pen_width, colour, writer.points_per_second * pieces * speed, Pen.seconds_between_strokes / speed)
     about = {
         "lines": [
             {
@@ -171,6 +165,7 @@ def write(
             }
             for k, (line, result) in enumerate(zip(texts, written, strict=True))
         ],
+        "end": end,
         "replaced": replaced,
     }
     for path in output:

@@ -5,7 +5,9 @@ Shapes: t points; offsets are (T, 3), Δx, Δy and the end-of-stroke bit.
 
 import math
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,27 @@ from rnngen.checkpoint import load_network
 from rnngen.corpora.alphabet import Alphabet, named, shown
 from rnngen.corpora.handwriting import Normaliser
 from rnngen.errors import InputError
-from rnngen.handwriting_sampling import LineRequest, Network, SampledLine
+from rnngen.handwriting_sampling import LineRequest, Network, NextWord, SampledLine, sample
 from rnngen.model_folder import checked_file, read_config
 from rnngen.pen.line_choice import TYPOGRAPHIC
 from rnngen.prediction_network import PredictionNetwork
 from rnngen.strokes import Ink, Stroke, resampled, strokes_from_offsets, transformed
 
 POINTS_PER_CHARACTER = 25.0  # §4.2, where a model does not say
+RECORDED_HERTZ = 100.0  # points a second of the corpora, before any are left out
+
+
+class End(StrEnum):
+    """What ends a line: the paper's rule; that, and the stroke in hand is finished; the beginning of a next word."""
+
+    PAPER = "paper"
+    STROKE = "stroke"
+    WORD = "word"
+
+
+STROKE_SECONDS = 0.5  # in which a stroke in hand is finished
+WORD_SECONDS = 1.0  # in which delayed strokes are made and the next word is begun
+WORD_GAP = 0.5  # widths of a character to the right of all ink, where a next word may begin
 
 
 @dataclass(frozen=True)
@@ -82,6 +98,21 @@ class HandwritingModel:
         window_bias = self.network.arguments.get("window_bias")
         return POINTS_PER_CHARACTER if window_bias is None else math.exp(-window_bias)
 
+    @property
+    def character_width(self) -> float:
+        """Average width of a character, in units of the corpus."""
+        return self.points_per_character * float(self.normaliser.mean[0])
+
+    @property
+    def points_per_second(self) -> float:
+        """Rate of the points that the network writes."""
+        return RECORDED_HERTZ / self.normaliser.every
+
+    def write(self, requests: Sequence[LineRequest], end: End = End.STROKE, **options: Any) -> list[SampledLine]:
+        """Write the lines of `requests`, made with the same `end`; `options` are those of `sample`."""
+        finish_stroke = 0 if end == End.PAPER else round(STROKE_SECONDS * self.points_per_second)
+        return sample(self.network, requests, finish_stroke=finish_stroke, **options)
+
     def readable(self, text: str, replace_unknown: bool = False) -> str:
         """`text` in characters of the alphabet.
 
@@ -121,22 +152,37 @@ class HandwritingModel:
         prime: Prime | None = None,
         separator: str = " ",
         maximum_steps: int | None = None,
+        end: End = End.STROKE,
     ) -> LineRequest:
         """A line to write: `text` after that of the prime, joined by `separator` (section 5.5: c' = c + s).
 
-        `maximum_steps` defaults to four times what the text should need. Raises InputError for a character that the
-        alphabet neither has nor has a class for.
+        `maximum_steps` defaults to four times what the text should need. With End.WORD a blank and the text's first
+        character follow as the next word; an alphabet without a blank has no words, and the line ends as End.STROKE.
+        Raises InputError for a character that the alphabet neither has nor has a class for.
         """
-        symbols = None
+        symbols = next_word = None
         if self.alphabet is not None:
             if not text:
                 raise InputError("there is no text to write")
             symbols = self.alphabet.encode(self.window_text(text, prime, separator))
+            if end == End.WORD and " " in self.alphabet.index:
+                following = self.alphabet.encode(f" {text.strip()[:1]}")
+                symbols = np.concatenate([symbols, following])
+                next_word = self._next_word(len(following))
         elif maximum_steps is None:
             raise InputError("a network without text does not end by itself: say how many steps it is to write")
         if maximum_steps is None:
             maximum_steps = round(4 * self.points_per_character * len(text)) + 50
-        return LineRequest(symbols, bias, seed, None if prime is None else prime.offsets_t3, maximum_steps)
+        return LineRequest(symbols, bias, seed, None if prime is None else prime.offsets_t3, maximum_steps, next_word)
+
+    def _next_word(self, symbols: int) -> NextWord:
+        deviation = float(self.normaliser.deviation[0])
+        return NextWord(
+            symbols,
+            points=round(WORD_SECONDS * self.points_per_second),
+            gap=WORD_GAP * self.character_width / deviation,
+            mean_dx=float(self.normaliser.mean[0]) / deviation,
+        )
 
     @staticmethod
     def window_text(text: str, prime: Prime | None, separator: str = " ") -> str:

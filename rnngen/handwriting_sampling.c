@@ -34,7 +34,9 @@ typedef struct {
     float *kappa;    /* out (limit, K), or NULL */
     float *work;         /* state and scratch of the line, zero at the start */
     int32_t characters, prime_steps, limit;
-    int32_t finish; /* longest way, in steps, to the end of the stroke in hand once the stop rule has fired */
+    int32_t following; /* the last of the characters, which are not to be written, but tell how a line goes on */
+    int32_t finish; /* most steps once the stop rule has fired: to the end of the stroke in hand, or, with characters
+                       that follow, so many in any case */
     int32_t steps;  /* out: offsets written */
     int32_t evaluated; /* out: steps of the network, and so rows of phi, kappa and outputs */
     int32_t fired;  /* out: step at which the stop rule fired, -1 if never */
@@ -198,16 +200,17 @@ typedef struct {
 /* what follows the network's step t of a line; 0 when the line has ended */
 static int advance(const network *net, slot *a) {
     line *s = a->s;
-    int32_t t = a->t, U = s->characters;
+    int32_t t = a->t, U = s->characters - s->following;
     const parts *p = &a->p;
     int outputs = 1 + 6 * net->mixtures;
     if (s->outputs) memcpy(s->outputs + (int64_t)t * outputs, p->y, 4 * outputs);
     s->evaluated = t + 1;
     if (net->components && t >= s->prime_steps) {
-        float most = 0;
+        float most = 0, past = 0;
         for (int u = 0; u < U; ++u) most = p->phi[u] > most ? p->phi[u] : most;
-        if (s->fired < 0 && p->phi[U] > most) s->fired = t;
-        int pen_up = t > 0 && s->offsets[3 * (int64_t)(t - 1) + 2] > 0.5f;
+        for (int u = U; u <= s->characters; ++u) past = p->phi[u] > past ? p->phi[u] : past;
+        if (s->fired < 0 && past > most) s->fired = t;
+        int pen_up = !s->following && t > 0 && s->offsets[3 * (int64_t)(t - 1) + 2] > 0.5f;
         if (s->fired >= 0 && (pen_up || t - s->fired >= s->finish)) {
             s->steps = t;
             return 0;

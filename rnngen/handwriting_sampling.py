@@ -8,13 +8,18 @@ Priming (section 5.5): the text is the prime's followed by the new one, and for 
 prime's points. The end (section 5.3): at the first step after the prime at which φ(t, U+1) > φ(t, u) for all u ≤ U,
 the input x_t is the last point. A line that has not ended after `maximum_steps` new points is cut there, and says so.
 
+The rule looks at the window, and the window is done with a word before the pen is: bars and dots that wait until its
+letters are written are lost at the end of a line. What comes after the last letter of a line the network was never
+shown, but it knows what comes before the next word. So a request may go on with a word that is not to be written
+(`NextWord`): the line ends where the pen, lifted, comes down for it.
+
 Shapes: t steps, b lines, u characters of the whole text, k window components, o = 6M + 1 outputs.
 """
 
 import ctypes
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,14 +40,45 @@ Network = PredictionNetwork | SynthesisNetwork
 
 
 @dataclass(frozen=True)
+class NextWord:
+    """The word that would follow a line, and how to tell that the pen begins it. Lengths are in the network's units.
+
+    Once the rule has fired for a place past the text, the line ends before the first lift of the pen that leads more
+    than `gap` to the right of all ink. Failing that, within `points`, it ends before the lift that led furthest to the
+    right of all ink; and where none did, as by the rule.
+    """
+
+    symbols: int  # how many of the request's symbols, its last ones, are not to be written: a blank and the word
+    points: int  # after the rule has fired
+    gap: float
+    mean_dx: float  # what the normalisation took from every Δx
+
+    def end(self, offsets_t3: np.ndarray, fired: int) -> int:
+        """The first of `offsets_t3` that is no part of the line."""
+        x_t = np.cumsum(offsets_t3[:, 0].astype(np.float64) + self.mean_dx)
+        first = max(fired, 1)
+        lifts = np.flatnonzero(offsets_t3[first - 1 : -1, 2] > 0.5) + first
+        beyond = np.array([x_t[t] - x_t[:t].max(initial=0.0) for t in lifts])
+        if (beyond > self.gap).any():
+            return int(lifts[beyond > self.gap][0])
+        return int(lifts[beyond.argmax()]) if beyond.max(initial=0.0) > 0 else fired
+
+
+@dataclass(frozen=True)
 class LineRequest:
     """One line to be written. Offsets are in the network's units."""
 
-    symbols_u: np.ndarray | None = None  # int64, the prime's text and the new one; None for a prediction network
+    symbols_u: np.ndarray | None = None  # int64, the prime's text, the new one, the next word; None: prediction network
     bias: float = 0.0
     seed: int = 0
     prime_t3: np.ndarray | None = None  # offsets and end-of-stroke bits that the first inputs are clamped to
     maximum_steps: int = 1000  # new points after which the line is cut
+    next_word: NextWord | None = None  # of the symbols; None: the line ends by the rule
+
+    @property
+    def following(self) -> int:
+        """Symbols that are not to be written."""
+        return 0 if self.next_word is None else self.next_word.symbols
 
     @property
     def prime_steps(self) -> int:
@@ -63,7 +99,7 @@ class SampledLine:
     prime_steps: int
     stopped: str  # "rule": the stop rule; "cap": maximum_steps
     fired: int | None  # step (0-based) at which the stop rule fired
-    phi_su: np.ndarray | None  # window weights φ(s, 1 … U + 1)
+    phi_su: np.ndarray | None  # window weights φ(s, 1 … U + 1), U characters without those of a next word
     kappa_sk: np.ndarray | None
     outputs_so: np.ndarray | None  # ŷ, where asked for
 
@@ -92,6 +128,7 @@ def sample(
 
     finish_stroke  0 is the paper's rule. The window runs a little ahead of the pen, so the rule may cut the last
                    stroke; with n > 0 a stroke in hand when the rule fires is finished, if that takes at most n points.
+                   A request with a next word ends as that says.
     backend        "compiled" (C, float32, CPU), "torch" (any dtype and device), or "auto": compiled where possible.
     threads        of the compiled back end; lines are shared out among them.
     progress       is called with the number of lines finished since the last call.
@@ -105,9 +142,30 @@ def sample(
         return []
     library = None if backend == "torch" else _library(network, required=backend == "compiled")
     progress = progress or (lambda lines: None)
-    if library is None:
-        return _sample_torch(network, requests, finish_stroke, keep_outputs, progress)
-    return _sample_compiled(library, network, requests, finish_stroke, keep_outputs, threads, progress)
+    lines = (
+        _sample_torch(network, requests, finish_stroke, keep_outputs, progress)
+        if library is None
+        else _sample_compiled(library, network, requests, finish_stroke, keep_outputs, threads, progress)
+    )
+    return [_without_next_word(line, request) for line, request in zip(lines, requests, strict=True)]
+
+
+def _without_next_word(line: SampledLine, request: LineRequest) -> SampledLine:
+    """The line as far as it says its own text."""
+    if request.next_word is None:
+        return line
+    phi_su = line.phi_su[:, : len(request.symbols_u) - request.following + 1]
+    if line.fired is None:
+        return replace(line, phi_su=phi_su)
+    end = request.next_word.end(line.offsets_t3, line.fired)
+    return replace(
+        line,
+        offsets_t3=line.offsets_t3[:end],
+        stopped="rule",
+        phi_su=phi_su[: end + 1],
+        kappa_sk=line.kappa_sk[: end + 1],
+        outputs_so=None if line.outputs_so is None else line.outputs_so[: end + 1],
+    )
 
 
 def _check(network: Network, requests: Sequence[LineRequest]) -> None:
@@ -123,6 +181,8 @@ def _check(network: Network, requests: Sequence[LineRequest]) -> None:
             symbols = np.asarray(request.symbols_u)
             if symbols.ndim != 1 or len(symbols) == 0 or symbols.min() < 0 or symbols.max() >= size:
                 raise InputError(f"{where}: expected at least one symbol between 0 and {size - 1}")
+            if request.next_word is not None and not 0 < request.following < len(symbols):
+                raise InputError(f"{where}: a next word of {request.following} symbols, of {len(symbols)} in all")
         if not (np.isfinite(request.bias) and request.bias >= 0):
             raise InputError(f"{where}: bias {request.bias}, expected a number of at least 0")
         if request.maximum_steps < 1:
@@ -200,7 +260,12 @@ def _sample_torch(
         if request.prime_t3 is not None:
             prime_tb3[: request.prime_steps, b] = torch.from_numpy(np.asarray(request.prime_t3)).to(prime_tb3)
     primed_b = torch.from_numpy(primes)[:, None].to(device)
-    positions = None if lengths_b is None else torch.arange(text_bu.shape[1] + 1, device=device)
+    if text:
+        positions = torch.arange(text_bu.shape[1] + 1, device=device)
+        own_b1 = (lengths_b - torch.tensor([request.following for request in requests], device=device))[:, None]
+        past_bu = (positions >= own_b1) & (positions <= lengths_b[:, None])
+    following = np.array([request.following > 0 for request in requests])
+    finish = np.array([request.next_word.points if request.next_word else finish_stroke for request in requests])
     trail: list[tuple[Tensor, ...]] = []  # of every step: ŷ if kept, φ, κ
     points: list[Tensor] = []
     fired, ended = np.full(lines, -1), np.full(lines, -1)  # step; −1: not yet
@@ -209,13 +274,13 @@ def _sample_torch(
     def advance(x_b3: Tensor, uniforms_b4: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
         """The next point, ŷ, the parts of the state, and with a text φ and whether the rule stops a row."""
         y_bo, state, window = _step(network, x_b3, _joined(parts, len(network.layers)), text_bu, lengths_b)
-        following = (Mixture(y_bo, bias_b).place(uniforms_b4), y_bo, *_parts(state))
+        after = (Mixture(y_bo, bias_b).place(uniforms_b4), y_bo, *_parts(state))
         if window is None:
-            return following
+            return after
         phi_bu = phi(*(values_tbk[0] for values_tbk in window), text_bu.shape[1] + 1)
-        past_b = phi_bu.gather(1, lengths_b[:, None])  # φ(t, U + 1)
-        most_b = phi_bu.masked_fill(positions >= lengths_b[:, None], 0).amax(1, keepdim=True)
-        return (*following, phi_bu, (past_b > most_b)[:, 0])
+        past_b = phi_bu.masked_fill(~past_bu, 0).amax(1)  # φ(t, U + 1), and of the places of a next word
+        most_b = phi_bu.masked_fill(positions >= own_b1, 0).amax(1)
+        return (*after, phi_bu, past_b > most_b)
 
     advance = recorded(advance, x_b3, x_b3.new_zeros(lines, 4), *parts)
     for t in range(steps):
@@ -226,7 +291,7 @@ def _sample_torch(
             phi_bu = after[-2]
             rule = after[-1].cpu().numpy()  # `stops` of every row
             fired = np.where(running & rule & (t >= primes) & (fired < 0), t, fired)
-            ends = running & (fired >= 0) & (pen_up | (t - fired >= finish_stroke))
+            ends = running & (fired >= 0) & ((pen_up & ~following) | (t - fired >= finish))
             ended = np.where(ends, t, ended)
             progress(int(ends.sum()))
         trail.append((y_bo if keep_outputs else None, phi_bu, parts[-1] if text else None))
@@ -328,7 +393,7 @@ class _Network(ctypes.Structure):
 class _Line(ctypes.Structure):
     _fields_ = (
         *((name, _pointer) for name in ("text", "prime", "noise", "offsets", "outputs", "phi", "kappa", "work")),
-        *((name, ctypes.c_int32) for name in ("characters", "prime_steps", "limit", "finish")),
+        *((name, ctypes.c_int32) for name in ("characters", "prime_steps", "limit", "following", "finish")),
         *((name, ctypes.c_int32) for name in ("steps", "evaluated", "fired")),
         ("bias", ctypes.c_float),
     )
@@ -483,7 +548,8 @@ def _run(
         for name, array in a.items():
             setattr(line, name, array.ctypes.data)
         line.characters, line.prime_steps, line.limit = characters, request.prime_steps, limit
-        line.finish, line.fired, line.bias = finish_stroke, -1, request.bias
+        line.following, line.fired, line.bias = request.following, -1, request.bias
+        line.finish = finish_stroke if request.next_word is None else request.next_word.points
         arrays.append(a)
     library.sample(ctypes.byref(packed), lines, len(requests))
     result = []

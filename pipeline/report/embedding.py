@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rnngen.handwriting_model import HandwritingModel, Prime
+from rnngen.handwriting_model import STROKE_SECONDS, HandwritingModel, Prime
 from rnngen.written_lines import WrittenLine
-
-FINISH_SECONDS, RECORDED_HERTZ = 0.5, 100.0  # a stroke in hand when the text is done is finished, as by `rnngen write`
 
 LARGEST_NETWORK = 2_500_000
 """Weights above which the network stays out of the page; in half precision and base64 that many are 6.7 MB."""
@@ -29,7 +27,7 @@ def network_json(model: HandwritingModel) -> dict[str, Any]:
         "mean": [float(value) for value in model.normaliser.mean],
         "deviation": [float(value) for value in model.normaliser.deviation],
         "pointsPerCharacter": model.points_per_character,
-        "finishStroke": round(FINISH_SECONDS * RECORDED_HERTZ / model.normaliser.every),
+        "finishStroke": round(STROKE_SECONDS * model.points_per_second),
     }
 
 

@@ -1,5 +1,5 @@
 // Lines of handwriting from the network: mixture density, bias, priming, stop rule (eq 17–25, 61–62, sections 5.3–5.5).
-// With the seed of `rnngen write` it draws the same random numbers, and so the same line.
+// With the seed of `rnngen write --end stroke` it draws the same random numbers, and so the same line.
 
 import { uniforms } from "./philox.js";
 

@@ -1,16 +1,16 @@
 """Which lines a corpus of handwriting holds: short runs of words from real text, in which rare letters are not rare."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from rnngen.errors import InputError
 
-CAPITALISED = 0.3  # of the lines start with a capital, A to Z evenly
 SHORTFALL = 3  # characters a line may stay below the length drawn for it
-SIGNS = 0.12  # of the lines hold a digit or a sign, all of them evenly
+MISS = 0.1  # an attempt that no line came of, in occurrences, so that no character is asked for without end
+MARKS = ".,'\"-?!"  # the commoner signs
 ALONE = "&+=*#/@"  # signs written between blanks
 TYPOGRAPHIC = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "−": "-", "\u00a0": " "})
 
@@ -31,10 +31,10 @@ def choose_lines(
 ) -> list[str]:
     """Choose `count` different lines of `shortest` to `longest` characters out of running text.
 
-    A line starts at a word that holds a letter drawn evenly from a to z, goes on as the text does and ends with a word.
-    It never crosses a word that is held out or that needs a character outside `characters`. Digits and signs are put in
-    evenly.
-    Raises InputError where the text is too small.
+    Every line is chosen for the character that is rarest in the lines so far, counted against its share: a line for a
+    small letter starts at a word that holds it, one for a capital at a word that begins with it, one for a digit or a
+    sign at a word that is given it. The line goes on as the text does and ends with a word. It never crosses a word
+    that is held out or that needs a character outside `characters`. Raises InputError where the text is too small.
     """
     avoided = {bare(word) for word in held_out}
     allowed = {*characters, " "}
@@ -51,33 +51,47 @@ def choose_lines(
                 holding[letter].append(place)
             if word[0].isalpha() and word[0].upper() in allowed:
                 starting[word[0].upper()].append(place)
-    letters, capitals = sorted(holding), sorted(starting)
-    signs = sorted(c for c in allowed if not c.isalpha() and c != " ")
-    if not letters:
+    signs = {c for c in allowed if not c.isalpha() and c != " "}
+    if not holding:
         raise InputError(f"the text has no word of at most {longest} characters from {characters!r}: give more text")
+    anywhere = sorted({place for places in holding.values() for place in places})
+    share = {c: _share(c) for c in sorted({*holding, *starting, *signs})}
+    seen: Counter[str] = Counter()
     chosen: dict[str, None] = {}  # keeps the order
-    for attempt in range(100 * count + 10_000):
+    for _ in range(100 * count + 10_000):
         if len(chosen) == count:
             break
-        length = int(rng.integers(shortest, longest + 1))
-        capital = bool(capitals) and rng.random() < CAPITALISED
-        sign = signs[rng.integers(len(signs))] if signs and rng.random() < SIGNS else None
-        places = starting[capitals[attempt % len(capitals)]] if capital else holding[letters[attempt % len(letters)]]
+        wanted = min(share, key=lambda c: seen[c] / share[c])
+        places = anywhere if wanted in signs else holding.get(wanted) or starting[wanted]
         place = places[rng.integers(len(places))]
-        dressed = None if sign is None else _dressed(words[place], sign, rng)
-        first = words[place] if dressed is None else dressed
-        line = first[0].upper() + first[1:] if capital else first
+        length = int(rng.integers(shortest, longest + 1))
+        line = words[place]
+        if wanted in signs:
+            line = _dressed(line, wanted, rng)
+        elif wanted not in holding:
+            line = wanted + line[1:]
         while place + 1 < len(words) and words[place + 1] and len(line) + 1 + len(words[place + 1]) <= length:
             place += 1
             line += " " + words[place]
-        if max(shortest, length - SHORTFALL) <= len(line) <= length and set(line) <= allowed:
-            chosen.setdefault(line)
+        fits = max(shortest, length - SHORTFALL) <= len(line) <= length and set(line) <= allowed and line not in chosen
+        if fits:
+            chosen[line] = None
+            seen.update(line)
+        else:
+            seen[wanted] += MISS
     if len(chosen) < count:
         raise InputError(
             f"the text gives only {len(chosen)} of {count} different lines of {shortest} to {longest} characters:"
             " give more text, ask for fewer lines or allow other lengths"
         )
     return list(chosen)
+
+
+def _share(character: str) -> int:
+    """How often a character is wanted beside others; the commonest occur oftener by themselves."""
+    if character.isalpha() and not character.isupper():
+        return 6
+    return 3 if character.isalnum() or character in MARKS else 1
 
 
 def _dressed(word: str, sign: str, rng: np.random.Generator) -> str:

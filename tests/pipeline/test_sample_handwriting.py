@@ -14,7 +14,7 @@ from pipeline import (
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpus_lines import CorpusLines
 from rnngen.errors import InputError
-from rnngen.handwriting_model import HandwritingModel
+from rnngen.handwriting_model import End, HandwritingModel
 from rnngen.written_lines import read_lines
 from tests.tiny_handwriting import write_corpus, write_model
 
@@ -38,7 +38,7 @@ def sampled(folder, tmp_path, **options):
         "corpus": folder / "hw.parquet",
         "seed": 1,
         "steps": None,
-        "finish_stroke": 0,
+        "end": End.PAPER,
     }
     given |= {
         "figure": None,

@@ -74,6 +74,17 @@ def test_text_is_wrapped_and_may_come_from_standard_input(rnngen, model, monkeyp
     assert [(line["text"], line["seed"]) for line in written] == [("under the", 1), ("sun", 2), ("hello", 3)]
 
 
+def test_what_ends_a_line_is_said(rnngen, model, tmp_path):
+    files = {}
+    for end in ("paper", "stroke", "word"):
+        status, out, _ = rnngen("write", "hello", "--model", model, "--end", end, "--json", "-o", f"{end}.svg")
+        assert status == 0 and json.loads(out)["end"] == end
+        files[end] = (tmp_path / f"{end}.svg").read_text()
+    assert json.loads(rnngen("write", "hello", "--model", model, "--json", "-o", "a.svg")[1])["end"] == "word"
+    assert (tmp_path / "a.svg").read_text() == files["word"]
+    assert rnngen("write", "hello", "--model", model, "--end", "never", "-o", "b.svg")[0] == 2
+
+
 def test_a_blank_line_is_a_distance_on_the_page(rnngen, model, tmp_path):
     heights = []
     for text in ("hello\nsun", "hello\n\nsun", "\n\nhello\n\n \nsun\n\n"):
@@ -81,7 +92,7 @@ def test_a_blank_line_is_a_distance_on_the_page(rnngen, model, tmp_path):
         page = json.loads((tmp_path / "a.json").read_text())
         heights.append(page["height"])
         assert [line["text"] for line in page["lines"]] == ["hello", "sun"] and len(page["strokes_per_line"]) == 2
-    np.testing.assert_allclose(np.diff(heights), 3.2 * 3.0, atol=1e-3)
+    assert heights[0] + 2 < heights[1] < heights[2] - 2
 
 
 def test_text_that_is_not_utf_8_is_named(rnngen, model, monkeypatch):

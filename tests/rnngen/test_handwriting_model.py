@@ -11,7 +11,7 @@ from rnngen.checkpoint import save_network
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpus_lines import CorpusLines
 from rnngen.errors import InputError
-from rnngen.handwriting_model import HandwritingModel, fitting_scale
+from rnngen.handwriting_model import End, HandwritingModel, fitting_scale
 from rnngen.handwriting_sampling import sample
 from rnngen.strokes import Ink, transformed
 from tests.tiny_handwriting import ALPHABET, NORMALISER, POINTS_PER_CHARACTER, write_corpus, write_model
@@ -120,6 +120,27 @@ def test_a_request_joins_the_texts_and_clamps_the_prime(model, line):
     joined = model.request("sun", prime=prime, separator="", maximum_steps=7)
     assert joined.symbols_u.tolist() == ALPHABET.encode("under the sunsun").tolist()
     assert joined.maximum_steps == 7
+
+
+def test_a_next_word_follows_the_text(model, line, tmp_path):
+    prime = model.prime(line.ink, line.text, line.line)
+    request = model.request("sun", prime=prime, end=End.WORD)
+    assert request.symbols_u.tolist() == ALPHABET.encode("under the sun sun s").tolist() and request.following == 2
+    # every second point of 100 a second; half a character's width, in deviations
+    assert request.next_word.points == 50
+    assert request.next_word.gap == pytest.approx(0.5 * POINTS_PER_CHARACTER * 11 / 60)
+    assert request.next_word.mean_dx == pytest.approx(11 / 60)
+    assert model.request("sun", end=End.PAPER).next_word is model.request("sun", end=End.STROKE).next_word is None
+    joined = HandwritingModel.load(write_model(tmp_path / "joined", alphabet=Alphabet(tuple("abc"))))
+    assert joined.request("abc", end=End.WORD).symbols_u.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("end", End)
+def test_lines_are_written_by_the_rule_asked_for(model, end):
+    request = model.request("sun", seed=3, bias=0.5, end=end)
+    finish_stroke = 0 if end == End.PAPER else 25
+    (one,), (two,) = model.write([request], end), sample(model.network, [request], finish_stroke=finish_stroke)
+    assert np.array_equal(one.offsets_t3, two.offsets_t3) and one.phi_su.shape[1] == 4
 
 
 def test_strokes_come_back_in_the_units_of_the_corpus(model, line):

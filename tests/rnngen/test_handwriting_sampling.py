@@ -1,11 +1,13 @@
 """Sampling: what is clamped, what is drawn, when it ends; both back ends; every line for itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from rnngen.errors import InputError
-from rnngen.handwriting_sampling import LineRequest, SampledLine, sample, stops
+from rnngen.handwriting_sampling import LineRequest, NextWord, SampledLine, sample, stops
 from rnngen.mixture_density import Mixture
 from rnngen.philox import uniforms
 from rnngen.prediction_network import PredictionNetwork
@@ -241,6 +243,73 @@ def test_finishing_the_stroke_in_hand(synthesis, requests, backend):
     assert longer
 
 
+def offsets(*points):
+    """Offsets of mean 0.5 taken from: (x, pen up after it) of every point, from x = 0."""
+    x = np.diff([0.0, *(x for x, _ in points)])
+    return np.stack([x - 0.5, np.zeros(len(x)), [up for _, up in points]], 1).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("points", "fired", "end"),
+    [
+        # a bar behind the pen, a dot between, then a word 3 to the right
+        ([(4, 0), (6, 1), (1, 0), (3, 1), (5, 1), (9, 0), (10, 1)], 2, 5),
+        # the same, fired while the last letter is still written
+        ([(4, 0), (6, 1), (1, 0), (3, 1), (5, 1), (9, 0), (10, 1)], 1, 5),
+        # a letter of several strokes begins right of the ink, but not so far
+        ([(4, 1), (5.5, 0), (6, 1), (9, 0)], 0, 3),
+        # nothing leads so far: the lift that led furthest
+        ([(4, 1), (4.5, 0), (5, 1), (6, 1), (5, 0)], 1, 3),
+        # nothing leads beyond the ink, or the pen is never lifted: where the rule fired
+        ([(4, 0), (6, 1), (1, 0), (3, 1), (5, 1)], 2, 2),
+        ([(4, 0), (6, 0), (9, 0)], 1, 1),
+        ([(4, 0), (6, 0), (9, 0)], 0, 0),
+    ],
+)
+def test_a_line_ends_where_the_pen_begins_the_next_word(points, fired, end):
+    assert NextWord(symbols=2, points=9, gap=2.0, mean_dx=0.5).end(offsets(*points), fired) == end
+
+
+@pytest.fixture(scope="module")
+def with_next_word(requests):
+    return [
+        replace(request, symbols_u=np.append(request.symbols_u, [8, 1]), next_word=NextWord(2, 12, 1.0, 0.2))
+        for request in requests
+    ]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_lines_with_a_next_word(synthesis, with_next_word, backend):
+    whole = sample(synthesis, with_next_word, backend=backend, keep_outputs=True)
+    for request, line in zip(with_next_word, whole, strict=True):
+        own = len(request.symbols_u) - 2
+        assert line.phi_su.shape[1] == own + 1
+        y, phi_su, _ = teacher_forced(synthesis, line, request.symbols_u)
+        steps = len(line.phi_su)
+        assert steps == len(line.kappa_sk) == len(line.outputs_so) == len(line.offsets_t3) + (line.stopped == "rule")
+        np.testing.assert_allclose(line.outputs_so, y[:steps], atol=2e-6)
+        past, most = phi_su[:, own:].max(1), phi_su[:, :own].max(1)
+        fires = [t for t in range(request.prime_steps, steps) if past[t] > most[t]]
+        if fires:
+            assert line.fired == fires[0]
+        assert line.stopped == "cap" or line.fired <= len(line.offsets_t3) <= line.fired + 12
+    assert {line.stopped for line in whole} == {"rule", "cap"}
+    assert any(line.stopped == "rule" and len(line.offsets_t3) > line.fired for line in whole)
+
+
+def test_back_ends_agree_on_a_next_word(synthesis, with_next_word):
+    compiled, plain = (sample(synthesis, with_next_word, backend=backend) for backend in BACKENDS)
+    for one, two in zip(compiled, plain, strict=True):
+        assert (one.stopped, one.fired, len(one.offsets_t3)) == (two.stopped, two.fired, len(two.offsets_t3))
+        np.testing.assert_allclose(one.offsets_t3, two.offsets_t3, atol=1e-4)
+
+
+def test_a_line_with_a_next_word_is_bit_for_bit_the_same_alone_and_among_others(synthesis, requests, with_next_word):
+    mixed = [*with_next_word, *requests]
+    together = sample(synthesis, mixed, backend="compiled")
+    assert all(equal(sample(synthesis, [request])[0], line) for request, line in zip(mixed, together, strict=True))
+
+
 def test_other_types_run_on_torch(synthesis, requests):
     double = SynthesisNetwork(**synthesis.arguments)
     double.load_state_dict(synthesis.state_dict())
@@ -281,6 +350,7 @@ def test_no_lines_at_all(synthesis):
         (LineRequest(np.array([1]), bias=float("nan")), "bias nan, expected"),
         (LineRequest(np.array([1]), maximum_steps=0), "maximum_steps 0, expected"),
         (LineRequest(np.array([1]), seed=-1), "seed -1, expected"),
+        (LineRequest(np.array([1, 2]), next_word=NextWord(2, 9, 1, 0)), "a next word of 2 symbols, of 2 in all"),
         (LineRequest(np.array([1]), prime_t3=np.zeros((4, 2))), r"the prime must be offsets \(T, 3\)"),
         (LineRequest(np.array([1]), prime_t3=np.full((4, 3), np.nan)), "that are numbers"),
     ],

@@ -53,13 +53,13 @@ rule sample_biases:
         biases=" ".join(
             f"--bias {bias}" for bias in (0, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
         ),
-        finish=config["samples"]["handwriting"]["finish_stroke"],
+        end=config["samples"]["handwriting"]["end"],
         seed=config["seed"],
     message:
         "one text at every bias, for the slider of the report"
     shell:
         "python -m pipeline.sample_handwriting --model {params.folder} --text 'easier to read' {params.biases}"
-        " --samples 3 --finish-stroke {params.finish} --seed {params.seed} --output {output} > {log} 2>&1"
+        " --samples 3 --end {params.end} --seed {params.seed} --output {output} > {log} 2>&1"
 
 
 rule make_report:

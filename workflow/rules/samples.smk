@@ -49,13 +49,13 @@ rule sample_handwriting:
     params:
         folder=writer_of,
         what=lambda w: f"--figure {w.figure.removeprefix('fig')}",
-        finish=config["samples"]["handwriting"]["finish_stroke"],
+        end=config["samples"]["handwriting"]["end"],
         seed=config["seed"],
     message:
         "write the lines of {wildcards.figure}"
     shell:
         "python -m pipeline.sample_handwriting --model {params.folder} --corpus {input.corpus} {params.what}"
-        " --finish-stroke {params.finish} --seed {params.seed} --output {output} > {log} 2>&1"
+        " --end {params.end} --seed {params.seed} --output {output} > {log} 2>&1"
 
 
 use rule sample_handwriting as sample_held_out_texts with:
@@ -80,7 +80,7 @@ use rule sample_handwriting as sample_held_out_texts with:
             f" --text '{text}'"
             for text in Path(HELD_OUT).read_text(encoding="utf-8").splitlines()
         ),
-        finish=config["samples"]["handwriting"]["finish_stroke"],
+        end=config["samples"]["handwriting"]["end"],
         seed=config["seed"],
     message:
         "write texts whose words no training line holds"
