@@ -138,6 +138,12 @@ def write(
     ]
     with tqdm(total=len(texts), unit="line", leave=False, disable=not sys.stderr.isatty()) as bar:
         written = writer.write(requests, end, threads=torch.get_num_threads(), progress=bar.update)
+    misfit = writer.misfit(written[0], prime) if prime is not None and style_strokes is not None else None
+    remedy = "give --style-text word for word as it is written" if misfit else "try another --seed"
+    if not all(len(result.new_t3) for result in written):
+        raise InputError(f"{misfit or 'the network ended a line before it wrote anything'}: {remedy}")
+    if misfit:
+        print(f"warning: {misfit}: {remedy}", file=sys.stderr)
     for line, result in zip(texts, written, strict=True):
         if result.stopped == "cap":
             print(
@@ -148,8 +154,6 @@ def write(
     pieces = smooth or min(writer.normaliser.every, MOST_PIECES)
     drawn = (smoothed(writer.strokes(result), pieces) for result in written)
     strokes = [next(drawn) if line else [] for line in lines]
-    if not all(len(result.new_t3) for result in written):
-        raise InputError("the network ended a line before it wrote anything: try another --seed")
     scale = size / writer.character_width
     page = placed(strokes, pitch=PITCH * size, scale=scale)
     pen = Pen(pen_width, colour, writer.points_per_second * pieces * speed, Pen.seconds_between_strokes / speed)

@@ -35,6 +35,7 @@ class End(StrEnum):
     WORD = "word"
 
 
+MISFIT, MISFIT_SHARE = 3.0, 0.2  # characters, and of a prime's text, by which the window may miss its end
 STROKE_SECONDS = 0.5  # in which a stroke in hand is finished
 WORD_SECONDS = 1.0  # in which delayed strokes are made and the next word is begun
 WORD_GAP = 0.5  # widths of a character to the right of all ink, where a next word may begin
@@ -192,6 +193,24 @@ class HandwritingModel:
     def strokes(self, line: SampledLine) -> list[Stroke]:
         """What the network wrote (without a prime), in the units of the corpus, counted from where it began."""
         return strokes_from_offsets(self.normaliser.to_corpus(line.new_t3), from_start=line.prime_steps == 0)
+
+    @staticmethod
+    def misfit(line: SampledLine, prime: Prime) -> str | None:
+        """What is wrong with the text of a line's prime, as the window shows it; None where it fits.
+
+        When the pen is done with the prime, the window stands at the end of its text, within MISFIT of it, and surely
+        not past the whole line.
+        """
+        characters = len(prime.text or "")
+        phi_u = line.phi_su[line.prime_steps]
+        total = float(phi_u.sum())
+        place = float(phi_u @ np.arange(len(phi_u))) / total if total > 0 else math.inf
+        off = math.inf if line.fired == line.prime_steps else place - characters
+        if abs(off) <= max(MISFIT, MISFIT_SHARE * characters):
+            return None
+        where = "far" if off == math.inf else f"{abs(off):.0f} characters"
+        where += " past" if off > 0 else " before"
+        return f"{prime.name}: the text does not fit the strokes, after which the network is {where} its end"
 
     def prime(self, ink: Ink, text: str | None, name: str = "") -> Prime:
         """A prime from a line of the corpus, or from strokes recorded as the corpus was."""

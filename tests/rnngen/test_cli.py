@@ -176,6 +176,29 @@ def test_a_style_from_ones_own_strokes(rnngen, model, tmp_path, suffix):
         assert status == 0, err
 
 
+@pytest.mark.parametrize(("text", "where"), [("under", None), ("under the sun is a line", "before"), ("u", "past")])
+def test_a_style_text_that_does_not_fit_is_named(rnngen, model, text, where):
+    random = np.random.default_rng(0)
+    # the window of the model moves by a character in six points, of which the model reads every second
+    write_drawing("mine.json", placed([[np.cumsum(random.normal(size=(15, 2)), axis=0) for _ in range(4)]]))
+    style = ("--style-strokes", "mine.json", "--style-text", text, "--style-as-recorded")
+    err = rnngen("write", "hello hello", "--model", model, *style, "-o", "a.svg")[2]
+    assert ("the text does not fit the strokes" in err) == (where is not None) and "seed" not in err
+    if where is not None:
+        assert f"characters {where} its end: give --style-text word for word" in err
+
+
+def test_a_style_text_much_too_short_is_no_matter_of_the_seed(rnngen, model, tmp_path):
+    random = np.random.default_rng(0)
+    write_drawing("mine.json", placed([[np.cumsum(random.normal(size=(15, 2)), axis=0) for _ in range(9)]]))
+    style = ("--style-strokes", "mine.json", "--style-text", "u", "--style-as-recorded", "--end", "paper")
+    status, _, err = rnngen("write", "a", "--model", model, *style, "-o", "a.svg")
+    assert (
+        status == 1 and err.startswith("error: mine.json: the text does not fit the strokes") and err.count("\n") == 1
+    )
+    assert not (tmp_path / "a.svg").exists()
+
+
 def test_a_line_that_is_cut_says_so(rnngen, model):
     status, out, err = rnngen("write", "hello", "--model", model, "--steps", 4, "--json", "-o", "a.svg")
     assert status == 0
