@@ -1,6 +1,6 @@
 """Speed and memory of the LSTM layer and the synthesis network on the CPU, forward and backward, beside torch.nn.LSTM.
 
-    python -m benchmarks.lstm [--quick]
+    python -m benchmarks.lstm --quick
 
 All variants of a row run in turn in one process, and a ratio is the median over the rounds of nn.LSTM's time divided by
 the variant's in the same round: above 1 is faster than nn.LSTM, which has neither peepholes nor a clip. With one thread

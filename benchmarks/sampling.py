@@ -1,6 +1,6 @@
 """Speed of handwriting sampling at the paper's size (3 × 400 cells, window K = 10, M = 20), one line and many.
 
-    python -m benchmarks.sampling [--quick]
+    python -m benchmarks.sampling --quick
 
 The eager loop is the synthesis network as one writes it in PyTorch without second thoughts: a cell a layer, the window,
 three draws from torch.distributions, step by step. All variants run in turn in one process; a ratio is the median over

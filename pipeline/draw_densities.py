@@ -1,6 +1,6 @@
 """Draw where a network expects each next point of a line, and which components act: Figures 10 and 14.
 
-python -m pipeline.draw_densities results/samples/trace.parquet --svg fig10.svg --png fig10.png
+python -m pipeline.draw_densities results/samples/handwriting/trace.synthesis.parquet --svg fig14.svg --png fig14.png
 """
 
 from pathlib import Path

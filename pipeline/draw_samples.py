@@ -1,6 +1,6 @@
 """Draw lines of handwriting under one another: Figures 11 and 15 to 21.
 
-python -m pipeline.draw_samples results/samples/figure-16.parquet --labels bias --svg fig16.svg --png fig16.png
+python -m pipeline.draw_samples results/samples/handwriting/fig16.parquet --labels bias --svg fig16.svg --png fig16.png
 """
 
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """Draw how the window moves along the text while a line is written: Figure 13.
 
-python -m pipeline.draw_window results/samples/trace.parquet --svg fig13.svg --png fig13.png
+python -m pipeline.draw_window results/samples/handwriting/trace.synthesis.parquet --svg fig13.svg --png fig13.png
 """
 
 from pathlib import Path

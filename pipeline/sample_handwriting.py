@@ -1,8 +1,9 @@
 """Let a handwriting network write: the lines of one of the paper's figures, or any text.
 
     python -m pipeline.sample_handwriting --model results/models/synthesis/adaptive-weight-noise \\
-        --corpus results/corpora/handwriting.parquet --figure 16 --output figure-16.parquet
-    python -m pipeline.sample_handwriting --model … --text "any text" --bias 0.5 --bias 2 --output mine.parquet
+        --corpus results/corpora/handwriting.parquet --figure 16 --output fig16.parquet
+    python -m pipeline.sample_handwriting --model results/models/synthesis/none --text "any text" \\
+        --bias 0.5 --bias 2 --output mine.parquet
 
 Figures 11 and 15 to 21 take their texts, biases and primes from pipeline/paper_lines.toml; options replace them. Where
 the corpus does not have a line the paper shows, or the alphabet not a character, another takes its place, and a line of

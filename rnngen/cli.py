@@ -107,8 +107,12 @@ def write(
 
     \b
     rnngen write "any text" --model results/models/synthesis/none -o note.svg
+
+    \b
+    With RNNGEN_MODEL=results/models/synthesis/none in the environment --model may be left out:
+    export RNNGEN_MODEL=results/models/synthesis/none
     rnngen write "neat" --bias 2 --seed 7 -o neat.svg -o neat.png
-    rnngen write "like her" --style a01-000u-01 --corpus corpus.parquet -o her.svg
+    rnngen write "like her" --style a00-000z-01 --corpus results/corpora/handwriting.parquet -o her.svg
     rnngen write "like me" --style-strokes me.svg --style-text "my own hand" -o me-too.svg
     rnngen write "watch" --animate -o watch.svg
     """
