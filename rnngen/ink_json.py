@@ -1,7 +1,7 @@
 """Strokes in JSON, in the shapes that programs write them.
 
-A file is a list of strokes, or an object that has one as "strokes", "drawing" (Quick, Draw!) or "ink" (web APIs), or
-the elements of Excalidraw. A stroke is one of
+A file is a list of strokes, or an object that has one as "strokes", "drawing" (Quick, Draw!), "ink" (web APIs) or
+"lines" (react-canvas-draw), or the elements of Excalidraw. A stroke is one of
 
     [[x, y], …] or [[x, y, t], …]                  points
     [[x, …], [y, …]] or [[x, …], [y, …], [t, …]]   columns
@@ -48,7 +48,7 @@ def read_json(data: bytes, path: Path) -> Ink:
         keys = [key for key in _LISTS if key in value]
         if len(keys) > 1:
             raise InputError(f"{path}: both {keys[0]!r} and {keys[1]!r}; keep the one with the strokes")
-        named = keys[0] if keys else ""
+        named = keys[0] if keys else "lines"
         value = value.get(named)
     if not isinstance(value, list):
         raise InputError(f'{path}: expected {{"strokes": [[[x, y], …], …]}} or a list of strokes')

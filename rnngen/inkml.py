@@ -77,6 +77,12 @@ class _Reader:
         self.points = 0
         self.undrawn = 0
         self.views = self._views()
+        self.highlighters = {
+            identifier
+            for brush in root.iter("{*}brush")
+            if any(found.get("value") == "maskPen" for found in brush.iter("{*}brushProperty"))
+            for identifier in _ids(brush)
+        }
 
     def read(self) -> Ink:
         self._walk(self.root, None, drawn=True)
@@ -229,6 +235,8 @@ class _Reader:
         kind = element.get("type", "penDown")
         if kind == "penUp":
             return  # the way of the pen through the air
+        if element.get("brushRef", "").strip().removeprefix("#") in self.highlighters:
+            raise InputError(f"{where}: a stroke of a highlighter, not of a pen; remove it")
         form = self._given(element) or given or self.current
         if form is None:
             if len(self.formats) > 1:
@@ -350,6 +358,7 @@ def _points(text: str, form: _Format, where: str) -> np.ndarray:
     text = text.strip()
     position = start = k = 0
     expected = f"expected {form.regular} values" + (f" to {channels}" if channels > form.regular else "")
+    expected += "; correct it or the trace format"
 
     def refuse(reason: str) -> InputError:
         end = text.find(",", start)

@@ -263,7 +263,8 @@ class _Reader:
                 raise InputError(f"{where}: <{name}> needs pairs of coordinates in points=; correct them")
             p_nc = p_nc.reshape(-1, 2)
             subpaths = [np.concatenate([p_nc, p_nc[:1]]) if is_closed else p_nc] if len(p_nc) else []
-        is_ink = is_stroked or (is_plain and not is_closed)
+        is_figure = is_closed and is_filled and "fill" in style  # a frame, a letter's outline with a stroke around it
+        is_ink = not is_figure if is_stroked else is_plain and not is_closed
         if is_ink or max(map(len, subpaths), default=0) > 2:  # a line has no area to fill
             self._add("stroke" if is_ink else "filled", name, subpaths, matrix, where)
 
@@ -292,8 +293,8 @@ class _Reader:
                 if inked and _is_paper(subpaths, low, high):
                     continue
                 raise InputError(
-                    f"{drawn.where}: a filled <{drawn.name}> without a stroke, the outline of ink rather than the way "
-                    f"of a pen; remove it, or export the ink as lines with a stroke"
+                    f"{drawn.where}: a filled <{drawn.name}>, which is an outline and not the way of a pen; remove it, "
+                    f"or export the ink as lines with a stroke and without a fill"
                 )
             for stroke in subpaths:
                 before = found[-1][-1] if found else stroke[:1]

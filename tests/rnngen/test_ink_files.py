@@ -89,6 +89,7 @@ FOUR_POINTS = [[1, 2], [3, 4], [5, 6], [7, 8]]
         # no pen takes sixteen seconds from point to point
         ([{"x": [1, 2], "y": [3, 4], "t": [0, 16]}], [[[1, 3], [2, 4]]], [[0, 0.016]]),
         (SCENE, [[[10, 20], [11, 22]]], None),
+        ({"lines": [{"points": [{"x": 1, "y": 2}], "brushRadius": 3}], "width": 9}, [[[1, 2]]], None),
         ([[], [[1, 2]], {"x": [], "y": []}], [[[1, 2]]], None),
     ],
 )
@@ -298,6 +299,11 @@ def test_pen_up_traces_are_no_ink(read):
         ("<ink><trace>1 ?</trace></ink>", "line 1: point 1 does not report its X or Y"),
         ('<ink><traceFormat><channel name="X"/></traceFormat><trace>1 2</trace></ink>', "no X and Y channel, only X"),
         ("<ink><trace>1 2, <b>3 4</b> 5 6</trace></ink>", "line 1: <b> in a trace"),
+        (
+            '<ink><brush xml:id="b"><brushProperty name="rasterOp" value="maskPen"/></brush>'
+            '<trace brushRef="#b">1 2</trace></ink>',
+            "line 1: a stroke of a highlighter",
+        ),
         ("<ink><trace>'1 2</trace></ink>", "a difference from a value that is not there"),
         ("<ink><trace>* 2</trace></ink>", "point 1 does not report its X or Y"),
         ("<ink><trace>1,5 2,5</trace></ink>", "point 1 is '1', expected 2 values"),
@@ -394,6 +400,7 @@ OUTLINE = '<path d="M3 3C4 4 5 5 6 6C5 7 4 6 3 3z" fill="black"/>'
         '<path d="M1 1L2 2" stroke="red" stroke-width="0px"/>',
         '<path d="M-9 -9h99v99h-99z" fill="#ffffff"/>',
         '<polygon points="-9,-9 99,-9 99,99 -9,99" style="fill:white;stroke:none"/>',
+        '<path d="M-9 -9h99v99h-99z" fill="#ffffff" stroke="gray"/>',
         '<rect x="-9" y="-9" width="99" height="99"/>',
         '<path d="M5 5"/><path d="M5 5M6 6m1 1"/><path d=""/><path/>',
         '<polyline points=""/><polygon points=" "/>',
@@ -512,10 +519,11 @@ LOST = """<!DOCTYPE svg SYSTEM "nowhere.dtd"><svg xmlns="http://www.w3.org/2000/
         (svg('<circle r="3"/>'), "<circle> is not a pen stroke"),
         (svg(STROKED + '<circle r="3"/>'), "<circle> is not a pen stroke, but too large a dot"),
         (svg(STROKED + '<circle r="1" fill="none" stroke="red"/>'), "<circle> is not a pen stroke"),
-        (svg(OUTLINE), "line 1: a filled <path> without a stroke"),
-        (svg(STROKED + OUTLINE), "line 1: a filled <path> without a stroke"),
-        (svg('<path d="M0 0C1 1 2 2 3 3L9 0z"/>'), "line 1: a filled <path> without a stroke"),
-        (svg('<path d="M-9 -9h99v99h-99z" fill="#ffffff"/>'), "line 1: a filled <path> without a stroke"),
+        (svg(OUTLINE), "line 1: a filled <path>, which is an outline"),
+        (svg(STROKED + OUTLINE.replace("/>", ' stroke="black"/>')), "line 1: a filled <path>, which is an outline"),
+        (svg(STROKED + OUTLINE), "line 1: a filled <path>, which is an outline"),
+        (svg('<path d="M0 0C1 1 2 2 3 3L9 0z"/>'), "line 1: a filled <path>, which is an outline"),
+        (svg('<path d="M-9 -9h99v99h-99z" fill="#ffffff"/>'), "line 1: a filled <path>, which is an outline"),
         (svg("<style>g path { stroke: none }</style>" + STROKED), "a style sheet with 'g path'"),
         (svg("<style>@media screen { path { stroke: none } }</style>" + STROKED), "a style sheet with '@media screen'"),
         (svg("<style>path { stroke: none </style>" + STROKED), "braces do not match"),
