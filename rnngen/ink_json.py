@@ -17,12 +17,14 @@ be more than a second apart.
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rnngen.errors import InputError
+from rnngen.ink_xml import MAX_STROKES
 from rnngen.strokes import Ink
 
 _LISTS = ("strokes", "drawing", "ink")
@@ -52,6 +54,8 @@ def read_json(data: bytes, path: Path) -> Ink:
         value = value.get(named)
     if not isinstance(value, list):
         raise InputError(f'{path}: expected {{"strokes": [[[x, y], …], …]}} or a list of strokes')
+    if len(value) > MAX_STROKES:
+        raise InputError(f"{path}: {len(value)} strokes, over the limit of {MAX_STROKES}; save one line of writing")
     if value and all(isinstance(point, list) and point and all(map(_is_number, point)) for point in value):
         raise InputError(
             f"{path}: expected a list of strokes, got a list of points; put [ ] around it, or, if these are offsets "
@@ -80,7 +84,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object as dict; of a name that occurs twice, one value would be lost."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        twice = next(name for k, (name, _) in enumerate(pairs) if name in dict(pairs[:k]))
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"the name {twice[:40]!r} occurs twice in one object")
     return found
 

@@ -15,7 +15,7 @@ import numpy as np
 from lxml import etree
 
 from rnngen.errors import InputError
-from rnngen.ink_xml import MAX_POINTS, NUMBER, local_name, place
+from rnngen.ink_xml import MAX_POINTS, MAX_STROKES, NUMBER, local_name, place
 from rnngen.strokes import Ink, Stroke
 
 _TOKEN = re.compile(rf"""\s*+(?:(,)|([!'"]?+)\s*+({NUMBER}|[*?TF]|[-+]?\#[0-9A-Fa-f]{{1,16}}+(?![0-9A-Fa-f])))""")
@@ -74,7 +74,7 @@ class _Reader:
         self.units: list[tuple[_Channel, _Channel]] = []
         self.last: dict[str, int] = {}  # id of a trace → its last stroke
         self.pieces: dict[int, list[tuple[Stroke, np.ndarray | None]]] = {}  # of strokes in several traces
-        self.points = 0
+        self.points = self.traces = 0
         self.undrawn = 0
         self.views = self._views()
         self.highlighters = {
@@ -213,6 +213,9 @@ class _Reader:
             if not drawn:
                 drawn_here = not self.views.isdisjoint(_ids(child))
             if name == "trace":
+                self.traces += 1
+                if self.traces > MAX_STROKES:
+                    raise InputError(f"{self.path}: over the limit of {MAX_STROKES} traces; save one line of writing")
                 if drawn_here:
                     self._trace(child, given)
                 else:
@@ -374,6 +377,8 @@ def _points(text: str, form: _Format, where: str) -> np.ndarray:
             if k < form.regular:
                 raise refuse(expected)
             points.append(value.copy())
+            if len(points) > MAX_POINTS:
+                raise InputError(f"{where}: over the limit of {MAX_POINTS} points; save only the strokes")
             start, k = position, 0
             continue
         if k >= channels:

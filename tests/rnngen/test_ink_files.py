@@ -583,6 +583,30 @@ def test_too_many_points(read, monkeypatch):
         read("a.json", "[[[0, 0], [1, 1]]]")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.json", "[[], [], [], [[1, 2]]]"), ("a.inkml", "<ink><trace/><traceGroup><trace/><trace/></traceGroup></ink>")],
+)
+def test_too_many_strokes(read, monkeypatch, name, text):
+    for module in ("ink_json", "inkml"):
+        monkeypatch.setattr(f"rnngen.{module}.MAX_STROKES", 2)
+    with pytest.raises(InputError, match="over the limit of 2"):
+        read(name, text)
+
+
+def test_too_many_points_of_one_shape(read, monkeypatch):
+    for module in ("svg_ink", "inkml"):
+        monkeypatch.setattr(f"rnngen.{module}.MAX_POINTS", 2)
+    for name, text in [
+        ("a.svg", svg('<path d="M0 0L1 1 2 2 3 3"/>')),
+        ("a.svg", svg('<polyline points="0,0 1,1 2,2"/>')),
+        ("a.inkml", "<ink><trace>1 2, 3 4, 5 6, 7 8</trace></ink>"),
+        ("a.inkml", "<ink><trace>1 2, 3 4</trace><trace>5 6</trace></ink>"),
+    ]:
+        with pytest.raises(InputError, match="line 1: over the limit of 2 points"):
+            read(name, text)
+
+
 def test_rotation_matches_its_definition(read):
     (stroke,) = read("a.svg", svg('<path transform="rotate(30)" d="M2 0z"/>')).strokes
     np.testing.assert_allclose(stroke[0], [2 * math.cos(math.pi / 6), 2 * math.sin(math.pi / 6)])
