@@ -151,6 +151,7 @@ def test_the_papers_preset_has_the_papers_constants():
             assert optimiser["learning_rate"] == 1e-4
             assert settings["training"]["schedule"] == "constant"
             text = settings["kind"] == "text"
+            assert text or settings["corpus"]["alphabet"] == "paper"
             assert settings["training"]["clip_lstm"] == (1 if text else 10)
             momentum = 0.9 if experiment == "wikipedia" or not text else 0.99
             assert optimiser["momentum"] == momentum

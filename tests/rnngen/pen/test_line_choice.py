@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rnngen.errors import InputError
+from rnngen.pen.glyphs import load_alphabet
 from rnngen.pen.line_choice import choose_lines
 
 WORDS = re.findall(
@@ -50,6 +51,30 @@ def test_digits_and_signs_are_put_in_where_the_text_has_none():
     wanted = set(string.digits + ".,'\"-?!:;()&/+=%*#")
     lines = choose(count=2000, longest=20, characters=LETTERS + "".join(wanted))
     assert wanted <= set("".join(lines))
+
+
+def test_rare_characters_come_as_often_as_their_shares():
+    """Letters before capitals, digits and common signs before rare signs, each kind evenly."""
+    everything = load_alphabet().characters.replace(" ", "")
+    lines = choose(count=2000, longest=20, characters=everything)
+    count = Counter("".join(lines))
+    initials = {word[0].upper() for word in WORDS}
+    kinds = {
+        "letters": string.ascii_lowercase,
+        "capitals": "".join(sorted(initials)),
+        "digits": string.digits,
+        "signs": "".join(c for c in everything if not c.isalnum()),
+    }
+    fewest = {kind: min(count[c] for c in characters) for kind, characters in kinds.items()}
+    assert fewest["letters"] > 1.5 * fewest["capitals"] > 0
+    assert fewest["capitals"] > 1.5 * fewest["signs"] > 20
+    assert fewest["digits"] > 1.5 * fewest["signs"]
+    assert max(count[c] for c in kinds["digits"]) < 2 * fewest["digits"]
+
+
+def test_a_character_that_fits_no_line_does_not_hold_up_the_others():
+    lines = choose(30, shortest=5, longest=5, characters=LETTERS + "%", paragraphs=[*PARAGRAPHS, "X " * 9])
+    assert len(lines) == 30 and len({c for line in lines for c in line.lower()}) > 15
 
 
 def test_no_line_needs_a_character_that_is_not_allowed():
