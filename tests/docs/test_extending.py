@@ -1,4 +1,4 @@
-"""The worked examples of docs/extending.md and docs/your-own-data.md run as they are printed."""
+"""The worked examples of README.md, docs/extending.md and docs/your-own-data.md run as they are printed."""
 
 import re
 from pathlib import Path
@@ -14,14 +14,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def blocks(page: str, language: str) -> list[str]:
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    text = (ROOT / page).read_text(encoding="utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
 
 
 def test_extending(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The blocks of the page follow on from each other; their assertions are part of the page."""
     monkeypatch.chdir(tmp_path)
-    code = blocks("extending.md", "python")
+    code = blocks("docs/extending.md", "python")
     assert len(code) == 3
     before = dict(BACKENDS)
     threads = torch.get_num_threads()
@@ -36,7 +36,17 @@ def test_extending(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         BACKENDS.update(before)
 
 
-@pytest.mark.parametrize("page", ["extending.md", "your-own-data.md"])
+def test_readme() -> None:
+    """The library's example runs, and its network has the weights that the comment says."""
+    (block,) = blocks("README.md", "python")
+    space: dict = {}
+    exec(compile(block, "README.md", "exec"), space)
+    (said,) = re.findall(r"# ([\d,]+) weights", block)
+    assert sum(weight.numel() for weight in space["network"].parameters()) == int(said.replace(",", ""))
+    assert space["y_tbo"].shape == (10, 1, 121)
+
+
+@pytest.mark.parametrize("page", ["docs/extending.md", "docs/your-own-data.md"])
 def test_configurations_are_valid(page: str, tmp_path: Path) -> None:
     """Every configuration on the page, put on top of the default one, passes the schema and names its own trainings."""
     found = blocks(page, "yaml")
