@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 import typer
 
 from pipeline.command import command
 from rnngen.artifacts import write_json
+from rnngen.checked_parquet import open_parquet, read_parquet, reading
+from rnngen.corpora.handwriting_table import WHAT
 from rnngen.errors import InputError
 from rnngen.legibility import Ink, Reader, character_error_rate, thinned, train_reader
 from rnngen.pen.corpus import draw_writers, write_numbered_line
@@ -54,10 +54,7 @@ def main(
 
 def read_corpus(path: Path) -> tuple[list[Ink], list[Ink]]:
     """The lines of the set 'trainset' and those of the other sets; lines without text or set are in neither."""
-    try:
-        table = pq.read_table(path, columns=["text", "split", "x", "y", "stroke_len"])
-    except (pa.ArrowInvalid, FileNotFoundError) as error:
-        raise InputError(f"{path}: not a corpus of handwriting; make it with pipeline.parse_iamondb") from error
+    table = read_parquet(path, dict.fromkeys(("text", "split", "x", "y", "stroke_len")), WHAT)
     training, others = [], []
     for row in table.to_pylist():
         if row["text"] and row["split"]:
@@ -71,15 +68,12 @@ def read_samples(paths: list[Path]) -> dict[tuple[float, bool], list[Ink]]:
     """Sampled lines by bias and by whether another line primed them."""
     groups: dict[tuple[float, bool], list[Ink]] = {}
     for path in paths:
-        try:
-            schema = pq.read_schema(path)
-        except (pa.ArrowInvalid, FileNotFoundError) as error:
-            raise InputError(f"{path}: no Parquet of sampled handwriting; sample some first") from error
-        missing = [name for name in ("text", "bias", "x", "y", "stroke_len") if name not in schema.names]
-        if missing:
-            raise InputError(f"{path}: no column {', '.join(missing)}; give the Parquet of sampled handwriting")
-        wanted = [n for n in ("text", "bias", "x", "y", "stroke_len", "kind", "prime") if n in schema.names]
-        for row in pq.read_table(path, columns=wanted).to_pylist():
+        columns = dict.fromkeys(("text", "bias", "x", "y", "stroke_len"))
+        file = open_parquet(path, columns, "file of sampled handwriting")
+        wanted = [*columns, *(name for name in ("kind", "prime") if name in file.schema_arrow.names)]
+        with reading(path):
+            rows = file.read(wanted).to_pylist()
+        for row in rows:
             if row.get("kind", "sample") == "sample" and row["text"]:
                 groups.setdefault((row["bias"] or 0.0, row.get("prime") is not None), []).append(ink_of(row))
     if not groups:

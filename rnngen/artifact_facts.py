@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnngen.artifacts import run_file
+from rnngen.checked_parquet import open_parquet, reading
 from rnngen.errors import InputError
 from rnngen.model_folder import checked_file, read_config
 
@@ -82,10 +82,12 @@ def tensors_of(path: Path) -> dict[str, list[int]]:
 
 def parquet_facts(path: Path) -> Facts:
     """Rows, columns and counts of a Parquet file, by what its columns say it is."""
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: not a Parquet file, or cut short: {error}") from error
+    file = open_parquet(path, {}, "Parquet file of this program")
+    with reading(path):
+        return _parquet_facts(path, file)
+
+
+def _parquet_facts(path: Path, file: pq.ParquetFile) -> Facts:
     names = set(file.schema_arrow.names)
     metadata = (file.schema_arrow.metadata or {}).get(b"rnngen")
     kind, counts = "table", {}

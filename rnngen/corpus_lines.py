@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from rnngen.corpora.handwriting_table import SCHEMA
+from rnngen.checked_parquet import open_parquet, reading
+from rnngen.corpora.handwriting_table import COLUMNS, WHAT
 from rnngen.errors import InputError
 from rnngen.strokes import Ink, Stroke, strokes_from_columns
 
@@ -35,14 +35,9 @@ class CorpusLines:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        try:
-            self.file = pq.ParquetFile(self.path)
-        except (pa.ArrowInvalid, FileNotFoundError) as error:
-            raise InputError(f"{path}: not a handwriting corpus in Parquet: {error}") from error
-        missing = set(SCHEMA.names) - set(self.file.schema_arrow.names)
-        if missing:
-            raise InputError(f"{path}: not a handwriting corpus in Parquet: no column {', '.join(sorted(missing))}")
-        self.names = self.file.read(["line", "writer", "split", "text"])
+        self.file = open_parquet(self.path, COLUMNS, WHAT)
+        with reading(self.path):
+            self.names = self.file.read(["line", "writer", "split", "text"])
 
     def named(self, name: str) -> CorpusLine:
         """The line of that name."""
@@ -89,11 +84,14 @@ class CorpusLines:
         while row >= start + self.file.metadata.row_group(group).num_rows:
             start += self.file.metadata.row_group(group).num_rows
             group += 1
-        table = self.file.read_row_group(group, ["line", "writer", "split", "text", "x", "y", "t", "stroke_len"])
+        with reading(self.path):
+            table = self.file.read_row_group(group, ["line", "writer", "split", "text", "x", "y", "t", "stroke_len"])
         (value,) = table.slice(row - start, 1).to_pylist()
-        lengths = value.pop("stroke_len")
-        strokes = strokes_from_columns(value.pop("x"), value.pop("y"), lengths)
-        times = np.split(np.array(value.pop("t")) / 100, np.cumsum(lengths)[:-1])
+        x, y, t, lengths = (value.pop(name) for name in ("x", "y", "t", "stroke_len"))
+        if None in (x, y, t, lengths) or not len(x) == len(y) == len(t) == sum(n or 0 for n in lengths):
+            raise InputError(f"{self.path}: x, y, t and stroke_len of line {value['line']} do not fit together")
+        strokes = strokes_from_columns(x, y, lengths)
+        times = np.split(np.array(t) / 100, np.cumsum(lengths)[:-1])
         kept = [k for k, stroke in enumerate(strokes) if len(stroke)]
         return CorpusLine(ink=Ink([strokes[k] for k in kept], [times[k] for k in kept]), **value)
 

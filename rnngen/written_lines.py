@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from rnngen.artifacts import written_whole
+from rnngen.checked_parquet import parquet_writer, read_parquet
 from rnngen.errors import InputError
 from rnngen.strokes import Stroke, strokes_from_columns
 
@@ -83,20 +82,20 @@ def write_lines(path: str | Path, lines: Iterable[WrittenLine], about: dict[str,
         for name, column in columns.items():
             column.append(row[name])
     schema = SCHEMA.with_metadata({b"rnngen": json.dumps(about, ensure_ascii=False, sort_keys=True).encode()})
-    with written_whole(path) as partial:
-        pq.write_table(pa.table(columns, schema=schema), partial, compression="zstd")
+    with parquet_writer(path, schema, compression="zstd") as writer:
+        writer.write_table(pa.table(columns, schema=schema))
 
 
 def read_lines(path: str | Path) -> tuple[list[WrittenLine], dict[str, Any]]:
-    """The lines of a file of `write_lines`, and what it says about them."""
+    """The lines of a file of `write_lines`, and what it says about them. Raises InputError."""
+    columns = dict(zip(SCHEMA.names, SCHEMA.types, strict=True))
+    table = read_parquet(path, columns, "Parquet file of handwriting samples")
+    if b"rnngen" not in (table.schema.metadata or {}):
+        raise InputError(f"{path}: a Parquet file without what a file of handwriting samples says of itself")
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, FileNotFoundError) as error:
-        raise InputError(f"{path}: not a Parquet file of handwriting samples: {error}") from error
-    missing = [name for name in SCHEMA.names if name not in table.column_names]
-    if missing or b"rnngen" not in (table.schema.metadata or {}):
-        raise InputError(f"{path}: not a file of handwriting samples: no column {', '.join(missing) or 'metadata'}")
-    return [_line(row) for row in table.to_pylist()], json.loads(table.schema.metadata[b"rnngen"])
+        return [_line(row) for row in table.to_pylist()], json.loads(table.schema.metadata[b"rnngen"])
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: points, strokes or weights of a line do not fit together ({error})") from error
 
 
 def _line(row: dict[str, Any]) -> WrittenLine:

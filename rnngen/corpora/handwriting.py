@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from rnngen.checked_parquet import read_parquet
 from rnngen.corpora.alphabet import Alphabet
+from rnngen.corpora.handwriting_table import COLUMNS, WHAT
 from rnngen.corpora.text import Sequences, gathered
 from rnngen.errors import InputError
 
@@ -241,12 +242,8 @@ def load_handwriting(
     character outside the alphabet, and when the file is no such corpus.
     """
     cleaning = Cleaning(every, step_threshold, sampling_interval)
-    try:
-        times = [] if sampling_interval is None else ["t"]
-        table = pq.read_table(path, columns=["line", "form", "split", "text", "x", "y", "stroke_len", *times])
-    except (pa.ArrowInvalid, FileNotFoundError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: no corpus of handwriting ({reason}); make it with pipeline.parse_iamondb") from error
+    wanted = ["line", "form", "split", "text", "x", "y", "stroke_len", *([] if sampling_interval is None else ["t"])]
+    table = read_parquet(path, {name: COLUMNS[name] for name in wanted}, WHAT)
     names, forms, texts = (table[name].to_pylist() for name in ("line", "form", "text"))
     role_l = _roles(path, table["split"].to_pylist(), forms, training, validation)
     points = _Points.of(path, table)
@@ -331,9 +328,9 @@ class _Points:
     @classmethod
     def of(cls, path: str | Path, table: pa.Table) -> "_Points":
         (x_n, offsets), (y_n, y_offsets), (stroke_len, strokes) = (
-            _flat(table, name) for name in ("x", "y", "stroke_len")
+            _flat(path, table, name) for name in ("x", "y", "stroke_len")
         )
-        t_n, t_offsets = _flat(table, "t") if "t" in table.column_names else (None, offsets)
+        t_n, t_offsets = _flat(path, table, "t") if "t" in table.column_names else (None, offsets)
         ends = np.append(0, np.cumsum(stroke_len))
         fits = [np.array_equal(offsets, other) for other in (y_offsets, t_offsets, ends[strokes])]
         if not all(fits) or (stroke_len < 1).any():
@@ -348,11 +345,13 @@ class _Points:
         return cls(x_n, y_n, end_n, line_n, None if t_n is None else t_n / 100, recorded_l, stroke_len[strokes[:-1]])
 
 
-def _flat(table: pa.Table, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _flat(path: str | Path, table: pa.Table, name: str) -> tuple[np.ndarray, np.ndarray]:
     """The values of a column of lists, and where each list begins; no copy where the column is in one piece."""
     column = table[name].combine_chunks()
     if isinstance(column, pa.ChunkedArray):
         column = pa.concat_arrays(column.chunks)
+    if column.null_count or column.values.null_count:
+        raise InputError(f"{path}: column {name} has values that are missing; make the file again")
     offsets = column.offsets.to_numpy().astype(np.int64)
     return column.values.to_numpy()[offsets[0] : offsets[-1]], offsets - offsets[0]
 

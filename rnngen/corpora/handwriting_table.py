@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from rnngen.artifacts import written_whole
+from rnngen.checked_parquet import parquet_writer
 
 POINTS = pa.list_(pa.int32())
 SCHEMA = pa.schema(
@@ -30,6 +29,8 @@ SCHEMA = pa.schema(
 """x to the right, y downwards, in units of the device; t in hundredths of a second since t0 seconds (float64: the clock
 of a whiteboard runs for months); stroke_len points a stroke."""
 
+COLUMNS = dict(zip(SCHEMA.names, SCHEMA.types, strict=True))
+WHAT = "corpus of handwriting (python -m pipeline.parse_iamondb makes one)"
 ROWS_PER_GROUP = 2_048
 PAGE_BYTES = 1 << 16
 """A smaller page than the default saves 30 MB while writing."""
@@ -40,18 +41,15 @@ def write_lines(path: str | Path, lines: Iterable[Any], provenance: dict[str, An
     """Write lines (`rnngen.corpora.iam_ondb.Line`) as Parquet, whole or not at all; equal lines give equal bytes."""
     schema = SCHEMA.with_metadata({b"rnngen": json.dumps(provenance, sort_keys=True).encode()})
     rows = iter(lines)
-    with (
-        written_whole(path) as partial,
-        pq.ParquetWriter(
-            partial,
-            schema,
-            compression="zstd",
-            compression_level=3,
-            use_dictionary=["form", "writer", "split"],
-            column_encoding=DELTA,
-            data_page_size=PAGE_BYTES,
-        ) as writer,
-    ):
+    with parquet_writer(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=["form", "writer", "split"],
+        column_encoding=DELTA,
+        data_page_size=PAGE_BYTES,
+    ) as writer:
         while group := list(islice(rows, ROWS_PER_GROUP)):
             writer.write_table(_table(group, schema))
 

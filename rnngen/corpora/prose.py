@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from rnngen.checked_parquet import open_parquet, reading
 from rnngen.errors import InputError
 
 SHORTEST_PARAGRAPH = 80  # characters; shorter lines of a page are headings, captions and lists
@@ -110,14 +110,13 @@ def read_paragraphs(path: str | Path) -> Iterator[str]:
     """
     path = Path(path)
     if path.suffix == ".parquet":
-        try:
-            schema = pq.read_schema(path)
-        except pa.ArrowInvalid as error:
-            raise InputError(f"{path}: not a Parquet file, or damaged; make it again") from error
-        if "text" not in schema.names:
-            raise InputError(f"{path}: no column 'text'; give the Parquet of Wikipedia pages or a text file")
-        columns = [name for name in ("text", "ns") if name in schema.names]
-        with pq.ParquetFile(path) as pages:
+        with open_parquet(path, {}, "Parquet of Wikipedia pages") as pages, reading(path):
+            schema = pages.schema_arrow
+            if "text" not in schema.names or schema.field("text").type not in (pa.string(), pa.large_string()):
+                raise InputError(
+                    f"{path}: no column 'text' of strings; give the Parquet of Wikipedia pages or a text file"
+                )
+            columns = [name for name in ("text", "ns") if name in schema.names]
             for batch in pages.iter_batches(batch_size=256, columns=columns):
                 for row in batch.to_pylist():
                     if row["text"] and not row.get("ns"):  # namespace 0, or not known: articles

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from rnngen.artifacts import written_whole
+from rnngen.checked_parquet import parquet_writer, read_parquet
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpora.archives import Refusals, members
 from rnngen.corpora.text import Sequences
@@ -159,9 +158,9 @@ def _assert_counts(where: str, counted: dict[str, int], expected: dict[str, int]
 
 def write_treebank(path: str | Path, table: pa.Table, provenance: dict[str, Any]) -> None:
     """Write rows (split, sentence) as Parquet; equal input gives equal bytes."""
-    metadata = {b"rnngen": json.dumps(provenance, sort_keys=True).encode()}
-    with written_whole(path) as partial:
-        pq.write_table(table.replace_schema_metadata(metadata), partial, compression="zstd", compression_level=3)
+    table = table.replace_schema_metadata({b"rnngen": json.dumps(provenance, sort_keys=True).encode()})
+    with parquet_writer(path, table.schema, compression="zstd", compression_level=3) as writer:
+        writer.write_table(table)
 
 
 @dataclass(frozen=True)
@@ -231,14 +230,13 @@ def load_treebank(path: str | Path, unit: str = "character", end_of_sentence: st
 
 def read_sentences(path: str | Path) -> dict[str, list[str]]:
     """Sentences by split; raises InputError for a file that is no such corpus and for an empty split."""
-    try:
-        table = pq.read_table(path)
-        columns = [table[name].to_pylist() for name in ("split", "sentence")]
-    except (pa.ArrowInvalid, KeyError, FileNotFoundError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: no treebank corpus ({reason}); make it with pipeline.parse_treebank") from error
+    columns = {"split": pa.string(), "sentence": pa.string()}
+    table = read_parquet(path, columns, "treebank corpus (python -m pipeline.parse_treebank makes one)")
+    for name in columns:
+        if table[name].null_count:
+            raise InputError(f"{path}: {table[name].null_count} rows without a {name}; make the file again")
     rows: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for split, sentence in zip(*columns, strict=True):
+    for split, sentence in zip(table["split"].to_pylist(), table["sentence"].to_pylist(), strict=True):
         if split not in rows:
             raise InputError(f"{path}: split {split!r}, must be one of {', '.join(SPLITS)}")
         rows[split].append(sentence)

@@ -2,17 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rnngen.artifacts import written_whole
+from rnngen.checked_parquet import open_parquet, reading
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpora.mediawiki_bytes import values_of
+from rnngen.corpora.mediawiki_dump import SCHEMA
 from rnngen.corpora.mediawiki_raw import RAW_COLUMNS, raw_rows
 from rnngen.errors import InputError
 
@@ -81,8 +82,9 @@ def load_wikipedia(
     """
     if view not in ("dump", "text"):
         raise InputError(f"view {view!r} of the Wikipedia corpus: there are dump and text")
-    file = open_corpus(corpus, "raw_before" if view == "dump" else "text")
-    size = total_bytes(file, view)
+    file = open_corpus(corpus, ("text", *RAW_COLUMNS) if view == "dump" else ("text",))
+    with reading(corpus):
+        size = total_bytes(file, view)
     train, validation = (part_of(part, size) for part in (train_bytes, validation_bytes))
     if train < 1 or validation < 1:
         raise InputError(
@@ -95,34 +97,32 @@ def load_wikipedia(
         )
     if cache is None:
         stream = np.empty(train + validation, np.uint8)
-        fill(stream, pieces(file, view))
+        fill(stream, pieces(file, view), corpus)
     else:
         identity = hashlib.sha256(repr((file.schema_arrow.metadata, view)).encode()).hexdigest()
         path = Path(cache) / f"{Path(corpus).stem}.{identity[:16]}.{train + validation}.bytes"
         if not path.exists():
             with written_whole(path) as partial:
                 copy = np.memmap(partial, np.uint8, "w+", shape=(train + validation,))
-                fill(copy, pieces(file, view))
+                fill(copy, pieces(file, view), corpus)
                 copy.flush()
+        if path.stat().st_size != train + validation:
+            raise InputError(f"{path}: {path.stat().st_size:,} bytes in place of {train + validation:,}; delete it")
         stream = np.memmap(path, np.uint8, "r")
     return ByteCorpus(stream, train, distinct_bytes(stream))
 
 
-def open_corpus(corpus: Path, column: str) -> pq.ParquetFile:
-    """The Parquet file, if it is one and has the provenance and the column that are needed."""
-    if not Path(corpus).exists():
-        raise InputError(f"{corpus}: no such file; make it with python -m pipeline.parse_wikipedia DUMP… --output FILE")
+def open_corpus(corpus: Path, columns: Sequence[str]) -> pq.ParquetFile:
+    """The Parquet file, if it is undamaged and has the provenance, the columns and the rows that are needed."""
+    what = "corpus of pages (python -m pipeline.parse_wikipedia makes one, without --no-raw)"
+    file = open_parquet(corpus, {name: SCHEMA.field(name).type for name in columns}, what)
     try:
-        file = pq.ParquetFile(corpus)
-    except pa.ArrowInvalid as error:
-        raise InputError(
-            f"{corpus}: not a Parquet file, or damaged ({str(error).splitlines()[0]}); make it again"
-        ) from error
-    schema = file.schema_arrow
-    if b"rnngen" not in (schema.metadata or {}):
-        raise InputError(f"{corpus}: a Parquet file without the provenance of a corpus; make it again")
-    if column not in schema.names:
-        raise InputError(f"{corpus}: no column {column}; was it made by this version, without --no-raw?")
+        about = json.loads((file.schema_arrow.metadata or {}).get(b"rnngen", b"{}"))
+        rows, size = sum(about["rows"].values()), int(about["bytes"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{corpus}: a Parquet file without the provenance of a corpus; make it again") from error
+    if rows != file.metadata.num_rows or size < 0:
+        raise InputError(f"{corpus}: {file.metadata.num_rows:,} rows in place of {rows:,}; make it again")
     return file
 
 
@@ -148,15 +148,17 @@ def part_of(part: int | float, size: int) -> int:
     return int(part * size) if isinstance(part, float) and part < 1 else int(part)
 
 
-def fill(stream: np.ndarray, parts: Iterator[np.ndarray]) -> None:
-    """Copy the parts into `stream` until it is full."""
+def fill(stream: np.ndarray, parts: Iterator[np.ndarray], corpus: Path) -> None:
+    """Copy the parts into `stream` until it is full. Raises InputError where they do not fill it, or are damaged."""
     at = 0
-    for part in parts:
-        if at == len(stream):
-            return
-        part = part[: len(stream) - at]
-        stream[at : at + len(part)] = part
-        at += len(part)
+    with reading(corpus):
+        for part in parts:
+            part = part[: len(stream) - at]
+            stream[at : at + len(part)] = part
+            at += len(part)
+            if at == len(stream):
+                return
+    raise InputError(f"{corpus}: only {at:,} of {len(stream):,} bytes are in its rows; make it again")
 
 
 def distinct_bytes(stream: np.ndarray) -> tuple[int, ...]:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from rnngen.artifacts import write_json, written_whole
+from rnngen.checked_parquet import parquet_writer
 from rnngen.corpora.mediawiki_bytes import offsets_of, values_of
 from rnngen.corpora.mediawiki_dump import SCHEMA, Findings, Options, read_dumps
 from rnngen.corpora.mediawiki_raw import RAW_COLUMNS
@@ -39,25 +39,23 @@ def write_wikipedia(dumps: Sequence[str | Path], output: Path, options: Options,
     findings = Findings()
     counts = Counts()
     schema = pa.schema([column for column in SCHEMA if raw or column.name not in RAW_COLUMNS])
-    with written_whole(output) as partial:
-        with pq.ParquetWriter(
-            partial,
-            schema,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=DICTIONARY,
-            write_statistics=[name for name in schema.names if name not in LARGE],
-            write_page_checksum=True,
-            store_schema=False,  # the types are Parquet's own; so the provenance is schema metadata for every reader
-        ) as writer:
-            for group in row_groups(counts.counted(read_dumps(dumps, options, findings)), schema):
-                writer.write_table(group, row_group_size=max(len(group), 1))
-            parts = [
-                {"bytes": part.bytes, "sha256": part.sha256, "encoding": part.encoding, "schema": part.schema}
-                for part in findings.parts
-            ]
-            provenance = {"corpus": "wikipedia", "bytes": findings.raw_bytes, "rows": counts.kinds, "parts": parts}
-            writer.add_key_value_metadata({"rnngen": json.dumps(provenance, sort_keys=True)})
+    with parquet_writer(
+        output,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=DICTIONARY,
+        write_statistics=[name for name in schema.names if name not in LARGE],
+        store_schema=False,  # the types are Parquet's own; so the provenance is schema metadata for every reader
+    ) as writer:
+        for group in row_groups(counts.counted(read_dumps(dumps, options, findings)), schema):
+            writer.write_table(group, row_group_size=max(len(group), 1))
+        parts = [
+            {"bytes": part.bytes, "sha256": part.sha256, "encoding": part.encoding, "schema": part.schema}
+            for part in findings.parts
+        ]
+        provenance = {"corpus": "wikipedia", "bytes": findings.raw_bytes, "rows": counts.kinds, "parts": parts}
+        writer.add_key_value_metadata({"rnngen": json.dumps(provenance, sort_keys=True)})
         report = counts.report(findings)
         write_json(output.with_suffix(".quality.json"), report)
         with written_whole(output.with_suffix(".quality.md")) as markdown:

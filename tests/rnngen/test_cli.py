@@ -234,7 +234,7 @@ def test_the_alphabets_class_is_used_only_when_asked_for(rnngen, tmp_path):
         (("--model", "nowhere", "-o", "a.svg"), "nowhere: no config.json in it"),
         (("-o", "a.bmp"), "a.bmp: unknown picture format '.bmp'"),
         (("--style", "a00-001z-01", "-o", "a.svg"), "--corpus must name the Parquet file"),
-        (("--style", "x", "--corpus", "none.parquet", "-o", "a.svg"), "none.parquet: not a handwriting corpus"),
+        (("--style", "x", "--corpus", "none.parquet", "-o", "a.svg"), "none.parquet: no such file"),
         (("--style-strokes", "me.svg", "-o", "a.svg"), "--style-text must say"),
         (("--style-strokes", "me.svg", "--style-text", "me", "-o", "a.svg"), "me.svg: no such file"),
         (("--style", "x", "--style-strokes", "me.svg", "-o", "a.svg"), "two styles"),

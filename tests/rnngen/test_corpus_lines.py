@@ -57,8 +57,8 @@ def test_a_choice_is_of_different_hands_as_far_as_there_are_some(path):
 def test_unknown_line_and_other_files(path, tmp_path):
     with pytest.raises(InputError, match=r"no line 'b'; lines are named like a00-000z-01, a00-001z-01"):
         CorpusLines(path).named("b")
-    with pytest.raises(InputError, match="not a handwriting corpus in Parquet"):
+    with pytest.raises(InputError, match="corpus of handwriting"):
         CorpusLines(tmp_path / "none.parquet")
     pq.write_table(pa.table({"line": ["a"]}), tmp_path / "other.parquet")
-    with pytest.raises(InputError, match="not a handwriting corpus in Parquet"):
+    with pytest.raises(InputError, match="corpus of handwriting"):
         CorpusLines(tmp_path / "other.parquet")

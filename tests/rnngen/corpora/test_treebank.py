@@ -169,7 +169,7 @@ def test_an_empty_split_and_a_foreign_file_are_errors(tmp_path):
     with pytest.raises(InputError, match="the validation split is empty"):
         load_treebank(path)
     pq.write_table(pa.table({"x": [1]}), path)
-    with pytest.raises(InputError, match="no treebank corpus"):
+    with pytest.raises(InputError, match="so no treebank corpus"):
         load_treebank(path)
     path.write_bytes(b"<html>")
     with pytest.raises(InputError, match="no treebank corpus"):

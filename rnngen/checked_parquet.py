@@ -1,0 +1,130 @@
+"""Parquet files that notice damage: every page has its checksum, and the whole file has one too.
+
+Parquet's own checksums leave out the heads of the pages and the footer, in which types, sizes and places of all columns
+stand. So the SHA-256 of the file, without itself, stands in the gap before the footer, which no reader looks at.
+"""
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rnngen.artifacts import written_whole
+from rnngen.errors import InputError
+
+MARK = b"rnngen sha256 "
+SEAL = len(MARK) + 32
+
+
+@contextmanager
+def parquet_writer(path: str | Path, schema: pa.Schema, **options: Any) -> Iterator[pq.ParquetWriter]:
+    """Yield a writer of a file that appears whole or not at all; `options` of `pyarrow.parquet.ParquetWriter`."""
+    with written_whole(path) as partial:
+        with pq.ParquetWriter(partial, schema, write_page_checksum=True, **options) as writer:
+            yield writer
+        with partial.open("r+b") as file:
+            start = footer_start(file)
+            digest = hashlib.sha256()
+            file.seek(0)
+            add_bytes(digest, file, os.fstat(file.fileno()).st_size)
+            file.seek(start)
+            footer = file.read()
+            file.seek(start)
+            file.write(MARK + digest.digest() + footer)
+
+
+def open_parquet(path: str | Path, columns: Mapping[str, pa.DataType | None], what: str) -> pq.ParquetFile:
+    """The file at `path`, if it is undamaged and has these columns; its pages are checked when they are read.
+
+    columns   type by name; None for any type
+    what      what the file should be and how it is made, for messages
+
+    A file of another program needs no checksum. Raises InputError.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; wanted: {what}")
+    try:
+        whole = is_whole(path)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        schema = file.schema_arrow
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = first_line(error)
+        raise InputError(f"{path}: not a Parquet file, or damaged ({reason}), so no {what}") from error
+    if not whole:
+        raise InputError(f"{path}: damaged, its SHA-256 differs from the one in it; make it again: {what}")
+    missing = [name for name in columns if name not in schema.names]
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(missing)}, so no {what}")
+    for name, type_ in columns.items():
+        found = schema.field(name).type
+        if type_ is not None and not is_like(found, type_):
+            raise InputError(f"{path}: column {name} is {found}, not {type_}, so no {what}")
+    return file
+
+
+def is_like(one: pa.DataType, other: pa.DataType) -> bool:
+    """Whether two types lie in memory in the same way; lists may name their elements as they like."""
+    if pa.types.is_list(one) and pa.types.is_list(other):
+        return one.value_type == other.value_type
+    return one == other
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Around reads from an open file: InputError that names it where a page is damaged."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: damaged ({first_line(error)}); make it again") from error
+
+
+def read_parquet(path: str | Path, columns: Mapping[str, pa.DataType | None], what: str) -> pa.Table:
+    """These columns of the file at `path` as a table; checks and errors of `open_parquet`."""
+    with open_parquet(path, columns, what) as file, reading(path):
+        return file.read(list(columns))
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the file has the SHA-256 that stands in it, if one does. Raises ValueError for what is no Parquet."""
+    with path.open("rb") as file:
+        start = footer_start(file)
+        file.seek(max(0, start - SEAL))
+        seal = file.read(SEAL)
+        if not seal.startswith(MARK):
+            return True
+        digest = hashlib.sha256()
+        file.seek(0)
+        add_bytes(digest, file, start - SEAL)
+        file.seek(start)
+        digest.update(file.read())
+        return digest.digest() == seal[len(MARK) :]
+
+
+def footer_start(file: BinaryIO) -> int:
+    """Where the footer begins: its length and Parquet's magic number are the last eight bytes of a file."""
+    size = file.seek(0, os.SEEK_END)
+    if size < 12:
+        raise ValueError(f"{size} bytes")
+    file.seek(size - 8)
+    length, magic = struct.unpack("<I4s", file.read(8))
+    if magic != b"PAR1" or length > size - 12:
+        raise ValueError("it does not end as one")
+    return size - 8 - length
+
+
+def add_bytes(digest: Any, file: BinaryIO, size: int) -> None:
+    """Update `digest` with the next `size` bytes of `file`."""
+    while size > 0 and (block := file.read(min(size, 1 << 20))):
+        digest.update(block)
+        size -= len(block)
+
+
+def first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
