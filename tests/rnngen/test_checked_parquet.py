@@ -110,13 +110,18 @@ def lines(path):
     write_lines(path, [WrittenLine(f"l{i}", "sample", [np.ones((5, 2))], phi_su=np.ones((3, 4))) for i in range(9)], {})
 
 
+DAMAGE = st.tuples(st.integers(0, 10**6), st.booleans(), st.binary(max_size=6), st.integers(0, 6))
+
+
 def shown(value):
     """What a reader gave, to be compared."""
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, list | tuple):
         return [shown(item) for item in value]
-    return {name: shown(item) for name, item in vars(value).items()} if hasattr(value, "__dict__") else value
+    if isinstance(value, dict):
+        return {name: shown(item) for name, item in value.items()}
+    return shown(vars(value)) if hasattr(value, "__dict__") else value
 
 
 READERS = {
@@ -138,14 +143,8 @@ def reader(request, tmp_path_factory):
     return path, path.read_bytes(), read, shown(read(path))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 10**6), st.booleans(), st.binary(max_size=6), st.integers(0, 6)),
-        min_size=1,
-        max_size=3,
-    )
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(DAMAGE, min_size=1, max_size=3))
 def test_no_damage_passes_a_reader(reader, damages):
     """Bytes written over, put in or left out, half of them near the end, where the footer is."""
     path, whole, read, expected = reader
