@@ -99,14 +99,18 @@ def resampled(ink: Ink, points: int) -> list[Stroke]:
     """`ink` with about `points` points in all, evenly spaced in time where times are known, else along the path.
 
     Each stroke keeps its first and last point. A stroke of no extent (a dot) stays a single point. A clock may run back
-    here and there; where the times of one stroke do not rise on the whole, the whole ink is spaced along the path, for
-    points cannot be shared out between seconds and lengths.
+    here and there. Where the times of a stroke do not rise on the whole, its points are taken to be the ink's median
+    step apart; where those of no stroke do, the path serves.
     """
     along = [_path_length(stroke) for stroke in ink.strokes]
     clocks = along
     if ink.times is not None:
         clocks = [_rising(times) for times in ink.times]
-        if any(clock[-1] <= 0 < path[-1] for clock, path in zip(clocks, along, strict=True)):
+        steps = np.concatenate([np.diff(clock) for clock in clocks])
+        if np.any(steps > 0):
+            step = np.median(steps[steps > 0])
+            clocks = [clock if clock[-1] > 0 else step * np.arange(len(clock)) for clock in clocks]
+        else:
             clocks = along
     total = sum(clock[-1] for clock, path in zip(clocks, along, strict=True) if path[-1] > 0)
     result = []

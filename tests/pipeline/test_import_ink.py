@@ -104,6 +104,17 @@ def test_what_cannot_be_read_is_named(folder: Path) -> None:
     refused("bad.txt", "byte 3: no UTF-8")
 
 
+def test_clocks_that_run_back_and_pages_of_xournal_are_counted(tmp_path: Path) -> None:
+    write(tmp_path, "a.inkml", "forth")
+    write(tmp_path, "b.json", "back", [[[0, 0, 0.5], [1, 1, 0.4], [2, 2, 0.6], [3, 3, 0.7]]])
+    write(tmp_path, "c.json", "none", [[[0, 0], [1, 1]]])
+    (tmp_path / "d.xopp").write_text("<xournal><page><layer><stroke>1 2 3 4</stroke></layer></page></xournal>")
+    (tmp_path / "d.txt").write_text("page")
+    lines, report = read_own_handwriting(tmp_path)
+    assert [line.text for line in lines] == ["forth", "back", "none", "page"]
+    assert (report["lines_whose_clock_runs_back"], report["lines_without_times"]) == (1, 2)
+
+
 def test_one_page_is_not_enough(tmp_path: Path) -> None:
     write(tmp_path, "page/1.inkml", "one")
     write(tmp_path, "page/2.inkml", "two")
