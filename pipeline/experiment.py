@@ -310,19 +310,22 @@ def loader_settings(config: dict, experiment: str) -> dict[str, Any]:
 def data_of(config: dict, experiment: str) -> dict[str, Any]:
     """What an experiment's data are: `words` for it, `as_in_paper`, and whether the handwriting is `generated`.
 
-    As far as the configuration tells: files in a folder are taken for what the folder is meant to hold.
+    As far as the configuration tells: only the paper's preset is taken at its word about what is in a folder.
     """
     name = config["experiments"][experiment]["corpus"]
     corpus = config["corpora"][name]
     if name == "wikipedia":
+        if corpus["dumps"] == ["enwik8"]:
+            return _data("enwik8", True)
         dumps = ", ".join(Path(dump).name for dump in corpus["dumps"])
-        enwik8 = corpus["dumps"] == ["enwik8"]
-        return _data("enwik8" if enwik8 else f"Wikipedia as of {dumps}, not enwik8", enwik8)
-    if corpus["folder"] is not None:
-        return _data(f"the files in {corpus['folder']}", True)
+        return _data(f"the dump{'s' * (len(corpus['dumps']) > 1)} {dumps}, not enwik8", False)
+    if corpus.get("folder") is not None:
+        return _data(f"the files in {corpus['folder']}", config["preset"] == "paper")
     if name == "treebank":
         return _data("text derived from Wikipedia's articles, not the Penn Treebank", False)
-    return _data("generated handwriting, not IAM-OnDB", False, generated=True)
+    if name == "handwriting":
+        return _data("generated handwriting, not IAM-OnDB", False, generated=True)
+    return _data(f"the corpus {name}", False)
 
 
 def _data(words: str, as_in_paper: bool, generated: bool = False) -> dict[str, Any]:

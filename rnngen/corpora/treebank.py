@@ -117,7 +117,7 @@ def sentences(data: bytes, where: str) -> list[str]:
 
 def quality(rows: dict[str, list[str]], files: dict[str, bytes]) -> dict[str, Any]:
     """Counts of every split; raises InputError where a file is Mikolov's and they are not what they must be."""
-    report: dict[str, Any] = {"corpus": "Penn Treebank", "splits": {}}
+    report: dict[str, Any] = {"corpus": "sentences in the files of the Penn Treebank", "splits": {}}
     train_words = {word for row in rows["train"] for word in row.split()}
     train_characters = set("".join(rows["train"]))
     for split, lines in rows.items():
@@ -142,6 +142,8 @@ def quality(rows: dict[str, list[str]], files: dict[str, bytes]) -> dict[str, An
         report["splits"][split] = counts
     report["vocabulary"] = len(train_words) + 1
     report["alphabet"] = len(train_characters)
+    if all(counts["is_mikolov"] for counts in report["splits"].values()):
+        report["corpus"] = "Penn Treebank"
     if report["splits"]["train"]["is_mikolov"]:
         counted = {"vocabulary": report["vocabulary"], "alphabet": report["alphabet"]}
         _assert_counts(

@@ -11,6 +11,7 @@ from pipeline.experiment import (
     ROOT,
     Settings,
     check_config,
+    data_of,
     differences,
     identity,
     load_config,
@@ -339,3 +340,19 @@ def test_what_is_read_does_not_change_with_what_is_trained(config):
     assert {name: reading_settings(changed, name) for name in before} == before
     changed["corpora"]["treebank"]["end_of_sentence"] = "space"
     assert reading_settings(changed, "treebank-word") != before["treebank-word"]
+
+
+def test_what_the_data_are(config):
+    words = {name: data_of(config, name)["words"] for name in config["experiments"]}
+    assert words["treebank-word"] == "text derived from Wikipedia's articles, not the Penn Treebank"
+    assert words["wikipedia"] == "the dump enwiki-sample, not enwik8"
+    assert words["synthesis"] == "generated handwriting, not IAM-OnDB"
+    assert not any(data_of(config, name)["as_in_paper"] for name in words)
+    paper = load_config([ROOT / "config.yaml", ROOT / "workflow" / "presets" / "paper.yaml"])
+    assert all(data_of(paper, name)["as_in_paper"] for name in paper["experiments"])
+    mine = merged(config, {"preset": "mine", "corpora": {"treebank": {"folder": "data/mine"}}})
+    assert data_of(mine, "treebank-character") == {
+        "words": "the files in data/mine",
+        "as_in_paper": False,
+        "generated": False,
+    }

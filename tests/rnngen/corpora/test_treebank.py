@@ -63,6 +63,7 @@ def test_rows_are_the_sentences_of_the_files(folder):
     assert report["splits"]["train"]["words"] == 11
     assert report["splits"]["test"]["unknown_words"] == 1
     assert not report["splits"]["train"]["is_mikolov"]
+    assert report["corpus"] == "sentences in the files of the Penn Treebank"
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
@@ -187,6 +188,7 @@ def test_the_corpus_of_the_paper(real_data, tmp_path):
     write_treebank(path, table, {})
     assert all(counts["is_mikolov"] for counts in report["splits"].values())
     assert (report["alphabet"], report["vocabulary"]) == (49, 10_000)
+    assert report["corpus"] == "Penn Treebank"
     characters = load_treebank(path)
     assert len(characters.alphabet) == 49
     assert characters.characters == MIKOLOV_COUNTS["characters"]
