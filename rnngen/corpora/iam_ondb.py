@@ -55,7 +55,7 @@ KNOWN_ODD = {
 }
 """Lines that several readers of the corpus leave out. They are kept, and named in the report."""
 
-ENTITY = re.compile(r"&(?:quot|apos|amp|lt|gt|#\d+|#x[0-9a-fA-F]+);")
+ENTITY = re.compile(r"&(?:quot|apos|amp|lt|gt|#\d{1,7}|#x[0-9a-fA-F]{1,6});")
 LINE_BREAK = re.compile(r"\s*%%+\s*")
 
 
@@ -213,7 +213,7 @@ def add_original(found: Found, member: Member, refusals: Refusals) -> None:
     for element in by_tag["SensorLocation"]:
         found.original_sensors[element.get("corner", "")] += 1
     found.originals[form] = {
-        element.get("id", ""): " ".join(html.unescape(element.get("text", "")).split())
+        element.get("id", ""): " ".join(ENTITY.sub(lambda m: html.unescape(m[0]), element.get("text", "")).split())
         for element in by_tag["TextLine"]
     }
 
