@@ -37,6 +37,7 @@ from rnngen.soft_window import WindowState, WindowTrace, WindowWeights, phi, win
 from rnngen.synthesis_network import SynthesisNetwork
 
 Network = PredictionNetwork | SynthesisNetwork
+MOST_BIAS = 1_000_000  # at 10 hardly anything is left to chance; far beyond, single precision overflows
 
 
 @dataclass(frozen=True)
@@ -183,8 +184,8 @@ def _check(network: Network, requests: Sequence[LineRequest]) -> None:
                 raise InputError(f"{where}: expected at least one symbol between 0 and {size - 1}")
             if request.next_word is not None and not 0 < request.following < len(symbols):
                 raise InputError(f"{where}: a next word of {request.following} symbols, of {len(symbols)} in all")
-        if not (np.isfinite(request.bias) and request.bias >= 0):
-            raise InputError(f"{where}: bias {request.bias}, expected a number of at least 0")
+        if not 0 <= request.bias <= MOST_BIAS:
+            raise InputError(f"{where}: bias {request.bias}, expected a number from 0 to {MOST_BIAS:,}")
         if request.maximum_steps < 1:
             raise InputError(f"{where}: maximum_steps {request.maximum_steps}, expected at least 1")
         if not 0 <= request.seed < 2**64:

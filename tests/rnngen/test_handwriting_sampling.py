@@ -348,6 +348,7 @@ def test_no_lines_at_all(synthesis):
         (LineRequest(np.array([-1])), "between 0 and 8"),
         (LineRequest(np.array([1]), bias=-0.1), "bias -0.1, expected"),
         (LineRequest(np.array([1]), bias=float("nan")), "bias nan, expected"),
+        (LineRequest(np.array([1]), bias=1e39), r"bias 1e\+39, expected a number from 0 to 1,000,000"),
         (LineRequest(np.array([1]), maximum_steps=0), "maximum_steps 0, expected"),
         (LineRequest(np.array([1]), seed=-1), "seed -1, expected"),
         (LineRequest(np.array([1, 2]), next_word=NextWord(2, 9, 1, 0)), "a next word of 2 symbols, of 2 in all"),
