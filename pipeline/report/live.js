@@ -13,6 +13,9 @@ export function wrapped(text, width) {
   return lines;
 }
 
+/** Characters a line on a sheet of `pixels`: as many as stay legible, 20 to `most`. */
+export const lineWidthOf = (pixels, most) => Math.max(20, Math.min(most, Math.floor(pixels / 24)));
+
 /** A word of a POSIX shell's command line that stands for `text` and nothing else. */
 export const quoted = (text) => (/^[\w@%+=:,.\/-]+$/.test(text) ? text : `'${String(text).replaceAll("'", `'\\''`)}'`);
 
@@ -50,7 +53,12 @@ export function startLiveWriting(root, writer, primes, { lineWidth, model, corpu
     const option = document.createElement("label");
     option.className = "style";
     const radio = Object.assign(document.createElement("input"), { type: "radio", name: "style", value: n });
-    option.append(radio, thumbnail(writer.placed(prime.offsets.map((x) => ({ x })), true), `“${prime.text}”`));
+    const about = document.createElement("span");
+    about.append(
+      thumbnail(writer.placed(prime.offsets.map((x) => ({ x })), true), `“${prime.text}”`),
+      Object.assign(document.createElement("small"), { textContent: prime.name }),
+    );
+    option.append(radio, about);
     styles.append(option);
   });
 
@@ -64,7 +72,8 @@ export function startLiveWriting(root, writer, primes, { lineWidth, model, corpu
     const strangers = writer.unknown(text);
     const seed = Math.min(Math.max(Math.trunc(Number(value("seed"))) || 0, 0), 9007199254740000), bias = Number(value("bias"));
     const started = performance.now();
-    const words = wrapped(writer.readable(text), lineWidth);
+    const width = lineWidthOf(find(".live-stage").clientWidth, lineWidth);
+    const words = wrapped(writer.readable(text), width);
     const lines = words.map((line, n) =>
       writer.line(line, { bias, seed: seed + n, prime: prime(), finishStroke: network.finishStroke }),
     );
@@ -80,13 +89,13 @@ export function startLiveWriting(root, writer, primes, { lineWidth, model, corpu
     note.textContent =
       `${steps.toLocaleString("en")} steps of the network in ${seconds.toFixed(2)} s (${Math.round(steps / seconds).toLocaleString("en")} a second).` +
       (strangers.length ? ` Not in its alphabet: ${strangers.join(" ")}` : "");
-    shown = { lines: words, strangers: writer.unknown(words.join(" ")).length > 0, bias, seed, style: prime(), own: value("style") === "own" ? own : null };
+    shown = { lines: words, width, strangers: writer.unknown(words.join(" ")).length > 0, bias, seed, style: prime(), own: value("style") === "own" ? own : null };
     showCommand();
   }
 
   let shown = null; // what the command says, but for the pen, which draws the same points
   const showCommand = () =>
-    shown && (command.textContent = writeCommand({ ...shown, width: lineWidth, pen: Number(value("pen")), model, corpus }));
+    shown && (command.textContent = writeCommand({ ...shown, pen: Number(value("pen")), model, corpus }));
 
   form.addEventListener("submit", writeNow);
   form.elements.bias.addEventListener("input", () => (find(".bias-value").value = Number(value("bias")).toFixed(2)));

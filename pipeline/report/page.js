@@ -38,6 +38,10 @@ document.querySelectorAll("button.copy").forEach((button) =>
     setTimeout(() => (button.textContent = "Copy"), 1500);
   }),
 );
+const scrolling = new ResizeObserver((entries) => {
+  for (const { target } of entries) target.classList.toggle("wide", target.scrollWidth > target.clientWidth + 1);
+});
+document.querySelectorAll(".scroll").forEach((region) => scrolling.observe(region));
 const surprisal = document.getElementById("surprisal");
 document.querySelectorAll(".scored").forEach((text) =>
   text.addEventListener("pointerover", (event) => {

@@ -1,5 +1,7 @@
 """The page from its parts: template, style and scripts become one file that needs nothing else."""
 
+import base64
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -23,7 +25,9 @@ SCRIPTS = (
     "tables.js",
     "page.js",
 )
-LINE_CHARACTERS = 20  # at which the text typed into the page is wrapped
+LINE_CHARACTERS = (
+    40  # the most that text typed into the page has on a line, as in `rnngen write`; fewer where it is narrow
+)
 
 
 def render(content: Content, about: dict[str, Any]) -> str:
@@ -36,12 +40,14 @@ def render(content: Content, about: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"fixed": fixed, "printed": printed, "signed": signed, "seconds": seconds, "shaded": shaded}
+    style, plots, script = _read("vendor/uPlot.css") + _read("style.css"), _read("vendor/uPlot.js"), one_script()
     return environment.get_template("page.html.j2").render(
         content=content,
         about=about,
-        style=Markup(_read("vendor/uPlot.css") + _read("style.css")),
-        plots=Markup(_read("vendor/uPlot.js")),
-        script=Markup(one_script()),
+        policy=Markup(security_policy([style], [plots, script])),
+        style=Markup(style),
+        plots=Markup(plots),
+        script=Markup(script),
         data=Markup(embedded_json(data_of(content))),
     )
 
@@ -59,6 +65,22 @@ def data_of(content: Content) -> dict[str, Any]:
         "tables": {table["name"]: table["csv"] for table in content.tables},
         "curves": {e.name: e.curves for e in content.experiments if e.curves},
     }
+
+
+def security_policy(styles: list[str], scripts: list[str]) -> str:
+    """What a browser may do with the page: run these scripts, apply these styles, show embedded pictures; no more.
+
+    Scripts and styles are named by the SHA-256 of their text. Attributes `style`, which shade the texts, run nothing.
+    """
+
+    def named(texts: list[str]) -> str:
+        hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in texts)
+        return " ".join(f"'sha256-{value}'" for value in hashes)
+
+    return (
+        f"default-src 'none'; script-src {named(scripts)}; style-src {named(styles)}; style-src-attr 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
 
 
 def embedded_json(value: Any) -> str:

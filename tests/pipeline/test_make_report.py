@@ -1,6 +1,7 @@
 """The report as a file: whole, alone, and honest about what is missing."""
 
 import base64
+import hashlib
 import json
 import re
 
@@ -30,7 +31,12 @@ def data_in(html):
 
 def test_the_page_stands_alone(results):
     html = made(results, EXPERIMENTS)
-    assert "default-src 'none'" in html
+    policy = re.search(r'Content-Security-Policy" content="(.*?)"', html).group(1)
+    assert "default-src 'none'" in policy
+    scripts, styles = (re.search(rf"{kind}-src ([^;]*)", policy).group(1).split() for kind in ("script", "style"))
+    blocks = re.findall(r'<(script|style)(?: type="module")?>(.*?)</\1>', html, re.DOTALL)
+    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for _, text in blocks]
+    assert sorted(hashes) == sorted(scripts + styles) and len(scripts) == 2
     assert not re.search(r'(?:src|href)="(?!#|data:)', html)
     # text of a sample cannot become markup
     assert "<script>alert(1)" not in html

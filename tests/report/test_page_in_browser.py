@@ -283,6 +283,82 @@ def test_keyboard_reaches_and_works_the_player(page):
     assert page.evaluate("document.activeElement.textContent") == "Pause"
 
 
+def test_no_script_runs_but_the_pages_own(browser, report, tmp_path):
+    """Whatever got into the page: a script, a handler, an address that is a script."""
+    injected = tmp_path / "injected.html"
+    attacks = """
+        <script>window.ran = 'script'</script><script type="module">window.ran = 'module'</script>
+        <script src="data:text/javascript,window.ran=1"></script><img src="data:," onerror="window.ran = 'handler'">
+        <iframe srcdoc="<script>parent.ran = 'frame'</script>"></iframe>
+        <a id="attack" href="javascript:window.ran='link'">x</a>"""
+    html = report.read_text(encoding="utf-8")
+    injected.write_text(html.replace('<main id="main">', f'<main id="main">{attacks}'), encoding="utf-8")
+    complaints = []
+    page = open_page(browser, injected, complaints)
+    page.click("#attack")
+    page.evaluate("document.body.append(Object.assign(document.createElement('script'), {text: 'window.ran = 1'}))")
+    assert page.evaluate("window.ran") is None
+    assert len([c for c in complaints if "Content Security Policy" in c]) >= 5
+    assert page.locator("#live .ink path").count()  # the page's own went on
+    page.context.close()
+
+
+def test_without_javascript_the_page_says_so_first(browser, report):
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    notice = page.locator("noscript .notice")
+    box = notice.bounding_box()
+    assert "JavaScript is off" in notice.text_content() and box["y"] + box["height"] < 900
+    for dead in ("#write", "#handwriting", "#theme", ".curves", ".copy", ".csv", 'nav a[href="#write"]'):
+        assert not page.locator(dead).first.is_visible(), dead
+    assert (
+        page.locator("#tables th button").first.is_visible() and page.locator("#overview .verdict").first.is_visible()
+    )
+    context.close()
+
+
+def test_the_whole_navigation_is_shown_on_a_wide_screen(page):
+    edges = page.locator("nav li").evaluate_all("all => all.map(li => li.getBoundingClientRect().right)")
+    assert max(edges) <= 1440 and page.evaluate(
+        "(n => n.scrollWidth <= n.clientWidth)(document.querySelector('nav ul'))"
+    )
+
+
+def test_a_table_wider_than_the_screen_says_so(opened, report):
+    cue = "getComputedStyle(document.querySelector('#overview .scroll'), '::before').content"
+    narrow, wide = opened(report, width=375), opened(report)
+    narrow.wait_for_selector("#overview .scroll.wide")
+    assert "scroll sideways" in narrow.evaluate(cue) and wide.evaluate(cue) == "none"
+
+
+def test_a_sheet_has_as_many_characters_a_line_as_stay_legible(opened, report):
+    for width, characters in ((1440, 40), (375, 20)):
+        command = opened(report, width=width).locator("#live .command code").first.text_content()
+        assert f"--width {characters} " in command
+
+
+def test_styles_show_the_names_that_the_command_takes(page):
+    names = page.locator("#live .style small").all_text_contents()
+    page.locator("#live input[name=style]").nth(2).check()
+    assert names and f"--style {names[0]} " in page.locator("#live .command code").first.text_content()
+
+
+def test_tables_are_whole_on_paper(opened, report):
+    page = opened(report)
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 680, "height": 1000})  # A4 within its margins
+    heads = page.locator(".numbers thead th").all()
+    assert heads and all(head.is_visible() and head.inner_text().strip() for head in heads)
+    assert page.locator("#tables th button").first.is_visible()
+    sticking_out = "all => all.filter(t => t.getBoundingClientRect().right > innerWidth + 1).length"
+    assert page.locator(".numbers").evaluate_all(sticking_out) == 0
+    line = page.locator(".scored").first.evaluate("e => parseFloat(getComputedStyle(e).lineHeight)")
+    assert all(
+        height <= 17 * line for height in page.locator(".scored").evaluate_all("all => all.map(e => e.clientHeight)")
+    )
+
+
 def test_print_leaves_the_controls_out(page):
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")  # a browser's own does this; the line must then be whole
