@@ -6,6 +6,7 @@ by the program's own parser; what Snakemake would do is planned by Snakemake, fr
 """
 
 import importlib
+import json
 import os
 import re
 import shlex
@@ -22,6 +23,7 @@ from snakemake.cli import parse_args as parse_snakemake
 from typer.testing import CliRunner
 
 import pipeline.experiment
+from pipeline import make_report
 from pipeline.experiment import load_config
 from rnngen.cli import app
 from rnngen.pen.glyphs import load_alphabet
@@ -194,13 +196,33 @@ def parse(command: str) -> None:
 
 def plan(command: str, capture: pytest.CaptureFixture[str]) -> None:
     """Let Snakemake plan what is typed; a rule that is to be forced is then in the plan."""
-    arguments = shlex.split(command)[1:]
+    arguments = shlex.split(command)
+    rules = planned(command, capture)
+    if "--forcerun" in arguments:
+        assert arguments[arguments.index("--forcerun") + 1] in rules
+
+
+def planned(command: str, capture: pytest.CaptureFixture[str]) -> set[str]:
+    """The rules that a command of Snakemake's would run."""
     with pytest.raises(SystemExit) as end:
-        snakemake_main([*arguments, "--dry-run"])
+        snakemake_main([*shlex.split(command)[1:], "--dry-run"])
     output = "".join(capture.readouterr())
     assert end.value.code == 0, output[-3000:]
-    if "--forcerun" in arguments:
-        assert re.search(rf"^{arguments[arguments.index('--forcerun') + 1]} +\d+$", output, re.MULTILINE)
+    return set(re.findall(r"^([\w-]+) +\d+$", output, re.MULTILINE))
+
+
+def test_what_the_report_says_rebuilds(folder: Path, monkeypatch, capfd) -> None:
+    monkeypatch.chdir(folder)
+    data = {"words": "some", "as_in_paper": False, "generated": True}
+    chosen = {
+        "wikipedia": {"kind": "text", "rows": ["none"], "data": data},
+        "synthesis": {"kind": "synthesis", "rows": ["none", "adaptive-weight-noise"], "data": data},
+    }
+    make_report.main(Path("results"), json.dumps(chosen), "demo", Path("report.html"))
+    found = re.findall(r"<code>(snakemake [^<]*)</code>", Path("report.html").read_text(encoding="utf-8"))
+    assert len(found) == 6 and found[-1] == "snakemake reproduce-all"
+    for command, rule in zip(found, ["train"] * 2 + ["train_synthesis"] * 3, strict=False):
+        assert rule in planned(command, capfd), command
 
 
 def test_the_alphabet_that_a_page_gives_as_the_demos() -> None:
