@@ -373,9 +373,9 @@ class Splitter:
         """Something at `start` that makes the row unreadable, but not the revision before it."""
         where = {"header": "in the header", "between": "between pages"}.get(self.state, f"inside a {self.state}")
         reason = f"{what} {where}, at byte {self.offset + start:,}"
+        yield from self._last_revision()
         if self.state == "header" or what == "unexpected <mediawiki>":
             raise Malformed(f"{reason}; {AGAIN}")
-        yield from self._last_revision()
         self.problem = self.problem or reason
         if self.state == "between":
             self.state = "page"

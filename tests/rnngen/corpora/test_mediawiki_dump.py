@@ -838,6 +838,14 @@ def test_keep_going_loses_no_revision_that_can_be_read(parse, columnar, old, new
 
 
 @BOTH
+def test_a_whole_revision_before_a_dump_inside_a_page_is_read(parse, columnar):
+    content = dump(page(1), page(2, None, revision(5)).replace("  </page>", "<mediawiki>"), page(3))
+    table, findings = parse(content, columnar=columnar, keep_going=True)
+    assert [row["rev_id"] for row in revisions(table)] == [101, 5]
+    assert "unexpected <mediawiki> inside a page" in findings.parts[0].failed
+
+
+@BOTH
 def test_a_whole_revision_before_the_end_of_a_cut_off_dump_is_read(parse, columnar):
     whole = dump(page(1), page(2, None, revision(5), revision(6)))
     content = whole[: whole.rindex(b"</revision>") + len(b"</revision>")]
