@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 import matplotlib
-import pandas as pd
 import typer
 
 from pipeline.command import command
 from rnngen.artifacts import written_whole
 from rnngen.bits_per_character import bits
+from rnngen.training_log import read_log
 
 matplotlib.use("Agg")
 matplotlib.rcParams["svg.hashsalt"] = "rnngen"
@@ -30,7 +30,7 @@ def main(
 
     figure, axes = plt.subplots(figsize=(width, 0.55 * width), layout="constrained")
     for index, (path, name) in enumerate(zip(logs, names.split(), strict=True)):
-        log = pd.read_parquet(path)
+        log = read_log(path).to_pandas()
         per_unit = "validation_bits_per_symbol" if "validation_bits_per_symbol" in log else "validation_nats_per_point"
         trained = log["train_nats_per_prediction"]
         colour = f"C{index}"

@@ -10,15 +10,16 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import pandas as pd
+import pyarrow as pa
 import torch
 import typer
 
 from pipeline.assembly import EVALUATION_BATCH, PenData, TextData, device_of, leading, pen_objective
 from pipeline.command import command
 from pipeline.experiment import check_settings
-from rnngen.artifacts import provenance, write_result, written_whole
+from rnngen.artifacts import provenance, write_result
 from rnngen.bits_per_character import bits
+from rnngen.checked_parquet import parquet_writer
 from rnngen.dynamic_evaluation import evaluate_dynamically
 from rnngen.errors import InputError
 from rnngen.model_folder import read_config
@@ -84,8 +85,9 @@ def main(
         provenance({"dynamic": adaptation, "split": chosen}, settings["seed"], str(device), seconds),
     )
     if scored:
-        with written_whole(output.with_suffix(".surprisal.parquet")) as partial:
-            pd.DataFrame(scored).to_parquet(partial, index=False)
+        table = pa.Table.from_pylist(scored)
+        with parquet_writer(output.with_suffix(".surprisal.parquet"), table.schema) as writer:
+            writer.write_table(table)
 
 
 def text_measures(

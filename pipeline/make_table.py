@@ -14,6 +14,7 @@ import pandas as pd
 import typer
 
 from pipeline.command import command
+from pipeline.evaluations import read_evaluation
 from rnngen.artifacts import written_whole
 from rnngen.bits_per_character import bits
 from rnngen.errors import InputError
@@ -107,7 +108,9 @@ def read_evaluations(folder: Path, experiment: str, row: str) -> list[dict[str, 
     found = [path for path in found if path.exists()]
     if not found:
         raise InputError(f"{folder / experiment}: no evaluation of {row}; run snakemake for it first")
-    evaluations = [json.loads(path.read_text(encoding="utf-8")) for path in found]
+    needed = ["epochs", "weights", "complete", "seed"]
+    needed += ["train_nats_per_prediction"] if experiment == "wikipedia" else []
+    evaluations = [read_evaluation(path, *needed) for path in found]
     if experiment == "wikipedia":
         train = bits(evaluations[0]["model"]["train_nats_per_prediction"])
         evaluations.insert(0, evaluations[0] | {"evaluation": "train", "measures": {"bits_per_character": train}})

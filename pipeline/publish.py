@@ -7,7 +7,6 @@
 No weights and no data are published. A training that was cut off is published as such: `complete` is false.
 """
 
-import json
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,8 +15,9 @@ import torch
 import typer
 
 from pipeline.command import command
+from pipeline.evaluations import read_evaluation
 from pipeline.experiment import ROOT
-from rnngen.artifacts import run_file, write_json, written_whole
+from rnngen.artifacts import write_json, written_whole
 from rnngen.errors import InputError
 from rnngen.model_folder import read_config
 
@@ -36,25 +36,14 @@ def main(
     description = read_config(model)
     measures = {}
     for path in evaluation:
-        try:
-            found = read_evaluation(path)
-            evaluated = {key: found["model"][key] for key in ("experiment", "regularisation", "epochs")}
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: no evaluation; give what pipeline.evaluate wrote") from error
+        found = read_evaluation(path)
+        evaluated = {key: found["model"].get(key) for key in ("experiment", "regularisation", "epochs")}
         if any(value != description.get(key) for key, value in evaluated.items()):
             raise InputError(
                 f"{path}: evaluates {found['model']}, which is not the model in {model}; evaluate it again"
             )
         measures[found["evaluation"]] = found
     publish(description, measures, model / "log.parquet", results, note=note)
-
-
-def read_evaluation(path: Path) -> dict[str, Any]:
-    """What pipeline.evaluate wrote, times and machine with the rest of its provenance."""
-    found = json.loads(path.read_bytes())
-    if run_file(path).is_file():
-        found["provenance"] |= json.loads(run_file(path).read_bytes())
-    return found
 
 
 def publish(

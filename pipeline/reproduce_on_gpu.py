@@ -24,8 +24,9 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from pipeline.command import command
+from pipeline.evaluations import read_evaluation
 from pipeline.experiment import ROOT, load_config, named_corpora, rows, training_settings
-from pipeline.publish import publish, read_evaluation
+from pipeline.publish import publish
 from rnngen.artifacts import write_json
 from rnngen.checkpoint import forget_state_before
 from rnngen.errors import InputError

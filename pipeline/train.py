@@ -21,7 +21,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
-import pandas as pd
 import torch
 import typer
 
@@ -37,7 +36,7 @@ from pipeline.experiment import (
     training_settings,
 )
 from pipeline.progress import Bar, say
-from rnngen.artifacts import provenance, sha256, write_result, written_whole
+from rnngen.artifacts import provenance, sha256, write_result
 from rnngen.checkpoint import (
     has_training_state,
     load_optimiser,
@@ -54,6 +53,7 @@ from rnngen.checkpoint import (
 from rnngen.errors import InputError
 from rnngen.model_folder import CONFIG, LOG, OPTIMISER, WEIGHTS, checked_file, read_config
 from rnngen.training import Progress, Schedule
+from rnngen.training_log import write_log
 
 LOOK_EVERY = 32
 """Updates between two looks at the training loss on a GPU, each of which waits for it; on a CPU there is no waiting."""
@@ -237,12 +237,6 @@ def on_the_way(progress: Progress, schedule: Schedule, per_epoch: int) -> bool:
             return False
         best, since = (row["validation_loss"], 0) if row["validation_loss"] < best else (best, since + 1)
     return since < schedule.patience or validated[-1] == progress.updates
-
-
-def write_log(history: list[dict[str, float]], path: Path) -> None:
-    """The rows of the validations as Parquet."""
-    with written_whole(path) as partial:
-        pd.DataFrame(history).to_parquet(partial, index=False)
 
 
 def write_model(

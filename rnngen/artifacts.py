@@ -15,6 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from rnngen.errors import InputError
+
 RECORDED_PACKAGES = ("torch", "numpy", "pandas", "pyarrow", "lxml", "snakemake", "safetensors")
 
 
@@ -110,6 +112,21 @@ def write_result(path: str | Path, value: dict[str, Any], about: dict[str, Any])
     decisive = {key: about[key] for key in ("settings", "seed")}
     write_json(run_file(path), {key: item for key, item in about.items() if key not in decisive})
     write_json(path, value | {"provenance": decisive})
+
+
+def read_json_object(path: str | Path, what: str) -> dict[str, Any]:
+    """The JSON object in a file; InputError for anything else. `what` it should be, for the message."""
+    try:
+        found = json.loads(Path(path).read_bytes(), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON: {error}; make it again") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: not {what}; make it again")
+    return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
 
 
 def run_file(path: str | Path) -> Path:

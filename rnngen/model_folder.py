@@ -4,13 +4,12 @@ config.json has the checksums of the other three. run.json, beside it, is all th
 times, machine, versions, command. A model of an earlier version has everything in config.json and no checksums.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
-from rnngen.artifacts import run_file, sha256
+from rnngen.artifacts import read_json_object, run_file, sha256
 from rnngen.errors import InputError
 
 WEIGHTS, OPTIMISER, LOG = "weights.safetensors", "optimiser.safetensors", "log.parquet"
@@ -70,7 +69,7 @@ def read_config(folder: str | Path, *needed: str) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise InputError(f"{folder}: no config.json in it; give the directory of a trained model")
-    about = _read_object(path)
+    about = read_json_object(path, "the description of a model")
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(CONFIG_SCHEMA).iter_errors(about))
     if error is not None:
         key = ".".join(map(str, error.absolute_path)) or "top level"
@@ -81,7 +80,7 @@ def read_config(folder: str | Path, *needed: str) -> dict[str, Any]:
     if missing:
         raise InputError(f"{path}: no {', '.join(missing)} in it; train the model again")
     if run_file(path).is_file():
-        about["provenance"] = about.get("provenance", {}) | _read_object(run_file(path))
+        about["provenance"] = about.get("provenance", {}) | read_json_object(run_file(path), "the times of a model")
     return about
 
 
@@ -97,17 +96,3 @@ def checked_file(folder: str | Path, about: dict[str, Any], name: str = WEIGHTS)
             "restore both from a copy, or train the model again"
         )
     return path
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_bytes(), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: not the description of a model")
-    return found
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")

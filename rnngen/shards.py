@@ -6,12 +6,11 @@ the SHA-256 of each and the names of all members. `join` checks them and puts th
 
 import hashlib
 import io
-import json
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnngen.artifacts import write_json, written_whole
+from rnngen.artifacts import read_json_object, write_json, written_whole
 from rnngen.errors import InputError
 
 MANIFEST = "shards.json"
@@ -62,19 +61,25 @@ def join(folder: Path, root: Path) -> list[str]:
     manifest = folder / MANIFEST
     if not manifest.exists():
         return []
-    try:
-        about = json.loads(manifest.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{manifest}: damaged ({error}); copy the shards again") from error
+    about = read_json_object(manifest, "the list of shards")
+    parts, members = about.get("shards"), about.get("members")
+    if not (
+        isinstance(parts, list)
+        and all(isinstance(part, dict) and {"name", "sha256"} <= part.keys() for part in parts)
+        and all(isinstance(part["name"], str) and Path(part["name"]).name == part["name"] for part in parts)
+        and isinstance(members, list)
+        and all(isinstance(member, str) for member in members)
+    ):
+        raise InputError(f"{manifest}: damaged, no list of shards and members; copy the shards again")
     content = bytearray()
-    for part in about["shards"]:
+    for part in parts:
         path = folder / part["name"]
         if not path.exists():
-            raise InputError(f"{path}: missing, one of {len(about['shards'])} shards; copy all of them")
+            raise InputError(f"{path}: missing, one of {len(parts)} shards; copy all of them")
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != part["sha256"]:
             raise InputError(f"{path}: damaged, its checksum differs from {MANIFEST}; copy it again")
         content += data
     with tarfile.open(fileobj=io.BytesIO(content), mode="r") as tar:
         tar.extractall(root, filter="data")
-    return about["members"]
+    return members

@@ -12,15 +12,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.evaluations import read_evaluation
 from pipeline.report.embedding import LARGEST_NETWORK, line_json, network_json, prime_json
 from pipeline.report.verdict import CLAIMS, FIGURES, Evaluations, comparisons, orderings
 from rnngen.bits_per_character import bits
+from rnngen.checked_parquet import read_parquet
 from rnngen.corpus_lines import CorpusLines
 from rnngen.errors import InputError
 from rnngen.handwriting_model import HandwritingModel
 from rnngen.model_folder import read_config
+from rnngen.training_log import read_log
 from rnngen.written_lines import SCHEMA, read_lines
 
 LARGEST_FIGURE = 250_000  # bytes of a figure in the page; a larger SVG gives way to its PNG
@@ -143,7 +147,7 @@ def read_evaluations(folder: Path, chosen: dict[str, dict[str, Any]]) -> Evaluat
     """All evaluations of the rows, by experiment and "row.kind"."""
     return {
         name: {
-            f"{row}.{kind}": json.loads(path.read_text(encoding="utf-8"))
+            f"{row}.{kind}": read_evaluation(path)
             for row in entry["rows"]
             for kind in ("static", "dynamic")
             if (path := folder / name / f"{row}.{kind}.json").exists()
@@ -169,7 +173,7 @@ def row_facts(model: Path, row: str, evaluations: dict[str, dict[str, Any]], opt
 
 def curves(models: Path, rows: list[str], kind: str) -> dict[str, Any] | None:
     """Training and validation loss of every row by epoch: bits a symbol for text, nats a point for handwriting."""
-    logs = {row: pd.read_parquet(path) for row in rows if (path := models / row / "log.parquet").exists()}
+    logs = {row: read_log(path).to_pandas() for row in rows if (path := models / row / "log.parquet").exists()}
     entries = []
     for row, log in logs.items():
         train = log["train_nats_per_prediction"]
@@ -211,6 +215,9 @@ def _figure_number(path: Path) -> int:
     return int(digits.group(1)) if digits else 0
 
 
+SURPRISAL = {"symbol": None, "bits": pa.float64()}
+
+
 def texts(results: Path, name: str, row: str, evaluations: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
     """What the last row of a text experiment writes, and the surprisal of real text, static and dynamic."""
     settings = evaluations.get(f"{row}.static", {}).get("provenance", {}).get("settings", {})
@@ -220,7 +227,7 @@ def texts(results: Path, name: str, row: str, evaluations: dict[str, dict[str, A
     for kind in ("static", "dynamic"):
         path = results / "evaluations" / name / f"{row}.{kind}.surprisal.parquet"
         if path.exists():
-            table = pd.read_parquet(path)
+            table = read_parquet(path, SURPRISAL, "surprisal of a text, made with pipeline.evaluate").to_pandas()
             scored.append(
                 {
                     "evaluation": kind,

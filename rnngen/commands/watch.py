@@ -12,8 +12,6 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import typer
 from rich.live import Live
 from rich.table import Table
@@ -21,6 +19,7 @@ from rich.text import Text
 
 from rnngen.commands import console
 from rnngen.errors import InputError
+from rnngen.training_log import read_log
 
 BARS = "▁▂▃▄▅▆▇█"
 CURVE_WIDTH = 20
@@ -66,10 +65,10 @@ def logs(folder: Path) -> list[tuple[str, bool, list[dict[str, Any]]]]:
         running = "state" in path.parts or (path.parent / "state.json").exists()
         name = "/".join([part for part in path.parent.parts if part != "state"][-2:])
         try:
-            rows = pq.read_table(path).to_pylist()
+            rows = read_log(path).to_pylist()
             changed = path.stat().st_mtime
-        except (FileNotFoundError, pa.ArrowInvalid):
-            continue  # replaced or moved by its training between the listing and the reading: the next look has it
+        except (FileNotFoundError, InputError):
+            continue  # replaced or moved by its training between the listing and the reading, or damaged
         if rows and (name not in found or changed > found[name][0]):
             found[name] = (changed, running, rows)
     return [(name, running, rows) for name, (_, running, rows) in sorted(found.items(), key=lambda item: item[1][0])]
@@ -91,7 +90,7 @@ def table_of(folder: Path) -> Table:
             f"{last['train_nats_per_prediction']:.4f}",
             f"{losses[-1]:.3f}",
             f"{min(losses):.3f}",
-            f"{last['seconds']:.0f} s",
+            f"{last['seconds']:.0f} s" if "seconds" in last else "",  # of a finished one they are in run.json
             Text(curve(losses), style="cyan"),
         )
     if not table.row_count:

@@ -40,7 +40,7 @@ def test_numbers_and_curve(model, tmp_path):
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"model": {}}', "\xe9"])
 def test_what_is_no_evaluation_is_named(model, tmp_path, content):
     (tmp_path / "e.json").write_bytes(content.encode("latin-1"))
-    with pytest.raises(InputError, match=r"e\.json: no evaluation; give what pipeline\.evaluate wrote"):
+    with pytest.raises(InputError, match=r"e\.json: (no evaluation|not an evaluation|not JSON)"):
         main(model, [tmp_path / "e.json"], tmp_path / "published")
     assert not (tmp_path / "published").exists()
 

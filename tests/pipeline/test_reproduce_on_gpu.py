@@ -25,9 +25,10 @@ class Trainer:
             measures = {"bits_per_character": 1.5}
             adaptation = json.loads(given["--dynamic"])
             provenance = {"wall_seconds": 2.0, "settings": {"dynamic": adaptation}}
-            write_json(
-                given["--output"], {"split": "test", "rule": "r", "measures": measures, "provenance": provenance}
-            )
+            experiment, regularisation = given["--model"].parts[-2:]
+            found = {"evaluation": given["--output"].stem, "split": "test", "rule": "r", "measures": measures}
+            found |= {"model": {"experiment": experiment, "regularisation": regularisation}, "provenance": provenance}
+            write_json(given["--output"], found)
             return
         model = given["--output"]
         state = model / "state" / "state.json"

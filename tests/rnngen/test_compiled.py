@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import os
 import re
 import stat
 import subprocess
@@ -66,6 +67,19 @@ def test_without_a_writable_cache_too(source, monkeypatch, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocker))
     assert compile_again(source) is None
     assert len(caplog.records) == 1
+
+
+def test_the_compiler_is_out_of_reach_of_a_ctrl_c(source, monkeypatch):
+    """A terminal interrupts a whole session; a compiler that dies of it would change the back end of a training."""
+    script = source.parent / "cc"
+    log = source.parent / "sessions"
+    script.write_text(f"#!{sys.executable}\nimport os, sys\nopen({str(log)!r}, 'a').write(f'{{os.getsid(0)}}\\n')\n"
+                      f"os.execvp('cc', ['cc', *sys.argv[1:]])\n")  # fmt: skip
+    script.chmod(0o700)
+    monkeypatch.setenv("CC", str(script))
+    assert compile_again(source).answer() == 42
+    sessions = log.read_text().split()
+    assert len(sessions) == 2 and str(os.getsid(0)) not in sessions
 
 
 def test_two_processes_at_once(source):

@@ -1,0 +1,25 @@
+"""The log of a training, a row a validation, as Parquet."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from rnngen.checked_parquet import open_parquet, parquet_writer, reading
+
+COLUMNS = {"epoch": pa.float64(), "updates": None, "train_nats_per_prediction": pa.float64()}
+COLUMNS |= {"validation_loss": pa.float64()}
+
+
+def write_log(history: list[dict[str, Any]], path: Path) -> None:
+    """Write the rows of the validations, whole or not at all; equal rows give equal bytes."""
+    names = list(dict.fromkeys(name for row in history for name in row))
+    table = pa.table({name: [row.get(name) for row in history] for name in names})
+    with parquet_writer(path, table.schema) as writer:
+        writer.write_table(table)
+
+
+def read_log(path: Path) -> pa.Table:
+    """The rows of a log; InputError for a file that is damaged or is none."""
+    with open_parquet(path, COLUMNS, "log of a training") as file, reading(path):
+        return file.read()
