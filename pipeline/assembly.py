@@ -22,6 +22,7 @@ from rnngen.corpora.text import ChunkBatches, SentenceBatches
 from rnngen.corpora.treebank import END, load_treebank
 from rnngen.corpora.wikipedia import load_wikipedia
 from rnngen.errors import InputError
+from rnngen.freed_memory import give_back_freed_memory
 from rnngen.fused_bptt import compiled_gates
 from rnngen.objectives import NextPoint, NextPointGivenText, NextSymbol
 from rnngen.peephole_lstm import backend_named
@@ -279,6 +280,7 @@ class Assembly:
                 )
             self.objective = pen_objective(self.network, settings)
             self.unit = self.data.unit
+        give_back_freed_memory()
         self.network.to(self.device)
         self.backend = backend_in_use(self.network)
         batch = training["batch_size"]

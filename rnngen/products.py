@@ -4,12 +4,18 @@ Shapes: n rows, i inputs, o outputs.
 """
 
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+
+# oneDNN keeps a program for every shape it has met, 1,024 of them unless told otherwise before its first product, and
+# sequences of all lengths make new shapes at every update. This many hold what a minibatch of 32 sequences meets
+# again: two products a step for each number of rows still running, and those over all steps.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
 
 
 @functools.cache
