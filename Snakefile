@@ -1,6 +1,7 @@
 """rnngen: the whole of Graves (2013) from raw data to tables and figures. `snakemake reproduce-all` runs it."""
 
 import sys
+from pathlib import Path
 
 from snakemake.utils import min_version
 
@@ -13,6 +14,7 @@ configfile: "config.yaml"
 sys.path.insert(0, workflow.basedir)
 
 from pipeline.experiment import check_config, read_yaml
+from rnngen.artifacts import take_lock
 from rnngen.errors import InputError
 
 try:
@@ -21,6 +23,13 @@ try:
     check_config(config)
 except InputError as error:
     sys.exit(f"error: {error}")
+
+# Snakemake's lock outlives a run that is killed. Ours dies with its process: whoever gets it is alone in this folder.
+Path(".snakemake").mkdir(exist_ok=True)
+ALONE = take_lock(Path(".snakemake/running"))
+if ALONE is not None:
+    for lock in Path(".snakemake/locks").glob("*.lock"):
+        lock.unlink(missing_ok=True)
 
 RESULTS = config["results"]
 EXPERIMENTS = config["experiments"]

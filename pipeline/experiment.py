@@ -4,9 +4,10 @@ import copy
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypedDict
 
 import jsonschema
@@ -14,7 +15,10 @@ import yaml
 
 from rnngen.errors import InputError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent
+"""Where config.yaml and workflow/ are: in an installed package beside this file, in a checkout one folder up."""
+if not (ROOT / "config.yaml").exists():
+    ROOT = ROOT.parent
 SCHEMA = ROOT / "workflow" / "config.schema.yaml"
 
 
@@ -217,8 +221,11 @@ def training_settings(config: dict, experiment: str, regularisation: str) -> Set
     }
 
 
-def read_settings(text: str, kind: type = Settings) -> Any:
-    """Settings (or `Reading` alone) from JSON, or from the file of that name; InputError names what is wrong."""
+def read_settings(text: str, kind: type = Settings, given: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """Settings (or `Reading` alone) from JSON, or from the file of that name; InputError names what is wrong.
+
+    What is `given` goes on top of them.
+    """
     try:
         found = json.loads(
             text if text.lstrip().startswith("{") else Path(text).read_bytes(), object_pairs_hook=_each_key_once
@@ -229,7 +236,7 @@ def read_settings(text: str, kind: type = Settings) -> Any:
         raise InputError(f"--settings {text}: no JSON in it, byte {error.start} is not UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"--settings: not JSON: {error}") from error
-    return check_settings(found, "--settings", kind)
+    return check_settings(found | given if isinstance(found, dict) else found, "--settings", kind)
 
 
 def check_settings(found: Any, where: str, kind: type = Settings) -> Any:
@@ -298,13 +305,17 @@ LOADER_KEYS = {
         "non_letter",
     ),
 }
+OF_TEXTS = ("alphabet", "non_letter")
+"""How texts of handwriting are read, which a prediction network never sees."""
 
 
 def loader_settings(config: dict, experiment: str) -> dict[str, Any]:
     """What decides how an experiment reads its corpus (as opposed to how the corpus is made)."""
-    name = config["experiments"][experiment]["corpus"]
+    entry = config["experiments"][experiment]
+    name = entry["corpus"]
     settings = config["corpora"][name]
-    return {"name": name} | {key: settings[key] for key in LOADER_KEYS[name] if key in settings}
+    keys = [key for key in LOADER_KEYS[name] if entry["kind"] != "prediction" or key not in OF_TEXTS]
+    return {"name": name} | {key: settings[key] for key in keys if key in settings}
 
 
 def data_of(config: dict, experiment: str) -> dict[str, Any]:

@@ -71,14 +71,18 @@ def main(
     regularisation: Annotated[str, typer.Option(help="Row of the experiment.")] = "none",
     initial: Annotated[Path | None, typer.Option(help="Model directory to start from.")] = None,
     state: Annotated[Path | None, typer.Option(help="Folder of the resumable state; default OUTPUT/state.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads, in place of the settings'.")] = None,
+    device: Annotated[str | None, typer.Option(help="Device, in place of the settings'.")] = None,
     time_budget: Annotated[float | None, typer.Option(help="Pause after this many seconds of this call.")] = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="Longest time between two saved states.")] = 120.0,
 ) -> None:
     """Train one network; resume if it was interrupted."""
+    given = {key: value for key, value in (("threads", threads), ("device", device)) if value is not None}
     if settings is not None:
-        chosen = read_settings(settings)
+        chosen = read_settings(settings, given=given)
     elif experiment is not None:
-        chosen = training_settings(load_config([ROOT / "config.yaml", *(config or [])]), experiment, regularisation)
+        configuration = load_config([ROOT / "config.yaml", *(config or [])])
+        chosen = training_settings(configuration | given, experiment, regularisation)
     else:
         raise InputError(
             "neither --settings nor --experiment given: name what to train, for example --experiment wikipedia"

@@ -10,6 +10,7 @@ import torch
 import typer
 from tqdm import tqdm
 
+import rnngen
 from rnngen.commands.compare import compare
 from rnngen.commands.inspect import inspect
 from rnngen.commands.text import text
@@ -32,8 +33,18 @@ app = typer.Typer(
 )
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"rnngen {rnngen.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
     """Read, write and look at what recurrent networks generate."""
 
 

@@ -1,11 +1,13 @@
 """The whole graph on the smoke preset, once; then what reruns and what does not."""
 
 import bz2
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from html import escape
 from pathlib import Path
@@ -72,8 +74,9 @@ def planned(folder: Path, change: str = "") -> Counter[str]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
-    """A folder with the workflow, a dump of its own, and the results of one whole run."""
-    folder = tmp_path_factory.mktemp("project")
+    """A folder with the workflow, a dump of its own, and the results of one whole run; no shell likes its name."""
+    folder = tmp_path_factory.mktemp("tests") / "my project's folder $(touch injected)"
+    folder.mkdir()
     for name in ("Snakefile", "config.yaml"):
         shutil.copy(ROOT / name, folder)
     for name in ("workflow", "profiles"):
@@ -140,6 +143,81 @@ def test_a_setting_of_one_experiment_leaves_the_others_alone(project):
     jobs = planned(project, "experiments: {treebank-word: {dynamic: {learning_rate: 0.5}}}")
     assert jobs["train"] == 0
     assert jobs["evaluate"] == 3
+
+
+def test_what_does_not_change_a_result_reruns_nothing(project):
+    assert planned(project, "{threads: 2, device: cpu}") == Counter()
+
+
+def test_epochs_leave_the_compressors_alone(project):
+    jobs = planned(project, "experiments: {wikipedia: {training: {maximum_epochs: 2}}}")
+    assert jobs["train"] == 1 and jobs["measure_baselines"] == 0
+
+
+def test_the_alphabet_of_handwriting_is_no_matter_of_prediction(project):
+    other = "paper" if "alphabet: all" in (ROOT / "config.yaml").read_text() else "all"
+    jobs = planned(project, f"corpora: {{handwriting: {{alphabet: {other}}}}}")
+    assert jobs["train_synthesis"] > 0 and jobs["train"] == 0
+
+
+def test_a_moved_checkout_finds_nothing_to_do(project, tmp_path):
+    moved = shutil.copytree(project, tmp_path / "elsewhere", symlinks=True)  # copies the times too
+    assert planned(moved) == Counter()
+
+
+def test_a_killed_run_goes_on_with_the_same_command(project, results):
+    (results / "evaluations" / "wikipedia" / "none.dynamic.json").unlink()
+    command = [str(SNAKEMAKE), *SMOKE, CHANGE]
+    environment = os.environ | {"PATH": f"{SNAKEMAKE.parent}:{os.environ['PATH']}"}
+    (project / CHANGE).write_text("{}")
+    running = subprocess.Popen(
+        command, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
+    while not any((project / ".snakemake" / "locks").glob("*.lock")):
+        assert running.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.01)
+    running.kill()
+    running.wait()
+    assert any((project / ".snakemake" / "locks").glob("*.lock"))
+    result = snakemake(project, *SMOKE, CHANGE)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert planned(project) == Counter()
+
+
+def test_a_second_run_beside_a_living_one_is_refused(project, results):
+    """The lock of a living run stays, whoever asks."""
+    with (project / ".snakemake" / "running").open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        lock = project / ".snakemake" / "locks" / "0.output.lock"
+        lock.write_text(str(Path("results", "smoke", "report.html")))
+        try:
+            (results / "report.html").unlink()
+            assert "LockException" in snakemake(project, *SMOKE, CHANGE).stderr
+        finally:
+            lock.unlink()
+    assert snakemake(project, *SMOKE, CHANGE).returncode == 0
+
+
+def test_no_value_reaches_a_shell_unquoted(project):
+    unquoted = []
+    for file in [ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]:
+        for command in re.findall(r'"[^"\n]*python -m pipeline[^"\n]*"(?:\n +"[^"\n]*")*', file.read_text()):
+            for value in re.findall(r"(?<!\{)\{([^{}]+)\}(?!\})", command):
+                if not value.endswith(":q") and value != "threads":
+                    unquoted.append(f"{file.name}: {value}")
+    assert unquoted == []
+    assert not list(project.rglob("injected"))  # the folder's own name is a command
+
+
+def test_only_what_a_target_needs_is_asked_for(project):
+    paper = ("--dry-run", "--configfile", "workflow/presets/paper.yaml")
+    table2 = snakemake(project, "results/paper/tables/table2.md", *paper)
+    assert table2.returncode == 0, table2.stderr
+    for table, corpus in (("table1", "treebank"), ("table3", "handwriting")):
+        result = snakemake(project, f"results/paper/tables/{table}.md", *paper)
+        lines = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+        assert result.returncode != 0 and len(lines) == 1
+        assert f"corpora.{corpus}.folder" in lines[0] and "Traceback" not in result.stderr
 
 
 def test_the_parser_alone_gives_what_it_gives_in_the_workflow(project, results, tmp_path):

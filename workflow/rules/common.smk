@@ -1,7 +1,6 @@
 """What the rules share: names of artifacts, and what depends on what in the configuration."""
 
 import json
-import shlex
 import shutil
 from pathlib import Path
 
@@ -15,7 +14,7 @@ DATA = config["data"]
 WIKIPEDIA = config["corpora"]["wikipedia"]
 TREEBANK = config["corpora"]["treebank"]
 HANDWRITING = config["corpora"]["handwriting"]
-HELD_OUT = workflow.source_path("../held_out_texts.txt")
+HELD_OUT = "workflow/held_out_texts.txt"
 FETCHED = {
     str(path_of(name, DATA)): name
     for name, s in sources().items()
@@ -34,17 +33,31 @@ SUPPLIED = {
     "treebank": "the Penn Treebank's ptb.train.txt, ptb.valid.txt and ptb.test.txt, plain or in simple-examples.tgz (python -m pipeline.fetch penn-treebank-train penn-treebank-validation penn-treebank-test --folder data/raw/penn-treebank)",
     "handwriting": "IAM-OnDB's lineStrokes-all.tar.gz, ascii-all.tar.gz and split lists, which want a registration",
 }
-for _corpus, _what in SUPPLIED.items():
-    _folder = config["corpora"][_corpus]["folder"]
-    if _folder is not None and not Path(_folder).exists():
+
+
+def supplied(corpus):
+    """The folder of a corpus that the user supplies, None if it is made here; asked only by a rule that needs it."""
+    folder = config["corpora"][corpus]["folder"]
+    if folder is not None and not Path(folder).exists():
         sys.exit(
-            f"error: corpora.{_corpus}.folder: no {_folder}; put {_what} there (docs/data.md says where from)"
+            f"error: corpora.{corpus}.folder: no {folder}; put {SUPPLIED[corpus]} there (docs/data.md says where from)"
         )
-for _dump in WIKIPEDIA["dumps"]:
-    if _dump not in sources() and not Path(_dump).exists():
-        sys.exit(
-            f"error: corpora.wikipedia.dumps: no file {_dump}; give the path of a dump, or one of {', '.join(sources())}"
-        )
+    return folder
+
+
+def dumps(wildcards):
+    """The dumps of Wikipedia: to be fetched, or the user's own."""
+    for dump in WIKIPEDIA["dumps"]:
+        if dump not in sources() and not Path(dump).exists():
+            sys.exit(
+                f"error: corpora.wikipedia.dumps: no file {dump}; give the path of a dump, or one of {', '.join(sources())}"
+            )
+    return [str(path_of(dump, DATA)) for dump in WIKIPEDIA["dumps"]]
+
+
+def options(name, values):
+    """An option of a command for each of several values, as a list that the rule quotes."""
+    return [argument for value in values for argument in (name, value)]
 
 
 def rows(experiment):
@@ -105,36 +118,36 @@ FIGURES = {
     "fig09": (
         "draw_training_lines",
         f"{RESULTS}/corpora/handwriting.parquet",
-        "".join(f" --training {name}" for name in HANDWRITING["training"]),
+        options("--training", HANDWRITING["training"]),
     ),
     "fig10": (
         "draw_densities",
         f"{RESULTS}/samples/handwriting/trace.prediction.parquet",
-        "",
+        [],
     ),
-    "fig11": ("draw_samples", f"{RESULTS}/samples/handwriting/fig11.parquet", ""),
+    "fig11": ("draw_samples", f"{RESULTS}/samples/handwriting/fig11.parquet", []),
     "fig13": (
         "draw_window",
         f"{RESULTS}/samples/handwriting/trace.synthesis.parquet",
-        "",
+        [],
     ),
     "fig14": (
         "draw_densities",
         f"{RESULTS}/samples/handwriting/trace.synthesis.parquet",
-        "",
+        [],
     ),
-    "fig15": ("draw_samples", f"{RESULTS}/samples/handwriting/fig15.parquet", ""),
+    "fig15": ("draw_samples", f"{RESULTS}/samples/handwriting/fig15.parquet", []),
     "fig16": (
         "draw_samples",
         f"{RESULTS}/samples/handwriting/fig16.parquet",
-        "--labels bias",
+        ["--labels", "bias"],
     ),
-    "fig17": ("draw_samples", f"{RESULTS}/samples/handwriting/fig17.parquet", ""),
+    "fig17": ("draw_samples", f"{RESULTS}/samples/handwriting/fig17.parquet", []),
 } | {
     name: (
         "draw_samples",
         f"{RESULTS}/samples/handwriting/{name}.parquet",
-        "--captions",
+        ["--captions"],
     )
     for name in ("fig18", "fig19", "fig20", "fig21")
 }

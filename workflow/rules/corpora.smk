@@ -23,12 +23,12 @@ rule fetch:
     message:
         "fetch {params.name}"
     shell:
-        "python -m pipeline.fetch {params.name} --folder {params.folder} > {log} 2>&1"
+        "python -m pipeline.fetch {params.name:q} --folder {params.folder:q} > {log:q} 2>&1"
 
 
 rule parse_wikipedia:
     input:
-        [str(path_of(dump, DATA)) for dump in WIKIPEDIA["dumps"]],
+        dumps,
     output:
         corpus=f"{RESULTS}/corpora/wikipedia.parquet",
         quality=f"{RESULTS}/corpora/wikipedia.quality.json",
@@ -40,12 +40,12 @@ rule parse_wikipedia:
     resources:
         mem_mb=1000,
     params:
-        truncated="--allow-truncated" if WIKIPEDIA["allow_truncated"] else "",
+        truncated=["--allow-truncated"] * WIKIPEDIA["allow_truncated"],
     message:
         "parse {input}"
     shell:
-        "python -m pipeline.parse_wikipedia {input} --output {output.corpus} {params.truncated}"
-        " --workers {threads} > {log} 2>&1"
+        "python -m pipeline.parse_wikipedia {input:q} --output {output.corpus:q} {params.truncated:q}"
+        " --workers {threads} > {log:q} 2>&1"
 
 
 if TREEBANK["folder"] is None:
@@ -72,14 +72,14 @@ if TREEBANK["folder"] is None:
         message:
             "derive a treebank-style corpus from the articles"
         shell:
-            "python -m pipeline.derive_treebank --text {input} --train {params.train}"
-            " --validation {params.validation} --test {params.test} --vocabulary {params.vocabulary}"
-            " --seed {params.seed} --output {output} > {log} 2>&1"
+            "python -m pipeline.derive_treebank --text {input:q} --train {params.train:q}"
+            " --validation {params.validation:q} --test {params.test:q} --vocabulary {params.vocabulary:q}"
+            " --seed {params.seed:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule parse_treebank:
     input:
-        TREEBANK["folder"] or f"{RESULTS}/raw/treebank",
+        lambda w: supplied("treebank") or f"{RESULTS}/raw/treebank",
     output:
         corpus=f"{RESULTS}/corpora/treebank.parquet",
         quality=f"{RESULTS}/corpora/treebank.quality.json",
@@ -94,7 +94,7 @@ rule parse_treebank:
     message:
         "parse {input}"
     shell:
-        "python -m pipeline.parse_treebank {input} --output {output.corpus} > {log} 2>&1"
+        "python -m pipeline.parse_treebank {input:q} --output {output.corpus:q} > {log:q} 2>&1"
 
 
 if HANDWRITING["folder"] is None:
@@ -124,9 +124,9 @@ if HANDWRITING["folder"] is None:
         message:
             "write {params.lines} lines by hand"
         shell:
-            "python -m pipeline.generate_handwriting --text {input.text} --held-out {input.held_out} --lines {params.lines}"
-            " --writers {params.writers} --variety {params.variety} --shortest {params.shortest} --longest {params.longest} --seed {params.seed}"
-            " --output {output} > {log} 2>&1"
+            "python -m pipeline.generate_handwriting --text {input.text:q} --held-out {input.held_out:q} --lines {params.lines:q}"
+            " --writers {params.writers:q} --variety {params.variety:q} --shortest {params.shortest:q} --longest {params.longest:q} --seed {params.seed:q}"
+            " --output {output:q} > {log:q} 2>&1"
 
 
 if HANDWRITING["folder"] is not None and holds_ink(HANDWRITING["folder"]):
@@ -148,13 +148,13 @@ if HANDWRITING["folder"] is not None and holds_ink(HANDWRITING["folder"]):
         message:
             "import {input}"
         shell:
-            "python -m pipeline.import_ink {input} --output {output.corpus} > {log} 2>&1"
+            "python -m pipeline.import_ink {input:q} --output {output.corpus:q} > {log:q} 2>&1"
 
 else:
 
     rule parse_iamondb:
         input:
-            HANDWRITING["folder"] or f"{RESULTS}/raw/handwriting",
+            lambda w: supplied("handwriting") or f"{RESULTS}/raw/handwriting",
         output:
             corpus=f"{RESULTS}/corpora/handwriting.parquet",
             quality=f"{RESULTS}/corpora/handwriting.quality.json",
@@ -169,4 +169,4 @@ else:
         message:
             "parse {input}"
         shell:
-            "python -m pipeline.parse_iamondb {input} --output {output.corpus} > {log} 2>&1"
+            "python -m pipeline.parse_iamondb {input:q} --output {output.corpus:q} > {log:q} 2>&1"

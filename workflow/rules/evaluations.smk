@@ -27,8 +27,8 @@ rule evaluate:
     message:
         "evaluate {wildcards.experiment}, {wildcards.regularisation}, {wildcards.evaluation}"
     shell:
-        "python -m pipeline.evaluate --model {params.folder} --corpus {input.corpus} --dynamic {params.dynamic:q}"
-        " --extract {params.extract} --output {output} > {log} 2>&1"
+        "python -m pipeline.evaluate --model {params.folder:q} --corpus {input.corpus:q} --dynamic {params.dynamic:q}"
+        " --extract {params.extract:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule measure_baselines:
@@ -48,5 +48,5 @@ rule measure_baselines:
     message:
         "compressors on the data of {wildcards.experiment}"
     shell:
-        "python -m pipeline.measure_baselines --settings {params.settings:q} --corpus {input.corpus}"
-        " --output {output} > {log} 2>&1"
+        "python -m pipeline.measure_baselines --settings {params.settings:q} --corpus {input.corpus:q}"
+        " --output {output:q} > {log:q} 2>&1"

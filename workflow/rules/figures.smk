@@ -22,14 +22,14 @@ rule draw_learning_curves:
     resources:
         mem_mb=1000,
     params:
-        names=lambda w: rows(w.experiment),
+        names=lambda w: " ".join(rows(w.experiment)),
         width=config["figures"]["width"],
         unit=lambda w: EXPERIMENTS[w.experiment].get("unit", "point"),
     message:
         "learning curves of {wildcards.experiment}"
     shell:
-        "python -m pipeline.draw_learning_curves {input.logs} --names '{params.names}' --unit {params.unit}"
-        " --title {wildcards.experiment} --width {params.width} --svg {output.svg} --png {output.png} > {log} 2>&1"
+        "python -m pipeline.draw_learning_curves {input.logs:q} --names {params.names:q} --unit {params.unit:q}"
+        " --title {wildcards.experiment:q} --width {params.width:q} --svg {output.svg:q} --png {output.png:q} > {log:q} 2>&1"
 
 
 rule draw_figure:
@@ -59,5 +59,5 @@ rule draw_figure:
     message:
         "draw {wildcards.figure}"
     shell:
-        "python -m pipeline.{params.module} {input} {params.options} --width {params.width}"
-        " --svg {output.svg} --png {output.png} > {log} 2>&1"
+        "python -m pipeline.{params.module:q} {input:q} {params.options:q} --width {params.width:q}"
+        " --svg {output.svg:q} --png {output.png:q} > {log:q} 2>&1"

@@ -24,19 +24,28 @@ rule train:
         mem_mb=4000,
     params:
         settings=lambda w: json.dumps(
-            training_settings(config, w.experiment, w.regularisation)
+            {
+                key: value
+                for key, value in training_settings(
+                    config, w.experiment, w.regularisation
+                ).items()
+                # no parameters of the rule: another machine is no reason to train again
+                if key not in ("threads", "device")
+            }
         ),
         folder=lambda w: model(w.experiment, w.regularisation),
         # not an output: it must outlive a job that fails or is interrupted, so that the next one goes on from it
         state=lambda w: f"{RESULTS}/state/{w.experiment}/{w.regularisation}",
         initial=lambda w, input: (
-            f"--initial {input.parent[0].rpartition('/')[0]}" if input.parent else ""
+            ["--initial", input.parent[0].rpartition("/")[0]] if input.parent else []
         ),
     message:
         "train {wildcards.experiment}, {wildcards.regularisation}"
     shell:
-        "python -m pipeline.train --settings {params.settings:q} --corpus {input.corpus} --output {params.folder}"
-        " --state {params.state} {params.initial} 2>&1 | tee {log}"
+        # the training decides, whatever becomes of the log; tee outlives Ctrl-C, so that the state can be saved
+        "python -m pipeline.train --settings {params.settings:q} --threads {threads} --device {config[device]:q}"
+        " --corpus {input.corpus:q} --output {params.folder:q} --state {params.state:q} {params.initial:q}"
+        " 2>&1 | tee -i {log:q} || exit ${{PIPESTATUS[0]}}"
 
 
 # the longest chain of trainings starts first, so that the others fill the cores beside it

@@ -31,8 +31,8 @@ rule make_table:
     message:
         "{wildcards.table}: ours beside the paper's"
     shell:
-        "python -m pipeline.make_table --table {wildcards.table} --evaluations {params.evaluations}"
-        " --experiments {params.experiments:q} --preset {params.preset} --data {params.data:q} --csv {output.csv} --md {output.md} > {log} 2>&1"
+        "python -m pipeline.make_table --table {wildcards.table:q} --evaluations {params.evaluations:q}"
+        " --experiments {params.experiments:q} --preset {params.preset:q} --data {params.data:q} --csv {output.csv:q} --md {output.md:q} > {log:q} 2>&1"
 
 
 rule sample_biases:
@@ -50,16 +50,14 @@ rule sample_biases:
         mem_mb=1000,
     params:
         folder=lambda w, input: input.weights.rpartition("/")[0],
-        biases=" ".join(
-            f"--bias {bias}" for bias in (0, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
-        ),
+        biases=options("--bias", (0, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)),
         end=config["samples"]["handwriting"]["end"],
         seed=config["seed"],
     message:
         "one text at every bias, for the slider of the report"
     shell:
-        "python -m pipeline.sample_handwriting --model {params.folder} --text 'easier to read' {params.biases}"
-        " --samples 3 --end {params.end} --seed {params.seed} --output {output} > {log} 2>&1"
+        "python -m pipeline.sample_handwriting --model {params.folder:q} --text 'easier to read' {params.biases:q}"
+        " --samples 3 --end {params.end:q} --seed {params.seed:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule make_report:
@@ -103,11 +101,9 @@ rule make_report:
             }
         ),
         preset=config["preset"],
-        configfiles=" ".join(
-            f"--configfile {shlex.quote(file)}" for file in CONFIGFILES
-        ),
+        configfiles=options("--configfile", CONFIGFILES),
     message:
         "the report"
     shell:
-        "python -m pipeline.make_report --results {params.results} --experiments {params.experiments:q}"
-        " --preset {params.preset} {params.configfiles} --output {output} > {log} 2>&1"
+        "python -m pipeline.make_report --results {params.results:q} --experiments {params.experiments:q}"
+        " --preset {params.preset:q} {params.configfiles:q} --output {output:q} > {log:q} 2>&1"

@@ -20,14 +20,14 @@ rule sample_text:
         folder=lambda w: model(w.experiment, w.regularisation),
         symbols=config["samples"]["text"]["symbols"],
         temperature=config["samples"]["text"]["temperature"],
-        prime=f"--prime {shlex.quote(PRIME)}" if PRIME else "",
+        prime=["--prime", PRIME] if PRIME else [],
         seed=config["seed"],
     message:
         "text from {wildcards.experiment}, {wildcards.regularisation}"
     shell:
-        "python -m pipeline.sample_text --model {params.folder} --corpus {input.corpus} --symbols {params.symbols}"
-        " --temperature {params.temperature} {params.prime} --seed {params.seed}"
-        " --output {output.sample} --extract {output.extract} > {log} 2>&1"
+        "python -m pipeline.sample_text --model {params.folder:q} --corpus {input.corpus:q} --symbols {params.symbols:q}"
+        " --temperature {params.temperature:q} {params.prime:q} --seed {params.seed:q}"
+        " --output {output.sample:q} --extract {output.extract:q} > {log:q} 2>&1"
 
 
 rule sample_handwriting:
@@ -48,14 +48,14 @@ rule sample_handwriting:
         mem_mb=2000,
     params:
         folder=writer_of,
-        what=lambda w: f"--figure {w.figure.removeprefix('fig')}",
+        what=lambda w: ["--figure", w.figure.removeprefix("fig")],
         end=config["samples"]["handwriting"]["end"],
         seed=config["seed"],
     message:
         "write the lines of {wildcards.figure}"
     shell:
-        "python -m pipeline.sample_handwriting --model {params.folder} --corpus {input.corpus} {params.what}"
-        " --end {params.end} --seed {params.seed} --output {output} > {log} 2>&1"
+        "python -m pipeline.sample_handwriting --model {params.folder:q} --corpus {input.corpus:q} {params.what:q}"
+        " --end {params.end:q} --seed {params.seed:q} --output {output:q} > {log:q} 2>&1"
 
 
 use rule sample_handwriting as sample_held_out_texts with:
@@ -71,15 +71,12 @@ use rule sample_handwriting as sample_held_out_texts with:
         f"{RESULTS}/benchmarks/sample_handwriting/held_out.tsv"
     params:
         folder=lambda w: model(*writer("synthesis")),
-        what=f"--samples {config['samples']['handwriting']['legibility_samples']}"
-        + "".join(
-            f" --bias {bias}"
-            for bias in config["samples"]["handwriting"]["legibility_biases"]
-        )
-        + "".join(
-            f" --text '{text}'"
-            for text in Path(HELD_OUT).read_text(encoding="utf-8").splitlines()
-        ),
+        what=[
+            "--samples",
+            config["samples"]["handwriting"]["legibility_samples"],
+            *options("--bias", config["samples"]["handwriting"]["legibility_biases"]),
+            *options("--text", Path(HELD_OUT).read_text(encoding="utf-8").splitlines()),
+        ],
         end=config["samples"]["handwriting"]["end"],
         seed=config["seed"],
     message:
@@ -106,8 +103,8 @@ rule measure_legibility:
     message:
         "read the samples with a network trained on the corpus's other lines"
     shell:
-        "python -m pipeline.measure_legibility --corpus {input.corpus} --samples {input.samples} --every {params.every}"
-        " --updates {params.updates} --seed {params.seed} --output {output} > {log} 2>&1"
+        "python -m pipeline.measure_legibility --corpus {input.corpus:q} --samples {input.samples:q} --every {params.every:q}"
+        " --updates {params.updates:q} --seed {params.seed:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule trace_handwriting:
@@ -131,5 +128,5 @@ rule trace_handwriting:
     message:
         "follow a {wildcards.kind} network along a real line"
     shell:
-        "python -m pipeline.trace_handwriting --model {params.folder} --corpus {input.corpus} --output {output}"
-        " > {log} 2>&1"
+        "python -m pipeline.trace_handwriting --model {params.folder:q} --corpus {input.corpus:q} --output {output:q}"
+        " > {log:q} 2>&1"
