@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import make_report
 from pipeline.report import content, embedding
-from pipeline.report.page import embedded_json, fixed, seconds, signed
+from pipeline.report.page import embedded_json, fixed, seconds, shaded, signed
 from rnngen.errors import InputError
 from tests.tiny_results import DERIVED, EXPERIMENTS, TEXT_ONLY, write_results
 
@@ -133,3 +133,9 @@ def test_numbers_as_they_are_printed():
     assert (fixed(-1025.7, 1), fixed(None, 2), signed(0.5, 2)) == ("−1,025.7", "–", "+0.50")
     assert (seconds(None), seconds(3.14), seconds(61.5), seconds(7300)) == ("–", "3.1 s", "1 min 2 s", "2 h 1 min")
     assert "<" not in embedded_json({"text": "</script>"})
+
+
+@pytest.mark.parametrize(("words", "text"), [(False, "k<unk>\nn"), (True, "k <unk> \n n ")])
+def test_real_text_is_spaced_between_words_only(words, text):
+    scored = {"symbols": ["k", "<unk>", "\n", "n"], "bits": [1.0, 2.0, 3.0, 4.0], "words": words}
+    assert re.sub("<.*?>", "", str(shaded(scored))).replace("&lt;", "<").replace("&gt;", ">") == text
