@@ -75,7 +75,9 @@ use rule sample_handwriting as sample_held_out_texts with:
             "--samples",
             config["samples"]["handwriting"]["legibility_samples"],
             *options("--bias", config["samples"]["handwriting"]["legibility_biases"]),
-            *options("--text", Path(HELD_OUT).read_text(encoding="utf-8").splitlines()),
+            *options(
+                "--text", Path(HELD_OUT).read_text(encoding="utf-8").splitlines()
+            ),
         ],
         end=config["samples"]["handwriting"]["end"],
         seed=config["seed"],
