@@ -13,6 +13,7 @@ from tqdm import tqdm
 import rnngen
 from rnngen.commands.compare import compare
 from rnngen.commands.inspect import inspect
+from rnngen.commands.lines import lines as list_lines
 from rnngen.commands.text import text
 from rnngen.commands.typed_text import read_typed
 from rnngen.commands.watch import watch
@@ -71,7 +72,9 @@ def write(
         float, typer.Option(min=0, callback=_finite, help="0: as people write; 1 and more: neater, less varied.")
     ] = 0.75,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another way to write the same.")] = 1,
-    style: Annotated[str | None, typer.Option(help="Write like this line of --corpus.")] = None,
+    style: Annotated[
+        str | None, typer.Option(help="Write like this line of --corpus; `rnngen lines` lists them.")
+    ] = None,
     corpus: Annotated[Path | None, typer.Option(help="Parquet of the corpus that --style names a line of.")] = None,
     style_strokes: Annotated[
         Path | None,
@@ -223,8 +226,8 @@ def _prime(
     return writer.prime_from_any(ink, text, strokes.name)
 
 
-for command in (text, inspect, compare, watch):
-    app.command()(command)
+for command in (text, list_lines, inspect, compare, watch):
+    app.command(command.__name__)(command)
 
 
 def main() -> None:

@@ -1,10 +1,28 @@
 """The commands of `rnngen`, one a module."""
 
+import codecs
+import io
+import os
 import sys
 
 from rich.console import Console
 
+BARS = "▁▂▃▄▅▆▇█"
+PLAIN = dict(zip(BARS, "_.:-=+*#", strict=True)) | {"×": "x", "–": "-", "−": "-", "␣": "_", "…": "..."}
+"""What stands for the signs of our tables on a terminal that has only ASCII."""
+
 
 def console() -> Console:
-    """Where tables are printed: as wide as the terminal, and wide enough for paths where there is none."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    """Where tables are printed: as wide as the terminal, or as COLUMNS says; wide enough for paths where neither is."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        codecs.register_error("plain", _plain)
+        sys.stdout.reconfigure(errors="plain")
+    known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
+    return Console(highlight=False, width=None if known else 140)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    first = error.object[error.start]
+    return PLAIN.get(first) or first.encode("unicode_escape").decode("ascii"), error.start + 1

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from rnngen.artifact_facts import measures, settings
+from rnngen.artifact_facts import measures, nature, settings
 from rnngen.commands import console
 from rnngen.commands.inspect import shown
 from rnngen.errors import InputError
@@ -26,6 +26,11 @@ def compare(
     rnngen compare results/models/synthesis/none results/models/synthesis/adaptive-weight-noise
     rnngen compare before.static.json after.static.json --json
     """
+    natures = nature(first), nature(second)
+    if natures[0] != natures[1]:
+        raise InputError(
+            f"{first} is {natures[0]}, {second} is {natures[1]}: their numbers do not compare; give two of one kind"
+        )
     numbers = [measures(path) for path in (first, second)]
     common = [name for name in numbers[0] if name in numbers[1]]
     if not common:

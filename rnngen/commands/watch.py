@@ -13,16 +13,23 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rnngen.commands import console
+from rnngen.commands import BARS, console
 from rnngen.errors import InputError
 from rnngen.training_log import read_log
 
-BARS = "▁▂▃▄▅▆▇█"
 CURVE_WIDTH = 20
+NUMBERS = ("epoch", "updates", "train_nats_per_prediction", "validation_loss")  # of a log, in every row
+SPARED = (
+    (),
+    ("updates",),
+    ("updates", "train"),
+    ("updates", "train", "best", "time"),
+)  # on narrower and narrower screens
 
 
 def watch(
@@ -50,52 +57,94 @@ def watch(
         return
     screen = console()
     if once or not screen.is_terminal:
-        screen.print(table_of(results))
+        screen.print(fitting(results, screen))
         return
-    with Live(table_of(results), console=screen, auto_refresh=False, screen=False) as live:
+    with Live(fitting(results, screen), console=screen, auto_refresh=False, screen=False) as live:
         while True:
             time.sleep(every)
-            live.update(table_of(results), refresh=True)
+            live.update(fitting(results, screen), refresh=True)
 
 
 def logs(folder: Path) -> list[tuple[str, bool, list[dict[str, Any]]]]:
-    """(experiment/row, whether it runs, its validations) of every training below a folder; the latest one last."""
+    """(experiment/row, whether it runs, its validations) of every training below a folder; the latest one last.
+
+    InputError for a log that cannot be read, or lacks a number.
+    """
     found: dict[str, tuple[float, bool, list[dict[str, Any]]]] = {}
     for path in sorted(folder.rglob("log.parquet")):
         running = "state" in path.parts or (path.parent / "state.json").exists()
         name = "/".join([part for part in path.parent.parts if part != "state"][-2:])
         try:
-            rows = read_log(path).to_pylist()
+            rows = log_rows(path)
             changed = path.stat().st_mtime
-        except (FileNotFoundError, InputError):
-            continue  # replaced or moved by its training between the listing and the reading, or damaged
+        except FileNotFoundError:
+            continue  # moved by its training between the listing and the reading: the next look has it
         if rows and (name not in found or changed > found[name][0]):
             found[name] = (changed, running, rows)
     return [(name, running, rows) for name, (_, running, rows) in sorted(found.items(), key=lambda item: item[1][0])]
 
 
-def table_of(folder: Path) -> Table:
-    """One line a training."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("training", "", "epoch", "updates", "train", "validation", "best", "time", "course"):
-        number = heading in ("epoch", "updates", "train", "validation", "best", "time")
-        table.add_column(heading, justify="right" if number else "left", no_wrap=heading != "training", overflow="fold")
-    for name, running, rows in logs(folder):
-        losses, last = [row["validation_loss"] for row in rows], rows[-1]
-        table.add_row(
-            Text(name),
-            Text("running", style="green") if running else Text("done", style="dim"),
-            f"{last['epoch']:.2f}",
-            f"{last['updates']:,}",
-            f"{last['train_nats_per_prediction']:.4f}",
-            f"{losses[-1]:.3f}",
-            f"{min(losses):.3f}",
-            f"{last['seconds']:.0f} s" if "seconds" in last else "",  # of a finished one they are in run.json
-            Text(curve(losses), style="cyan"),
-        )
-    if not table.row_count:
-        table.add_row(Text(f"no training has validated below {folder} yet"))
+def log_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a log; InputError unless every row has the numbers shown here."""
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    rows = read_log(path).to_pylist()
+    for number, row in enumerate(rows):
+        for name in (*NUMBERS, *({"seconds"} & row.keys())):
+            if not isinstance(row.get(name), int | float):
+                raise InputError(f"{path}: not a log of a training: no number {name} in row {number}; remove it")
+    return rows
+
+
+def fitting(folder: Path, screen: Console) -> Table:
+    """The table with as many columns as the screen has place for."""
+    found = logs(folder)
+    for spared in SPARED:
+        table = table_of(folder, found, spared)
+        if screen.measure(table, options=screen.options.update(max_width=1000)).maximum <= screen.width:
+            break
     return table
+
+
+def table_of(folder: Path, found: list[tuple[str, bool, list[dict[str, Any]]]], spared: tuple[str, ...] = ()) -> Table:
+    """One line a training; without the columns `spared`, then with experiment and row below each other."""
+    if not found:
+        table = Table(box=None, show_header=False)
+        table.add_row(Text(f"no training has validated below {folder} yet"))
+        return table
+    table = Table(box=None, padding=(0, 1, 0, 0) if spared else (0, 2, 0, 0))
+    cells: dict[str, list[Text | str]] = {}
+    for name, running, rows in found:
+        losses, last = [row["validation_loss"] for row in rows], rows[-1]
+        line: dict[str, Text | str] = {
+            "training": Text(name.replace("/", "/\n  ") if spared else name),
+            "": Text("running", style="green") if running else Text("done", style="dim"),
+            "epoch": f"{last['epoch']:.2f}",
+            "updates": f"{last['updates']:,}",
+            "train": f"{last['train_nats_per_prediction']:.4f}",
+            "validation": f"{losses[-1]:.3f}",
+            "best": f"{min(losses):.3f}",
+            "time": duration(last["seconds"]) if "seconds" in last else "",  # of a finished one: run.json
+            "course": Text(curve(losses, CURVE_WIDTH // 2 if spared else CURVE_WIDTH), style="cyan"),
+        }
+        for heading, cell in line.items():
+            if heading not in spared:
+                cells.setdefault(heading, []).append(cell)
+    for heading in cells:
+        number = heading in ("epoch", "updates", "train", "validation", "best", "time")
+        table.add_column(heading, justify="right" if number else "left", no_wrap=True, overflow="fold")
+    for row in zip(*cells.values(), strict=True):
+        table.add_row(*row)
+    return table
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it."""
+    if not math.isfinite(seconds):
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def curve(values: list[float], width: int = CURVE_WIDTH) -> str:

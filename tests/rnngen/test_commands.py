@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rnngen import cli
@@ -137,7 +139,34 @@ def test_compare(rnngen, results):
     assert "-0.25" in out and "-12.50" in out and "noise" in out
     assert rnngen("compare", results, results)[0] == 0
     status, _, err = rnngen("compare", runs[0], write_text_model(results))
-    assert status == 1 and "no measure in common" in err
+    assert status == 1 and "no measure" not in err and "do not compare" in err
+
+
+def test_compare_refuses_what_is_unlike(rnngen, results):
+    models = [write_model(results / kind, kind) for kind in ("synthesis", "prediction")]
+    models += [write_text_model(results / unit, unit) for unit in ("byte", "word")]
+    runs = [*models, results, results / "evaluations" / "wikipedia" / "none.static.json"]
+    for k, one in enumerate(runs):
+        for other in runs[:k]:
+            status, out, err = rnngen("compare", one, other)
+            assert (status, out, err.count("\n")) == (1, "", 1), (one, other)
+            assert "do not compare" in err
+
+
+def test_headline_numbers_come_first(rnngen, tmp_path):
+    found = json.loads(rnngen("inspect", write_model(tmp_path / "synthesis"), "--json")[1])
+    assert list(found)[:3] == ["artifact", "best validation", "training"]
+
+
+def test_lines(rnngen, tmp_path):
+    corpus = write_corpus(tmp_path / "hw.parquet")
+    status, out, _ = rnngen("lines", corpus)
+    assert status == 0 and "a00-000z-01" in out and "this is a line" in out and "4 more" in out
+    found = json.loads(rnngen("lines", corpus, "--writer", 1, "--containing", "sun", "--json")[1])
+    assert found["of"] and {(line["writer"], line["text"]) for line in found["lines"]} == {("1", "under the sun")}
+    for arguments in ([corpus, "--writer", "nobody"], [tmp_path / "no.parquet"]):
+        status, out, err = rnngen("lines", *arguments)
+        assert (status, out, err.count("\n")) == (1, "", 1)
 
 
 def test_watch(rnngen, results):
@@ -147,6 +176,106 @@ def test_watch(rnngen, results):
     assert found["wikipedia/weight-noise"]["running"] and not found["wikipedia/none"]["running"]
     assert found["wikipedia/none"]["validation_loss"] == 2.0
     assert "no training has validated" in rnngen("watch", write_text_model(results / "evaluations"), "--once")[1]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 140])
+def test_watch_fits_the_screen(rnngen, results, monkeypatch, columns):
+    long = results / "models" / "prediction-3-layer" / "adaptive-weight-noise"
+    long.mkdir(parents=True)
+    log = pd.read_parquet(results / "models" / "wikipedia" / "none" / "log.parquet")
+    log.assign(updates=1_234_567, validation_loss=-1057.123, seconds=360_000.0).to_parquet(long / "log.parquet")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = rnngen("watch", results, "--once")[1]
+    assert max(map(len, out.splitlines())) <= columns
+    for piece in ("adaptive-weight-noise", "prediction-3-layer", "-1057.123", "2.000", "running"):
+        assert piece in out, piece
+    assert ("100 h 0 min" in out) == (columns >= 80) and ("1,234,567" in out) == (columns == 140)
+
+
+@pytest.mark.parametrize("command", [["watch", "--once"], ["watch", "--json"]])
+@pytest.mark.parametrize(
+    "columns",
+    [{"epoch": [1.0]}, {"a": [1]}, {"validation_loss": ["x"]}, {"validation_loss": [None]}, {"seconds": [[1]]}, None],
+)
+def test_watch_names_a_log_that_is_none(rnngen, results, command, columns):
+    log = results / "models" / "wikipedia" / "none" / "log.parquet"
+    if columns is None:
+        log.write_bytes(log.read_bytes()[:-20])
+    elif set(columns) & {"validation_loss", "seconds"}:
+        pd.read_parquet(log)[:1].assign(**columns).to_parquet(log)
+    else:
+        pd.DataFrame(columns).to_parquet(log)
+    status, out, err = rnngen(*command, results)
+    assert (status, out, err.count("\n")) == (1, "", 1) and str(log) in err
+
+
+STRANGE = (None, -1.5, float("nan"), "\ud800", [1], {"a": [None]})
+
+
+def altered(value, depth=0):
+    """A JSON value with one of its parts replaced or left out, every part in turn."""
+    for key in value if isinstance(value, dict) else ():
+        yield {name: item for name, item in value.items() if name != key}
+        for strange in STRANGE:
+            yield value | {key: strange}
+        if depth < 1:
+            yield from (value | {key: other} for other in altered(value[key], depth + 1))
+
+
+@pytest.mark.parametrize("which", ["model", "text model", "evaluation"])
+def test_altered_descriptions_end_in_a_line(rnngen, results, which):
+    """Whatever stands in config.json or an evaluation: facts, or one line that names the file."""
+    path = {
+        "model": lambda: write_model(results / "m") / "config.json",
+        "text model": lambda: write_text_model(results / "m") / "config.json",
+        "evaluation": lambda: results / "evaluations" / "wikipedia" / "none.static.json",
+    }[which]()
+    artifact = path if which == "evaluation" else path.parent
+    for value in altered(json.loads(path.read_text(encoding="utf-8"))):
+        path.write_text(json.dumps(value), encoding="utf-8")
+        for command in (["inspect", artifact], ["compare", artifact, artifact]):
+            status, out, err = rnngen(*command)
+            assert (status, err) == (0, "") or (status == 1 and err.count("\n") == 1 and out == ""), (command, value)
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.int64(), pa.string(), pa.list_(pa.string()), pa.float64(), pa.bool_(), pa.binary()]
+)
+def test_parquets_of_a_wrong_shape(rnngen, tmp_path, kind):
+    """The names of our columns with other types: a table, or one line."""
+    values = {
+        pa.int64(): 1,
+        pa.string(): "x",
+        pa.list_(pa.string()): ["x"],
+        pa.float64(): 1.5,
+        pa.bool_(): True,
+        pa.binary(): b"\xff",
+    }
+    path = tmp_path / "odd.parquet"
+    names = ("writer split text stroke_len", "kind stroke_len bias stopped steps", "split sentence")
+    for columns in (*names, "epoch validation_loss", "symbol bits", "text"):
+        for value in (values[kind], None):
+            table = pa.table({name: pa.array([value], kind) for name in columns.split()})
+            pq.write_table(table.replace_schema_metadata({b"rnngen": b"[\xff"} if value is None else None), path)
+            for command in ("inspect", "compare", "lines"):
+                status, out, err = rnngen(command, path, *[path] * (command == "compare"))
+                assert status == 0 or (status == 1 and err.count("\n") == 1 and out == ""), (command, columns, kind)
+
+
+def test_an_ascii_terminal(results, tmp_path):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}
+    model = write_model(tmp_path / "modèle ☃")
+    for arguments in (["watch", results, "--once"], ["inspect", model], ["compare", results, results], ["--help"]):
+        command = [sys.executable, "-m", "rnngen.cli", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, env=environment)
+        assert (done.returncode, done.stderr) == (0, b"") and done.stdout.isascii(), arguments
+        assert b"\\u258" not in done.stdout and b"\\xd7" not in done.stdout
+    missing = os.fsencode(tmp_path) + b"/caf\xe9"
+    for command in ("inspect", "watch"):
+        done = subprocess.run(
+            [sys.executable, "-m", "rnngen.cli", command, missing], capture_output=True, env=environment
+        )
+        assert done.returncode == 1 and done.stderr.count(b"\n") == 1 and done.stderr.startswith(b"error: ")
 
 
 def test_curve():
