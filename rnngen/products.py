@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 # oneDNN keeps a program for every shape it has met, 1,024 of them unless told otherwise before its first product, and
-# sequences of all lengths make new shapes at every update. This many hold what a minibatch of 32 sequences meets
-# again: two products a step for each number of rows still running, and those over all steps.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
+# torch's own layer over it as many again; sequences of all lengths make new shapes at every update, 0.5 MB each. This
+# many hold what a minibatch of 32 sequences meets again: two products a step for each number of rows still running,
+# and those over all steps.
+for _name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(_name, "128")
 
 
 @functools.cache

@@ -81,14 +81,15 @@ def test_workspaces_from_several_threads():
     assert len(seen) == 1200 and all(seen)
 
 
+@pytest.mark.parametrize("name", ["ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"])
 @pytest.mark.parametrize(("given", "used"), [(None, "128"), ("7", "7")])
-def test_onednn_keeps_few_programs_unless_the_environment_says_otherwise(given, used):
-    environment = {key: value for key, value in os.environ.items() if key != "ONEDNN_PRIMITIVE_CACHE_CAPACITY"}
-    environment |= {} if given is None else {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": given}
+def test_programs_for_few_shapes_are_kept_unless_the_environment_says_otherwise(name, given, used):
+    environment = {key: value for key, value in os.environ.items() if key != name}
+    environment |= {} if given is None else {name: given}
     # what oneDNN reads is the C library's environment, not Python's picture of it
     program = (
         "import ctypes, rnngen.prediction_network; get = ctypes.CDLL(None).getenv; get.restype = ctypes.c_char_p; "
-        "print(get(b'ONEDNN_PRIMITIVE_CACHE_CAPACITY').decode())"
+        f"print(get({name.encode()}).decode())"
     )
     run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == used
