@@ -89,6 +89,7 @@ def project(tmp_path_factory) -> Path:
     (folder / CHANGE).write_text("{}")
     result = snakemake(folder, "reproduce-all", *SMOKE, CHANGE)
     assert result.returncode == 0, (result.stdout + result.stderr)[-6000:]
+    assert "All that was asked for is in results/smoke/; open results/smoke/report.html" in result.stderr
     return folder
 
 
