@@ -71,7 +71,11 @@ RELEASE = "python -m pipeline.release_states --states {STATES:q} --models {MODEL
 onsuccess:
     if Path(STATES).exists():
         shell(RELEASE)
-    page = f"; open {RESULTS}/report.html" if Path(RESULTS, "report.html").exists() else ""
+    page = (
+        f"; open {RESULTS}/report.html"
+        if Path(RESULTS, "report.html").exists()
+        else ""
+    )
     print(f"All that was asked for is in {RESULTS}/{page}", file=sys.stderr)
 
 
