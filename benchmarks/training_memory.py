@@ -18,6 +18,7 @@ from pipeline.assembly import Assembly
 from pipeline.command import command
 from pipeline.experiment import ROOT, load_config, training_settings
 from rnngen.artifacts import machine
+from rnngen.freed_memory import give_back_freed_memory
 from rnngen.training import Progress
 
 
@@ -57,6 +58,7 @@ def main(
             print(
                 "| {} | {:.0f} | {:.0f} | {:,.0f} |".format(progress.updates, *resident_megabytes(), rate), flush=True
             )
+            give_back_freed_memory()  # as a training does when it saves its state
             points, started = progress.predictions, time.process_time()
         if progress.updates == updates:
             return

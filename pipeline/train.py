@@ -51,6 +51,7 @@ from rnngen.checkpoint import (
     set_training_state_aside,
 )
 from rnngen.errors import InputError
+from rnngen.freed_memory import give_back_freed_memory
 from rnngen.model_folder import CONFIG, LOG, OPTIMISER, WEIGHTS, checked_file, read_config
 from rnngen.training import Progress, Schedule
 from rnngen.training_log import write_log
@@ -132,6 +133,7 @@ def train_one(
             "progress": progress.as_json(),
         }
         save_training_state(state_folder, assembly.tensors(carried) | {"best": best}, values)
+        give_back_freed_memory()  # minibatches of all sizes leave gaps, and a validation more
 
     started = last_saved = time.perf_counter()
     events = assembly.training(progress, carried, look_every=1 if assembly.device.type == "cpu" else LOOK_EVERY)
