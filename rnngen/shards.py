@@ -80,6 +80,9 @@ def join(folder: Path, root: Path) -> list[str]:
         if hashlib.sha256(data).hexdigest() != part["sha256"]:
             raise InputError(f"{path}: damaged, its checksum differs from {MANIFEST}; copy it again")
         content += data
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r") as tar:
-        tar.extractall(root, filter="data")
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r") as tar:
+            tar.extractall(root, filter="data")
+    except tarfile.TarError as error:
+        raise InputError(f"{manifest}: its shards are no archive ({error}); copy all of them again") from error
     return members
