@@ -71,3 +71,15 @@ def test_damage_is_named_and_nothing_written(tmp_path, damage):
     with pytest.raises(InputError, match=shard.name):
         join(tmp_path / "out", tmp_path / "back")
     assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    ["[]", "{", '{"shards": 3, "members": []}', '{"shards": [{"name": "../x", "sha256": ""}], "members": []}',
+     '{"shards": [], "members": [1]}', '{"shards": [], "members": []}'],
+)  # fmt: skip
+def test_a_list_that_is_none_is_named(tmp_path, manifest):
+    (tmp_path / "shards.json").write_text(manifest)
+    with pytest.raises(InputError, match=r"shards\.json: "):
+        join(tmp_path, tmp_path / "back")
+    assert not (tmp_path / "back").exists()
