@@ -38,6 +38,7 @@ def test_the_version_is_the_same_everywhere():
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert said == f"rnngen {rnngen.__version__}\n"
     assert metadata("rnngen")["Version"] == rnngen.__version__
+    assert f"\nversion: {rnngen.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 ROOT = Path(__file__).resolve().parents[2]
