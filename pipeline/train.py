@@ -74,6 +74,9 @@ def main(
     state: Annotated[Path | None, typer.Option(help="Folder of the resumable state; default OUTPUT/state.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads, in place of the settings'.")] = None,
     device: Annotated[str | None, typer.Option(help="Device, in place of the settings'.")] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="If another process trains with this state, wait until it has ended.")
+    ] = False,
     time_budget: Annotated[float | None, typer.Option(help="Pause after this many seconds of this call.")] = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="Longest time between two saved states.")] = 120.0,
 ) -> None:
@@ -89,10 +92,23 @@ def main(
             "neither --settings nor --experiment given: name what to train, for example --experiment wikipedia"
         )
     state_folder = state or output / "state"
-    with own_training_state(state_folder):
+    with own_training_state(state_folder, Waiting(state_folder) if wait else None):
         finished = train_one(chosen, corpus, output, initial, state_folder, time_budget, checkpoint_seconds)
         if finished and state is None:
             remove_training_state(state_folder, LOG)
+
+
+class Waiting:
+    """A second of patience with another process, which is named once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.said = folder, False
+
+    def __call__(self) -> None:
+        if not self.said:
+            say(f"another process is training with {self.folder}: waiting for its end")
+            self.said = True
+        time.sleep(1)
 
 
 def train_one(

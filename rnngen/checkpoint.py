@@ -12,7 +12,7 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -121,16 +121,19 @@ def load_optimiser(network: nn.Module, optimiser: torch.optim.Optimizer, path: s
 
 
 @contextmanager
-def own_training_state(folder: str | Path) -> Iterator[None]:
-    """Hold the lock of a state folder, made if need be; InputError if a living process holds it.
+def own_training_state(folder: str | Path, wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock of a state folder, made if need be.
 
-    A folder with nothing in it is removed in the end.
+    If a living process holds it, `wait` is called again and again until it is free; without `wait`, InputError. A
+    folder with nothing in it is removed in the end.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = take_lock(folder / LOCK)
-    if lock is None:
-        raise InputError(f"{folder}: another process is training with this state; wait for it, or end it first")
+    while (lock := take_lock(folder / LOCK)) is None:
+        if wait is None:
+            raise InputError(f"{folder}: another process is training with this state; wait for it, or end it first")
+        wait()
+        folder.mkdir(parents=True, exist_ok=True)  # the other may have left nothing
     try:
         yield
     finally:

@@ -341,10 +341,15 @@ def test_one_process_at_a_time_owns_a_state_and_a_dead_one_none(tmp_path):
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(InputError, match="another process is training with this state"), own_training_state(folder):
         pass
-    holder.kill()
-    holder.communicate()
-    with own_training_state(folder):
-        pass
+    waited = []
+
+    def wait() -> None:
+        waited.append(folder.exists())
+        holder.kill()
+        holder.communicate()
+
+    with own_training_state(folder, wait):
+        assert waited == [True]
     assert not folder.exists()
 
 

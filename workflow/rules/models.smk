@@ -42,9 +42,10 @@ rule train:
     message:
         "train {wildcards.experiment}, {wildcards.regularisation}"
     shell:
+        # --wait: a killed run may have left this very training behind, alive
         # the training decides, whatever becomes of the log; tee outlives Ctrl-C, so that the state can be saved
         "python -m pipeline.train --settings {params.settings:q} --threads {threads} --device {config[device]:q}"
-        " --corpus {input.corpus:q} --output {params.folder:q} --state {params.state:q} {params.initial:q}"
+        " --corpus {input.corpus:q} --output {params.folder:q} --state {params.state:q} {params.initial:q} --wait"
         " 2>&1 | tee -i {log:q} || exit ${{PIPESTATUS[0]}}"
 
 
