@@ -37,8 +37,8 @@ check-constraints: environment  ## do the constraints resolve on every Python, f
 	$(BIN)/python -m pip install -q uv
 	for version in $(PYTHONS); do \
 	    echo "Python $$version"; \
-	    $(UV_COMPILE) --constraint constraints.txt --python-version $$version --python-platform x86_64-manylinux_2_28 \
-	        --output-file - > /dev/null || exit 1; \
+	    $(UV_COMPILE) --constraint constraints.txt --python-version $$version \
+	        --python-platform x86_64-manylinux_2_28 > /dev/null || exit 1; \
 	done
 
 environment: $(VENV)/installed  ## .venv with the versions of constraints.txt
