@@ -297,10 +297,10 @@ class _Reader:
                     f"or export the ink as lines with a stroke and without a fill"
                 )
             for stroke in subpaths:
-                before = found[-1][-1] if found else stroke[:1]
-                goes_on = min(len(before), len(stroke)) > 1 and np.hypot(*(before[-1] - stroke[0])) <= TOUCHING * extent
-                if goes_on:
-                    found[-1].append(stroke[1:])
+                pieces = found[-1] if found else [stroke[:1]]
+                is_near = np.hypot(*(pieces[-1][-1] - stroke[0])) <= TOUCHING * extent
+                if is_near and min(len(pieces[0]), len(stroke)) > 1:  # a dot goes on with nothing
+                    pieces.append(stroke[1:])
                 else:
                     found.append([stroke])
         return [np.concatenate(pieces) for pieces in found]
@@ -462,6 +462,8 @@ def _path_commands(data: str, where: str) -> Iterator[tuple[str, list[float]]]:
     position, command, arguments = 0, "", []
     is_fed = True  # whether the command has had its arguments once
     data = data.strip()
+    if data == "none":  # SVG 2's word for no path
+        return
     while position < len(data):
         is_flag = command in ("A", "a") and len(arguments) in (3, 4)
         match = (_ARC_FLAG if is_flag else _PATH_TOKEN).match(data, position)

@@ -402,7 +402,7 @@ OUTLINE = '<path d="M3 3C4 4 5 5 6 6C5 7 4 6 3 3z" fill="black"/>'
         '<polygon points="-9,-9 99,-9 99,99 -9,99" style="fill:white;stroke:none"/>',
         '<path d="M-9 -9h99v99h-99z" fill="#ffffff" stroke="gray"/>',
         '<rect x="-9" y="-9" width="99" height="99"/>',
-        '<path d="M5 5"/><path d="M5 5M6 6m1 1"/><path d=""/><path/>',
+        '<path d="M5 5"/><path d="M5 5M6 6m1 1"/><path d=""/><path/><path d="none"/>',
         '<polyline points=""/><polygon points=" "/>',
         '<x:path xmlns:x="urn:x" d="M1 1L2 2"/>',
         "<style>@import url(a.css); @keyframes k { to { opacity: 0 } } @media print { path { display: none } }</style>",
@@ -431,6 +431,10 @@ def test_what_is_not_drawn_is_no_ink(read, nothing, before):
         (
             '<polyline points="0,0 1,1"/><polyline points="1,1 2,0"/><line x1="5" y1="5" x2="6" y2="6"/>',
             [[[0, 0], [1, 1], [2, 0]], [[5, 5], [6, 6]]],
+        ),
+        (
+            '<line x1="0" y1="0" x2="1" y2="1"/><line x1="1" y1="1" x2="2" y2="0"/><line x1="2" y1="0" x2="3" y2="1"/>',
+            [[[0, 0], [1, 1], [2, 0], [3, 1]]],
         ),
         (
             '<path d="M0 0L1 1" stroke="red"/><g transform="translate(1 1)"><path d="M0 0L1 1" stroke="blue"/></g>',
