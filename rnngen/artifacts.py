@@ -25,14 +25,19 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success fsync it and move it into place, on any failure remove it.
 
     Readers never see a half-written artifact, and a full disk or Ctrl-C leaves the previous one untouched. What a
-    killed process left in the folder is removed first.
+    killed process left in the folder is removed first. A link stays a link: the file it names is written. Raises
+    InputError for what no file can take the place of: a folder, a device such as /dev/stdout, a pipe.
     """
-    path = Path(path)
+    named, path = Path(path), Path(os.path.realpath(path))
+    if named.exists() and not path.is_file():
+        kind = "a folder" if named.is_dir() else "a device or a pipe, not a file"
+        raise InputError(f"{named} is {kind}; give the name of a file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    lock = take_lock(partial)
+    lock = None
     try:
+        lock = take_lock(partial)
         yield partial
         with partial.open("rb") as file:
             os.fsync(file.fileno())
@@ -40,11 +45,11 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         _sync_folder(path.parent)
     except OSError as error:
         if error.errno is not None and str(error.filename) in ("None", str(partial)):
-            error.filename = str(path)  # what the caller named, not the file beside it; a full disk names none
+            error.filename = str(named)  # what the caller named, not the file beside it; a full disk names none
         raise
     finally:
-        partial.unlink(missing_ok=True)
         if lock is not None:
+            partial.unlink(missing_ok=True)
             os.close(lock)
 
 

@@ -179,7 +179,7 @@ def _check_pixels(page: Page, dpi: float, limit: int = MAX_PIXELS) -> None:
     width, height = (side / MILLIMETRES_PER_INCH * dpi for side in (page.width, page.height))
     if width * height > limit or max(width, height) > MAX_SIDE:
         raise InputError(
-            f"a picture of {page.width:.4g} × {page.height:.4g} mm at {dpi:g} dpi has {width:.4g} × {height:.4g} "
+            f"a picture of {page.width:,.0f} × {page.height:,.0f} mm at {dpi:g} dpi has {width:,.0f} × {height:,.0f} "
             f"pixels, over the limit of {limit // 1_000_000} million and {MAX_SIDE} a side: "
             "lower the dpi or write SVG or PDF"
         )

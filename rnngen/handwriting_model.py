@@ -25,6 +25,7 @@ from rnngen.strokes import Ink, Stroke, resampled, strokes_from_offsets, transfo
 
 POINTS_PER_CHARACTER = 25.0  # §4.2, where a model does not say
 RECORDED_HERTZ = 100.0  # points a second of the corpora, before any are left out
+UNSEEN = {"Mn", "Me", "Cf"}  # Unicode's categories of accents and of signs without a width
 
 
 class End(StrEnum):
@@ -121,6 +122,7 @@ class HandwritingModel:
         `replacements` says. One that goes to the alphabet's class of other characters stays as it is.
         """
         assert self.alphabet is not None
+        text = self._composed(text)
         missing = self.alphabet.unknown(text)
         if missing and not replace_unknown:
             raise InputError(
@@ -133,14 +135,19 @@ class HandwritingModel:
     def replacements(self, text: str) -> dict[str, str]:
         """What takes the place of each character of `text` that the alphabet lacks.
 
-        The plain form of a typographic sign, the letter without its accents, the class of other characters, or a blank.
+        The plain form of a typographic sign, the letter without its accents, nothing for a sign that is not seen, the
+        class of other characters, or a blank.
         """
-        return {c: self._replacement(c) for c in self.alphabet.unknown(text)}
+        return {c: self._replacement(c) for c in self.alphabet.unknown(self._composed(text))}
+
+    def _composed(self, text: str) -> str:
+        """`text` with each accent and its letter as one character, unless the alphabet has all of it as it is."""
+        return unicodedata.normalize("NFC", text) if self.alphabet.unknown(text) else text
 
     def _replacement(self, character: str) -> str:
         typed = character.translate(TYPOGRAPHIC)
-        plain = "".join(c for c in unicodedata.normalize("NFKD", typed) if not unicodedata.combining(c))
-        if plain and not self.alphabet.unknown(plain):
+        plain = "".join(c for c in unicodedata.normalize("NFKD", typed) if unicodedata.category(c) not in UNSEEN)
+        if not self.alphabet.unknown(plain):
             return plain
         return " " if self.alphabet.other is None else self.alphabet.other
 

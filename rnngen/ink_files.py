@@ -46,7 +46,8 @@ def read_ink(path: str | Path) -> Ink:
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise InputError(f"{path}: strokes are read from {', '.join(SUFFIXES)}, not from {path.suffix or 'this'!r}")
+        kind = repr(path.suffix) if path.suffix else "a file without a suffix"
+        raise InputError(f"{path}: strokes are read from {', '.join(SUFFIXES)}, not from {kind}")
     data = _content(path)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
         if suffix == ".json":

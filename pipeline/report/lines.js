@@ -7,6 +7,8 @@ export function bytesFromBase64(text) {
   return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 }
 
+const TYPOGRAPHIC = { "’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "−": "-" };
+
 /** The network of the page, with its alphabet and the units of its offsets. */
 export class Writer {
   constructor(data) {
@@ -22,18 +24,23 @@ export class Writer {
     this.pointsPerCharacter = data.pointsPerCharacter;
   }
 
-  /** Characters of a text that the alphabet lacks, each once. */
+  /** Characters of a text that the alphabet lacks, each once; an accent and its letter are one. */
   unknown(text) {
-    return [...new Set([...text].filter((c) => !this.index.has(c)))];
+    const isStrange = (c) => !this.index.has(c);
+    return [...text].some(isStrange) ? [...new Set(text.normalize("NFC"))].filter(isStrange) : [];
   }
 
-  /** The text without what the network cannot read: accents go, other strangers become the class for them, or a space. */
+  /**
+   * The text without what the network cannot read: typographic signs become plain ones, accents and what is not seen
+   * go, other strangers become the class for them, or a space.
+   */
   readable(text) {
-    return [...text]
+    if ([...text].every((c) => this.index.has(c))) return text;
+    return [...text.normalize("NFC")]
       .map((c) => {
         if (this.index.has(c)) return c;
-        const plain = c.normalize("NFKD").replace(/\p{M}/gu, "");
-        if (plain && [...plain].every((p) => this.index.has(p))) return plain;
+        const plain = (TYPOGRAPHIC[c] ?? c).normalize("NFKD").replace(/[\p{Mn}\p{Me}\p{Cf}]/gu, "");
+        if ([...plain].every((p) => this.index.has(p))) return plain;
         return this.other === undefined ? " " : c;
       })
       .join("");

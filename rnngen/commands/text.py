@@ -23,7 +23,9 @@ def text(
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Sample k is drawn with seed + k.")] = 1,
     samples: Annotated[int, typer.Option(min=1, help="How many texts.")] = 1,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Text file; else standard output.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Text file; else, and for -, standard output.")
+    ] = None,
     summary: Annotated[bool, typer.Option("--json", help="Print texts, seeds and settings as JSON.")] = False,
 ) -> None:
     """Write text, from nothing or on from PRIME. It appears as it is drawn.
@@ -34,6 +36,7 @@ def text(
     echo "[[" | rnngen text - --model results/models/wikipedia/none --samples 3 --json
     """
     torch.set_num_threads(1)
+    output = None if output == Path("-") else output
     source = read_typed(prime, "the prime")
     source = source.rstrip("\r\n") if prime == "-" else source
     writer = TextModel.load(model)

@@ -17,13 +17,14 @@ import torch
 
 import pipeline.report.page as page
 from pipeline.report.embedding import network_json, prime_json
+from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpus_lines import CorpusLines
 from rnngen.handwriting_model import HandwritingModel
 from rnngen.handwriting_sampling import sample
 from rnngen.mixture_density import Mixture
 from rnngen.philox import philox4x32, uniforms
 from rnngen.synthesis_network import SynthesisNetwork
-from tests.tiny_handwriting import ALPHABET, NORMALISER, POINTS_PER_CHARACTER, write_corpus
+from tests.tiny_handwriting import ALPHABET, NORMALISER, POINTS_PER_CHARACTER, write_corpus, write_model
 
 TOLERANCE = 1e-4
 FOLDER = Path(page.__file__).parent
@@ -166,6 +167,19 @@ def test_reading_a_line_gives_what_writing_it_did(model, written):
     )
     assert np.abs(np.array(phi) - [step["phi"] for step in line["next"]]).max() < 1e-6
     assert np.abs(np.array(y) - [step["y"] for step in line["next"]]).max() < 1e-6
+
+
+@pytest.mark.parametrize("symbols", ["abehs '-.\"", "eé ", "e\u0301 a"])
+def test_the_page_reads_what_is_typed_as_the_command_does(tmp_path, symbols):
+    model = HandwritingModel.load(write_model(tmp_path / "typed", alphabet=Alphabet(tuple(symbols))))
+    texts = ["a’s “b” – a…", "e\u0301 e\u0300", "a\u200bs\u00ad\u202eb", "日 ½ ﬁ é\ufe0f", "ba"]
+    found = run(
+        "import { Writer } from 'FOLDER/lines.js'; const writer = new Writer(given.network);"
+        "console.log(JSON.stringify(given.texts.map((text) => [writer.readable(text), writer.unknown(text)])))",
+        {"network": network_json(model), "texts": texts},
+    )
+    assert [read for read, _ in found] == [model.readable(text, replace_unknown=True) for text in texts]
+    assert [sorted(unknown) for _, unknown in found] == [sorted(model.replacements(text)) for text in texts]
 
 
 def test_mixture_and_stop_rule():

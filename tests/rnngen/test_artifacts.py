@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rnngen.artifacts import provenance, run_file, take_lock, write_json, write_result, written_whole
+from rnngen.errors import InputError
 
 
 def test_a_failure_leaves_the_earlier_file_and_nothing_beside_it(tmp_path):
@@ -25,11 +26,30 @@ def test_a_failure_leaves_the_earlier_file_and_nothing_beside_it(tmp_path):
 
 
 def test_an_error_names_the_file_that_was_asked_for(tmp_path):
-    (tmp_path / "a.json").mkdir()
+    path = tmp_path / ("a" * 250)  # for which there is room, but not for the file beside it
     with pytest.raises(OSError) as caught:
-        write_json(tmp_path / "a.json", 1)
-    assert caught.value.filename == str(tmp_path / "a.json")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+        write_json(path, 1)
+    assert caught.value.filename == str(path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_link_stays_and_what_it_names_is_written(tmp_path):
+    (tmp_path / "link.json").symlink_to(tmp_path / "elsewhere" / "a.json")
+    for value in (1, 2):  # the second time the file is there
+        write_json(tmp_path / "link.json", value)
+    assert (tmp_path / "link.json").is_symlink()
+    assert json.loads((tmp_path / "elsewhere" / "a.json").read_text()) == 2
+
+
+@pytest.mark.parametrize("name", ["folder", "pipe", "link", "."])
+def test_only_a_file_is_written_over(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    before = {path.name: path.lstat().st_ino for path in tmp_path.iterdir()}
+    with pytest.raises(InputError, match="give the name of a file"):
+        write_json(tmp_path / name, 1)
+    assert {path.name: path.lstat().st_ino for path in tmp_path.iterdir()} == before
 
 
 def test_partial_files_of_dead_processes_are_swept_and_those_of_living_ones_stay(tmp_path):

@@ -62,6 +62,8 @@ def test_text(rnngen, tmp_path):
     assert json.loads(out)["texts"][0]["text"] == one
     status, out, _ = rnngen("text", "ab", "--model", model, "-n", 30, "--seed", 5, "-o", tmp_path / "t.txt")
     assert out == "" and (tmp_path / "t.txt").read_text(encoding="utf-8") == one
+    status, out, _ = rnngen("text", "ab", "--model", model, "-n", 30, "--seed", 5, "-o", "-")
+    assert out == f"{one}\n" and not os.path.exists("-")
 
 
 def test_words_go_on_a_blank_after_the_prime(rnngen, tmp_path):

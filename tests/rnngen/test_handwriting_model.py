@@ -96,11 +96,25 @@ def test_a_character_outside_the_alphabet_is_named(model):
     assert model.readable("hello") == "hello"
 
 
+def test_an_accent_and_its_letter_are_one_character_where_the_alphabet_has_them_so(tmp_path):
+    one, two = (
+        HandwritingModel.load(write_model(tmp_path / name, alphabet=Alphabet(tuple(symbols))))
+        for name, symbols in (("one", "e\u00e9"), ("two", "e\u0301"))
+    )
+    assert one.readable("e\u0301e") == "\u00e9e"
+    assert two.readable("e\u0301e") == "e\u0301e"
+    with pytest.raises(InputError, match=r"'\u00e8' \(U\+00E8\) outside"):
+        one.readable("e\u0300")
+    assert one.readable("e\u0300", replace_unknown=True) == "e"
+    assert one.replacements("e\u0300") == {"\u00e8": "e"}
+
+
 def test_replacing_characters(model, tmp_path):
     assert model.readable("hé ∞!", replace_unknown=True) == "he   "
     assert model.replacements("hé ∞!") == {"é": "e", "∞": " ", "!": " "}
     typed = HandwritingModel.load(write_model(tmp_path / "typed", alphabet=Alphabet(tuple(" -'\".as"))))
     assert typed.readable("a’s “a” – a…", replace_unknown=True) == 'a\'s "a" - a...'
+    assert typed.readable("a\u200bs\u00ad \u202ea\ufe0f", replace_unknown=True) == "as a"
     classes = Alphabet(("<other>", *"abc "), "<other>")
     other = HandwritingModel.load(write_model(tmp_path / "other", alphabet=classes))
     with pytest.raises(InputError, match="outside the model's alphabet"):
