@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -63,7 +64,7 @@ def test_text(rnngen, tmp_path):
     status, out, _ = rnngen("text", "ab", "--model", model, "-n", 30, "--seed", 5, "-o", tmp_path / "t.txt")
     assert out == "" and (tmp_path / "t.txt").read_text(encoding="utf-8") == one
     status, out, _ = rnngen("text", "ab", "--model", model, "-n", 30, "--seed", 5, "-o", "-")
-    assert out == f"{one}\n" and not os.path.exists("-")
+    assert out == f"{one}\n" and not Path("-").exists()
 
 
 def test_words_go_on_a_blank_after_the_prime(rnngen, tmp_path):
