@@ -1,5 +1,6 @@
 """rnngen: the whole of Graves (2013) from raw data to tables and figures. `snakemake reproduce-all` runs it."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -8,17 +9,24 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
-configfile: "config.yaml"
+def ours(path):
+    """A file of this project: in the folder of the run, else, in a run with --directory, beside this file."""
+    return path if Path(path).exists() else str(Path(workflow.basedir) / path)
+
+
+configfile: ours("config.yaml")
 
 
 sys.path.insert(0, workflow.basedir)
+# the rules' python is the one that runs Snakemake, in an environment that is not activated too
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 from pipeline.experiment import check_config, read_yaml
 from rnngen.artifacts import take_lock
 from rnngen.errors import InputError
 
 try:
-    for file in ("config.yaml", *workflow.overwrite_configfiles):
+    for file in (ours("config.yaml"), *workflow.overwrite_configfiles):
         read_yaml(file)  # Snakemake lets the last of two equal keys win
     check_config(config)
 except InputError as error:

@@ -148,6 +148,12 @@ def check_config(config: dict) -> None:
     error = _first_error(_schema(), config)
     if error is not None:
         raise InputError(f"configuration, {error}; see workflow/config.schema.yaml")
+    for key in ("results", "data"):
+        if config[key].startswith("~") or set("{}") & set(config[key]):
+            raise InputError(
+                f"configuration, key {key}: {config[key]!r}, where no shell fills in ~ and Snakemake would fill in "
+                f"braces; write the folder out"
+            )
     for name, experiment in config["experiments"].items():
         chain = rows(experiment)
         if not chain:

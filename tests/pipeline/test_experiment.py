@@ -61,6 +61,9 @@ def test_every_run_of_the_paper_on_top_of_its_preset_is_valid(run):
         (("experiments", "synthesis", "corpus"), "treebank", "experiments.synthesis.corpus"),
         (("experiments", "wikipedia", "corpus"), "handwriting", "experiments.wikipedia.corpus"),
         (("corpora", "treebank", "end_of_sentence"), "dot", "corpora.treebank.end_of_sentence"),
+        (("results",), "~/results", r"key results: '~/results', where no shell fills in ~"),
+        (("data",), "data/{raw}", r"key data: 'data/{raw}'"),
+        (("corpora", "treebank", "folder"), "", "corpora.treebank.folder: '' should be non-empty"),
         (("seed",), 1.0, "key seed: 1.0 is not of type 'integer'"),
         (("seed",), 2**64, "key seed: 18446744073709551616 is greater than the maximum"),
         (("threads",), True, "key threads"),
@@ -152,7 +155,7 @@ def test_the_papers_preset_has_the_papers_constants():
             assert optimiser["learning_rate"] == 1e-4
             assert settings["training"]["schedule"] == "constant"
             text = settings["kind"] == "text"
-            assert text or settings["corpus"]["alphabet"] == "paper"
+            assert settings["kind"] != "synthesis" or settings["corpus"]["alphabet"] == "paper"
             assert settings["training"]["clip_lstm"] == (1 if text else 10)
             momentum = 0.9 if experiment == "wikipedia" or not text else 0.99
             assert optimiser["momentum"] == momentum

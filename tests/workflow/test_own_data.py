@@ -40,3 +40,20 @@ def test_strokes_are_imported(project: Path) -> None:
     assert result.returncode == 0, result.stderr
     report = json.loads((project / "results/corpora/handwriting.quality.json").read_text(encoding="utf-8"))
     assert (report["corpus"], report["lines"], report["points"]) == ("own handwriting", 2, 6)
+
+
+def test_a_run_in_another_folder_needs_only_its_data(project: Path, tmp_path_factory) -> None:
+    """With --directory, from a third folder, in an environment that is not activated."""
+    folder = tmp_path_factory.mktemp("runs") / "another's folder"
+    shutil.copytree(project / "data", folder / "data")
+    command = [SNAKEMAKE, "--cores", "1", "results/corpora/handwriting.parquet", "--snakefile", project / "Snakefile"]
+    result = subprocess.run(
+        [*map(str, command), "--directory", str(folder), "--configfile", str(project / "my-hand.yaml")],
+        cwd=tmp_path_factory.mktemp("elsewhere"),
+        capture_output=True,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"} | {"PATH": "/usr/bin:/bin"},
+    )
+    assert result.returncode == 0, result.stderr
+    assert (folder / "results/corpora/handwriting.parquet").is_file()
+    assert not (project / "results").exists()

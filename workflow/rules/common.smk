@@ -14,7 +14,7 @@ DATA = config["data"]
 WIKIPEDIA = config["corpora"]["wikipedia"]
 TREEBANK = config["corpora"]["treebank"]
 HANDWRITING = config["corpora"]["handwriting"]
-HELD_OUT = "workflow/held_out_texts.txt"
+HELD_OUT = ours("workflow/held_out_texts.txt")
 FETCHED = {
     str(path_of(name, DATA)): name
     for name, s in sources().items()
