@@ -19,7 +19,9 @@ configfile: ours("config.yaml")
 
 sys.path.insert(0, workflow.basedir)
 # the rules' python is the one that runs Snakemake, in an environment that is not activated too
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ["PATH"] = os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ["PATH"]]
+)
 
 from pipeline.experiment import check_config, read_yaml
 from rnngen.artifacts import take_lock
