@@ -222,8 +222,10 @@ def nature(path: str | Path) -> str:
         symbols = len(about.get("alphabet", {}).get("symbols", [])) if kind == "text" else 0
         return f"a model of {kind}" + (f" of {symbols} symbols" if symbols else "")
     if path.suffix == ".json":
-        kind = read_object(path).get("model", {}).get("kind")
-        return f"an evaluation of {kind}" if kind else "an evaluation"
+        value = read_object(path)
+        kind = value.get("model", {}).get("kind")
+        read, _, _ = str(value.get("rule", "")).partition(";") if kind == "text" else ("", "", "")
+        return "an evaluation" + (f" of {kind}" if kind else "") + (f", {read}" if read else "")
     return f"a {facts(path)['artifact']['kind']}"
 
 

@@ -28,7 +28,9 @@ MOST_DIGITS = 12
 
 def holds_ink(folder: str | Path) -> bool:
     """Whether a folder has strokes with a transcript beside them, which no folder of IAM-OnDB has."""
-    return any(path.with_suffix(".txt").is_file() for path in _files(Path(folder)) if path.suffix.lower() in SUFFIXES)
+    files = _files(Path(folder))
+    transcribed = {path.with_suffix("") for path in files if _is_transcript(path)}
+    return any(path.with_suffix("") in transcribed for path in files if path.suffix.lower() in SUFFIXES)
 
 
 def read_own_handwriting(folder: str | Path, validation: float = 0.1) -> tuple[list[Line], dict[str, Any]]:
@@ -56,10 +58,18 @@ def read_own_handwriting(folder: str | Path, validation: float = 0.1) -> tuple[l
     for name, path, after in zip(names, inks, names[1:], strict=False):
         if name == after:
             raise InputError(f"{path}: strokes of that name in another format too; keep one of the two")
-    for path in files:
-        if path.suffix.lower() == ".txt" and path.relative_to(folder).with_suffix("").as_posix() not in names:
+    transcripts: dict[str, Path] = {}
+    for path in filter(_is_transcript, files):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name not in names:
             raise InputError(f"{path}: a transcript without strokes; add them or remove it")
-    texts = [_transcript(path) for path in inks]
+        if name in transcripts:
+            raise InputError(f"{path}: a transcript beside {transcripts[name].name}; keep one of the two")
+        transcripts[name] = path
+    for name, path in zip(names, inks, strict=True):
+        if name not in transcripts:
+            raise InputError(f"{path}: no transcript; write what it says into {path.stem}.txt beside it")
+    texts = [_transcript(transcripts[name]) for name in names]
     drawn = [read_ink(path) for path in inks]
     scale = _scale(drawn, folder)
     pages = [name.rpartition("/")[0] or name for name in names]
@@ -102,10 +112,11 @@ def _files(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: (path.with_suffix("").as_posix(), path.suffix))
 
 
-def _transcript(ink: Path) -> str:
-    path = ink.with_suffix(".txt")
-    if not path.is_file():
-        raise InputError(f"{ink}: no transcript; write what it says into {path.name} beside it")
+def _is_transcript(path: Path) -> bool:
+    return path.suffix.lower() == ".txt"
+
+
+def _transcript(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -74,6 +74,14 @@ def test_equal_folders_give_equal_files(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "one/out.parquet").read_bytes() == (tmp_path / "two/out.parquet").read_bytes()
 
 
+def test_suffixes_may_be_in_capitals(tmp_path: Path) -> None:
+    for name in ("ONE", "TWO"):
+        (tmp_path / f"{name}.JSON").write_text("[[[0, 0], [30, 40]]]", encoding="utf-8")
+        (tmp_path / f"{name}.TXT").write_text(name, encoding="utf-8")
+    assert holds_ink(tmp_path)
+    assert [line.text for line in read_own_handwriting(tmp_path)[0]] == ["ONE", "TWO"]
+
+
 def test_what_cannot_be_read_is_named(folder: Path) -> None:
     def refused(name: str, message: str) -> None:
         with pytest.raises(InputError, match=message) as error:
@@ -86,6 +94,9 @@ def test_what_cannot_be_read_is_named(folder: Path) -> None:
     refused("bad.json", "no transcript")
     (folder / "bad.txt").write_text("text", encoding="utf-8")
     refused("bad.txt", "without strokes")
+    write(folder, "bad.json", "text", [[[0, 0], [1, 1]]])
+    (folder / "bad.TXT").write_text("other text", encoding="utf-8")
+    refused("bad.txt", "a transcript beside bad.TXT; keep one of the two")
     write(folder, "bad.json", "two\nlines", [[[0, 0], [1, 1]]])
     refused("bad.txt", "2 lines of text")
     write(folder, "bad.json", " \n", [[[0, 0], [1, 1]]])
