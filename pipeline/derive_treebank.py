@@ -1,4 +1,4 @@
-"""Make a corpus in the manner of the Penn Treebank out of other English text."""
+"""Make a corpus like the Penn Treebank from other English text."""
 
 import itertools
 from pathlib import Path
@@ -15,15 +15,15 @@ POOL = 20
 
 
 def main(
-    text: Annotated[list[Path], typer.Option(help="Parquet of Wikipedia pages, or text files; repeat for several")],
-    output: Annotated[Path, typer.Option(help="folder for the three files")],
-    train: Annotated[int, typer.Option(min=1, help="characters of the training part")] = 500_000,
-    validation: Annotated[int, typer.Option(min=1, help="characters of the validation part")] = 50_000,
-    test: Annotated[int, typer.Option(min=1, help="characters of the test part")] = 50_000,
-    vocabulary: Annotated[int, typer.Option(min=2, help="words of the vocabulary, <unk> included")] = 10_000,
-    seed: Annotated[int, typer.Option(min=0, help="of the order in which sentences are drawn")] = 1,
+    text: Annotated[list[Path], typer.Option(help="Parquet of Wikipedia pages, or text files; repeat for several.")],
+    output: Annotated[Path, typer.Option(help="Folder for the three files.")],
+    train: Annotated[int, typer.Option(min=1, help="Characters of the training part.")] = 500_000,
+    validation: Annotated[int, typer.Option(min=1, help="Characters of the validation part.")] = 50_000,
+    test: Annotated[int, typer.Option(min=1, help="Characters of the test part.")] = 50_000,
+    vocabulary: Annotated[int, typer.Option(min=2, help="Words in the vocabulary, <unk> included.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the order in which sentences are drawn.")] = 1,
 ) -> None:
-    """Make ptb.{train,valid,test}.txt: lower case, numbers as N, rare words as <unk>, a sentence a line."""
+    """Writes ptb.{train,valid,test}.txt: lower case, numbers as N, rare words as <unk>, one sentence per line."""
     paragraphs = itertools.chain.from_iterable(map(read_paragraphs, text))
     sentences = (" ".join(words) for words in treebank_sentences(paragraphs))
     found = list(leading(sentences, POOL * (train + validation + test)))

@@ -24,7 +24,7 @@ def main(
     width: Annotated[float, typer.Option(min=2, max=30, help="Width in inches.")] = 7.0,
     columns: Annotated[int, typer.Option(min=10, max=5000, help="Cells of the map from left to right.")] = 560,
 ) -> None:
-    """The map adds up the predictions of all steps; each step's integrates to one."""
+    """The map is the sum of the predictions of all steps, each of which integrates to one."""
     chosen, about = chosen_line(traces, line, "outputs_so")
     torch.set_num_threads(1)
     figure = density_figure(

@@ -25,7 +25,7 @@ def main(
     title: Annotated[str, typer.Option(help="Title.")] = "",
     width: Annotated[float, typer.Option(help="Width in inches.")] = 7.0,
 ) -> None:
-    """Text in bits per symbol; handwriting in nats per point."""
+    """Text is shown in bits per symbol, handwriting in nats per point."""
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(width, 0.55 * width), layout="constrained")

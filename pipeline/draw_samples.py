@@ -29,11 +29,11 @@ def main(
     lines: Annotated[Path, typer.Argument(help="Parquet of pipeline.sample_handwriting.")],
     svg: Annotated[Path | None, typer.Option(help="Vector file to write.")] = None,
     png: Annotated[Path | None, typer.Option(help="Pixel file to write.")] = None,
-    labels: Annotated[Labels, typer.Option(help="What stands at the left of a line.")] = Labels.NONE,
+    labels: Annotated[Labels, typer.Option(help="What to write to the left of a line.")] = Labels.NONE,
     captions: Annotated[bool, typer.Option(help="Write the text of a prime above its block.")] = False,
     width: Annotated[float, typer.Option(min=2, max=30, help="Width in inches.")] = 7.0,
 ) -> None:
-    """Real lines, and those that primed the samples below them, are drawn in another colour than samples."""
+    """Real lines, primes included, are drawn in a different colour from samples."""
     found, about = read_lines(lines)
     # a sample has as few points as the network was trained on; a real line has all that were recorded
     drawn = [

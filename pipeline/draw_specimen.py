@@ -1,4 +1,4 @@
-"""Draw a specimen sheet of the generated handwriting."""
+"""Draw a specimen sheet of the pen model's handwriting."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,13 +14,13 @@ SENTENCES = ("The quick brown fox jumps over the lazy dog.", "Generating sequenc
 
 
 def main(
-    output: Annotated[Path, typer.Option(help="the sheet; .png or .svg")],
-    text: Annotated[list[str] | None, typer.Option(help="a sentence to write; repeat for several")] = None,
-    writers: Annotated[int, typer.Option(min=1, help="hands that write the sentences")] = 6,
-    seed: Annotated[int, typer.Option(min=0, help="of the hands and the writing")] = 1,
-    alphabet: Annotated[Path, typer.Option(help="glyphs, in the format of rnngen/pen/latin.txt")] = LATIN,
+    output: Annotated[Path, typer.Option(help="The sheet; .png or .svg.")],
+    text: Annotated[list[str] | None, typer.Option(help="Sentence to write; repeat for several.")] = None,
+    writers: Annotated[int, typer.Option(min=1, help="Number of hands that write the sentences.")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the hands and the writing.")] = 1,
+    alphabet: Annotated[Path, typer.Option(help="Glyphs, in the format of rnngen/pen/latin.txt.")] = LATIN,
 ) -> None:
-    """Draw every form of every character, and sentences in several hands."""
+    """The sheet shows every form of every character, and sentences in several hands."""
     if output.suffix.lower() not in (".png", ".svg"):
         raise InputError(f"--output {output}: give a file that ends in .png or .svg")
     glyphs = load_alphabet(alphabet)

@@ -22,7 +22,7 @@ def main(
     lines: Annotated[int, typer.Option(min=1, help="Lines to draw, of as many hands as possible.")] = 18,
     width: Annotated[float, typer.Option(min=2, max=30, help="Width in inches.")] = 7.0,
 ) -> None:
-    """Lines evenly spread over the training sets, as they were recorded."""
+    """The lines are spread evenly over the training sets and drawn as they were recorded."""
     chosen = CorpusLines(corpus).spread(lines, training or ["trainset", "testset_t", "testset_f"])
     if not chosen:
         raise InputError(f"{corpus}: no line in the sets {', '.join(training or [])}; name others with --training")

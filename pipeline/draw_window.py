@@ -24,7 +24,7 @@ def main(
     line: Annotated[str | None, typer.Option(help="Line of the file; else its first with window weights.")] = None,
     width: Annotated[float, typer.Option(min=2, max=30, help="Width in inches.")] = 7.0,
 ) -> None:
-    """Characters upwards, steps of the pen to the right; the writing stands below."""
+    """Characters run upwards, steps of the pen to the right; the writing is below."""
     chosen, about = chosen_line(lines, line, "phi_su")
     strokes = smoothed(chosen.strokes, about["every"])
     save(window_figure(chosen.phi_su, chosen.window_text, strokes, width=width), svg, png)

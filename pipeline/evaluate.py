@@ -36,7 +36,7 @@ def main(
     split: Annotated[str | None, typer.Option(help="Split; default test of a treebank, validation elsewhere.")] = None,
     extract: Annotated[int, typer.Option(help="First symbols whose surprisal is kept, OUTPUT.surprisal.parquet.")] = 0,
 ) -> None:
-    """Write the measures as JSON, with the rule they follow."""
+    """The measures are written as JSON, with the rule they follow."""
     started = time.perf_counter()
     description = read_config(
         model, "experiment", "regularisation", "kind", "weights", "complete", "epochs", "best_epoch", "best", "rule"

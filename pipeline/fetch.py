@@ -15,7 +15,7 @@ def main(
     ],
     folder: Annotated[Path, typer.Option(help="Folder of downloads.")] = Path("data/raw"),
 ) -> None:
-    """Download data sources; a file that is there already with the right checksum needs no network."""
+    """A file that is already there with the right checksum needs no network."""
     for name in names:
         path = sources.fetch(name, folder)
         print(f"{path} ({path.stat().st_size:,} bytes)")

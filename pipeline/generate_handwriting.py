@@ -1,4 +1,4 @@
-"""Generate a corpus of handwriting in the files of IAM-OnDB."""
+"""Generate a corpus of handwriting with a pen model."""
 
 import itertools
 from pathlib import Path
@@ -21,23 +21,28 @@ number; the rest is not read."""
 
 
 def main(
-    text: Annotated[list[Path], typer.Option(help="text files, or the Parquet of Wikipedia pages; repeat for several")],
-    output: Annotated[Path, typer.Option(help="folder for the archives and the lists of the sets")],
-    lines: Annotated[int, typer.Option(min=1, help="lines of handwriting")] = 5000,
-    writers: Annotated[int, typer.Option(min=1, help="hands; from ten on, no hand appears in two sets")] = 60,
-    seed: Annotated[int, typer.Option(min=0, help="of the text, the hands and the writing")] = 1,
-    shortest: Annotated[int, typer.Option(min=1, help="characters of the shortest line")] = 5,
-    longest: Annotated[int, typer.Option(min=1, help="characters of the longest line")] = 15,
-    per_form: Annotated[int, typer.Option(min=1, max=99, help="lines of a form")] = 8,
-    variety: Annotated[float, typer.Option(min=0, max=1, help="how much hands differ: 0 one neat hand, 1 all")] = 1.0,
+    text: Annotated[list[Path], typer.Option(help="Text file, or Parquet of Wikipedia pages; repeat for several.")],
+    output: Annotated[Path, typer.Option(help="Folder for the archives and the lists of the sets.")],
+    lines: Annotated[int, typer.Option(min=1, help="Lines of handwriting.")] = 5000,
+    writers: Annotated[int, typer.Option(min=1, help="Hands; with ten or more, no hand is in two sets.")] = 60,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the text, the hands and the writing.")] = 1,
+    shortest: Annotated[int, typer.Option(min=1, help="Characters of the shortest line.")] = 5,
+    longest: Annotated[int, typer.Option(min=1, help="Characters of the longest line.")] = 15,
+    per_form: Annotated[int, typer.Option(min=1, max=99, help="Lines per form.")] = 8,
+    variety: Annotated[
+        float, typer.Option(min=0, max=1, help="How much hands differ: 0, one neat hand; 1, hands of all kinds.")
+    ] = 1.0,
     joining: Annotated[
-        float | None, typer.Option(min=0, max=1, help="0 all hands print, 1 all join their letters; else drawn by hand")
+        float | None,
+        typer.Option(
+            min=0, max=1, help="0: all hands print; 1: all join their letters; default: a random degree for each hand."
+        ),
     ] = None,
-    characters: Annotated[str | None, typer.Option(help="write only these characters, not the whole alphabet")] = None,
-    held_out: Annotated[Path | None, typer.Option(help="file of words that no line may hold, for later tests")] = None,
-    alphabet: Annotated[Path, typer.Option(help="glyphs, in the format of rnngen/pen/latin.txt")] = LATIN,
+    characters: Annotated[str | None, typer.Option(help="Write only these characters, not the whole alphabet.")] = None,
+    held_out: Annotated[Path | None, typer.Option(help="File of words that no line may hold, for later tests.")] = None,
+    alphabet: Annotated[Path, typer.Option(help="Glyphs, in the format of rnngen/pen/latin.txt.")] = LATIN,
 ) -> None:
-    """Generate a corpus of handwriting in the files of IAM-OnDB."""
+    """The corpus has the file formats of IAM-OnDB, so pipeline.parse_iamondb reads it."""
     if shortest > longest:
         raise InputError(f"--shortest {shortest} exceeds --longest {longest}: give a range of line lengths")
     glyphs = load_alphabet(alphabet)

@@ -1,8 +1,8 @@
-"""Strokes of one's own (JSON, InkML, SVG, Xournal++) with transcripts → Parquet of handwriting, and a quality report.
+"""Turn strokes of your own (JSON, InkML, SVG, Xournal++) with transcripts into Parquet, with a quality report.
 
     python -m pipeline.import_ink data/my-hand --output results/my-hand/corpora/handwriting.parquet
 
-docs/your-own-data.md says what the folder holds; the workflow runs this where corpora.handwriting.folder is such a one.
+docs/your-own-data.md says what the folder holds. The workflow runs this if corpora.handwriting.folder is such a folder.
 """
 
 from pathlib import Path
@@ -17,11 +17,11 @@ from rnngen.corpora.quality import write_quality
 
 
 def main(
-    folder: Annotated[Path, Argument(help="folder of NAME.json, .inkml, .svg or .xopp with NAME.txt beside each")],
-    output: Annotated[Path, Option(help="Parquet file; NAME.quality.json and NAME.quality.md appear beside it")],
-    validation: Annotated[float, Option(min=0.0, max=1.0, help="share of the pages that is held out")] = 0.1,
+    folder: Annotated[Path, Argument(help="Folder of NAME.json, .inkml, .svg or .xopp with NAME.txt beside each.")],
+    output: Annotated[Path, Option(help="Parquet file; NAME.quality.json and NAME.quality.md appear beside it.")],
+    validation: Annotated[float, Option(min=0.0, max=1.0, help="Share of the pages that is held out.")] = 0.1,
 ) -> None:
-    """Make a corpus of handwriting of strokes and transcripts."""
+    """Every file of strokes becomes one line of the corpus."""
     lines, report = read_own_handwriting(folder, validation)
     write_lines(output, lines, {"corpus": report["corpus"], "scale": report["scale"]})
     write_quality(output, report)

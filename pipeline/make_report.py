@@ -1,11 +1,11 @@
-"""Gather everything the run has made in one page that opens from disk, without a network.
+"""Gather everything the run has made into one page that opens from disk, without a network.
 
     python -m pipeline.make_report --results results --preset demo --output results/report.html \\
         --experiments '{"wikipedia": {"kind": "text", "rows": ["none"],
             "data": {"words": "enwik8", "as_in_paper": true, "generated": false}}}'
 
-The page shows what is there: an experiment without figures, samples or a handwriting network is shown without them, and
-the place says so. What it consists of is in pipeline/report/.
+The page shows what is there. If figures, samples or the handwriting network are missing, it leaves them out and says
+so. Its parts are in pipeline/report/.
 """
 
 import json
@@ -32,7 +32,7 @@ def main(
         list[str] | None, typer.Option(help="Configuration file, for the commands shown; repeat in their order.")
     ] = None,
 ) -> None:
-    """Write the report."""
+    """The workflow gives all of these options itself; `snakemake results/report.html` is the short way."""
     chosen = json.loads(experiments)
     if not chosen:
         raise InputError("--experiments: none is named; a report needs at least one")

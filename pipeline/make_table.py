@@ -1,4 +1,4 @@
-"""One of the paper's four tables: every measured number beside the printed one.
+"""Make one of the paper's four tables, with every measured number beside the printed one.
 
     python -m pipeline.make_table --table table1 --experiments '{"treebank-character": ["none"]}' \\
         --evaluations results/evaluations --csv results/tables/table1.csv --md results/tables/table1.md
@@ -56,10 +56,12 @@ def main(
     experiments: Annotated[str, typer.Option(help="JSON: experiment → its rows.")],
     csv: Annotated[Path, typer.Option(help="CSV to write.")],
     md: Annotated[Path, typer.Option(help="Markdown to write.")],
-    preset: Annotated[str, typer.Option(help="Configuration; only that of the paper is compared with it.")] = "paper",
-    data: Annotated[str, typer.Option(help="What the data are, where they are not the paper's.")] = "",
+    preset: Annotated[
+        str, typer.Option(help="Name of the preset; only the numbers of `paper` are compared with the paper's.")
+    ] = "paper",
+    data: Annotated[str, typer.Option(help="What the data are, if they are not the paper's.")] = "",
 ) -> None:
-    """Write the table as CSV and Markdown."""
+    """The table is written as CSV and as Markdown."""
     if table not in TITLES:
         raise InputError(f"--table {table}: there are {', '.join(TITLES)}")
     chosen = experiments_of(experiments)

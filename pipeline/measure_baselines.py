@@ -1,4 +1,4 @@
-"""Bits per character that general compressors need for the data a text experiment is evaluated on."""
+"""Measure how many bits per character general compressors need for the data that a text experiment is evaluated on."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,7 @@ def main(
     corpus: Annotated[Path, typer.Option(help="Parquet of the corpus.")],
     output: Annotated[Path, typer.Option(help="JSON to write.")],
 ) -> None:
-    """Write bits per character of zstd and PPMd, which have read the training data first."""
+    """The compressors are zstd and PPMd; both read the training data first."""
     chosen = read_settings(settings, Reading)
     if chosen["kind"] != "text":
         raise InputError(f"--settings: of a {chosen['kind']} network; compressors are measured on text")

@@ -1,10 +1,10 @@
-"""What an epoch of every row of a configuration costs on this machine: each is trained for a few seconds.
+"""Measure what an epoch of every row of a configuration costs on this machine; each is trained for a few seconds.
 
     python -m pipeline.measure_cost --config workflow/presets/paper.yaml --corpus treebank=treebank.parquet \\
         --corpus handwriting=iam-ondb.parquet --output cost.json
 
-Rows whose corpus is not given are left out, and named. What is written are symbols a second, symbols an epoch and, from
-the two, hours an epoch of training, validation not included. The learning rates are zero: rows start from nothing here,
+Rows whose corpus is not given are left out, and named. The JSON has symbols per second, symbols per epoch and, from the
+two, hours of training per epoch, without validation. The learning rates are zero, because rows start from scratch here,
 not from the network that they retrain, and could diverge.
 """
 
@@ -26,13 +26,13 @@ WARM_UPDATES = 3
 
 
 def main(
-    corpus: Annotated[list[str], typer.Option(help="NAME=PARQUET, for each corpus there is.")],
+    corpus: Annotated[list[str], typer.Option(help="NAME=PARQUET; repeat for each corpus.")],
     output: Annotated[Path, typer.Option(help="JSON to write.")],
     config: Annotated[list[Path] | None, typer.Option(help="Configuration files, later ones on top.")] = None,
     experiment: Annotated[list[str] | None, typer.Option(help="Only these; default all.")] = None,
     seconds: Annotated[float, typer.Option(help="Training time of each row.")] = 60.0,
 ) -> None:
-    """Measure the rows one after the other."""
+    """The rows are measured one after the other."""
     chosen = load_config([ROOT / "config.yaml", *(config or [])])
     corpora = named_corpora(corpus)
     measured = []

@@ -1,4 +1,4 @@
-"""Measure how legible sampled handwriting is, by the errors of a reader trained on the corpus."""
+"""Measure how legible sampled handwriting is, by the errors of a reader network trained on the corpus."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,16 +20,16 @@ PEN_HANDS = 20
 
 
 def main(
-    corpus: Annotated[Path, typer.Option(help="Parquet of a handwriting corpus, a line a row")],
-    samples: Annotated[list[Path], typer.Option(help="Parquet of sampled lines; repeat for several")],
-    output: Annotated[Path, typer.Option(help="JSON file of the error rates and readings")],
-    updates: Annotated[int, typer.Option(min=1, help="training updates of the reader")] = 1200,
-    held_out: Annotated[int, typer.Option(min=1, help="most lines of the corpus's other sets to read")] = 500,
-    every: Annotated[int, typer.Option(min=1, help="read the corpus from every n-th point, as networks do")] = 3,
-    pen: Annotated[bool, typer.Option(help="read the samples' texts as the generator writes them, too")] = True,
-    seed: Annotated[int, typer.Option(min=0, help="of the reader's training")] = 1,
+    corpus: Annotated[Path, typer.Option(help="Parquet of a handwriting corpus.")],
+    samples: Annotated[list[Path], typer.Option(help="Parquet of sampled lines; repeat for several.")],
+    output: Annotated[Path, typer.Option(help="JSON file of the error rates and readings.")],
+    updates: Annotated[int, typer.Option(min=1, help="Updates of the reader's training.")] = 1200,
+    held_out: Annotated[int, typer.Option(min=1, help="How many lines of the other sets to read at most.")] = 500,
+    every: Annotated[int, typer.Option(min=1, help="Keep every Nth point of the corpus, as networks do.")] = 3,
+    pen: Annotated[bool, typer.Option(help="Also read the samples' texts as the pen model writes them.")] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the reader's training.")] = 1,
 ) -> None:
-    """Train a reader on the corpus's trainset; count its errors on the other sets and on the samples, by bias."""
+    """The reader is trained on `trainset`. Its errors are counted on the other sets and on the samples, by bias."""
     torch.set_num_threads(1)
     training, others = read_corpus(corpus)
     groups = read_samples(samples)

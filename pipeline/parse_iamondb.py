@@ -1,4 +1,4 @@
-"""IAM-OnDB: its archives or their unpacked trees → Parquet, one row a line, and a quality report."""
+"""Turn IAM-OnDB, packed or unpacked, into Parquet with one row per line, and a quality report."""
 
 import sys
 from pathlib import Path
@@ -14,11 +14,13 @@ from rnngen.corpora.quality import write_quality
 
 
 def main(
-    folder: Annotated[Path, Argument(help="folder with lineStrokes-all, ascii-all, the lists; packed or not")],
-    output: Annotated[Path, Option(help="Parquet file; NAME.quality.json and NAME.quality.md appear beside it")],
-    keep_going: Annotated[bool, Option("--keep-going", help="skip and record what cannot be read")] = False,
+    folder: Annotated[Path, Argument(help="Folder with lineStrokes-all, ascii-all, the lists; packed or not.")],
+    output: Annotated[Path, Option(help="Parquet file; NAME.quality.json and NAME.quality.md appear beside it.")],
+    keep_going: Annotated[
+        bool, Option("--keep-going", help="Skip what cannot be read and record it in the report.")
+    ] = False,
 ) -> None:
-    """Parse IAM-OnDB, or a generated corpus in its files."""
+    """A corpus of pipeline.generate_handwriting is read in the same way."""
     # Arrow's default pool keeps what is freed, here 20 MB
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     lines, report = parse_iam_ondb(folder, keep_going)

@@ -1,4 +1,4 @@
-"""Penn Treebank: ptb.train.txt, ptb.valid.txt, ptb.test.txt → Parquet, one row a sentence, and a quality report."""
+"""Turn ptb.train.txt, ptb.valid.txt and ptb.test.txt into Parquet with one row per sentence, and a quality report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +11,10 @@ from rnngen.corpora.treebank import parse_treebank, write_treebank
 
 
 def main(
-    folder: Annotated[Path, Argument(help="folder (or archive) with ptb.train.txt …, plain or in simple-examples.tgz")],
-    output: Annotated[Path, Option(help="Parquet file; NAME.quality.json and NAME.quality.md appear beside it")],
+    folder: Annotated[Path, Argument(help="Folder or archive with ptb.train.txt …, plain or in simple-examples.tgz.")],
+    output: Annotated[Path, Option(help="Parquet file; NAME.quality.json and NAME.quality.md appear beside it.")],
 ) -> None:
-    """Parse the Penn Treebank as T. Mikolov prepared it."""
+    """The files are the Penn Treebank as T. Mikolov prepared it, or others of the same form."""
     table, report = parse_treebank(folder)
     files = {split: counts["sha256"] for split, counts in report["splits"].items()}
     write_treebank(output, table, {"corpus": "treebank", "sha256": files})

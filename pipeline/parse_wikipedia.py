@@ -38,7 +38,7 @@ def main(
     raw: Annotated[bool, typer.Option(help="Keep the bytes of every row; training on bytes needs them.")] = True,
     text_limit: Annotated[int, typer.Option(min=1, help="Bytes of the longest revision.")] = TEXT_LIMIT,
 ) -> None:
-    """Parse dumps of pages (export schema 0.3 to 0.11, current or full history) into Parquet."""
+    """Dumps may have export schema 0.3 to 0.11 and hold current pages or the full history."""
     if parser not in ("columnar", "lxml"):
         raise typer.BadParameter("columnar or lxml", param_hint="--parser")
     options = Options(

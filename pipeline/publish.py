@@ -4,7 +4,7 @@
         --evaluation results/paper/evaluations/treebank-character/none.static.json \\
         --evaluation results/paper/evaluations/treebank-character/none.dynamic.json
 
-No weights and no data are published. A training that was cut off is published as such: `complete` is false.
+Neither weights nor data are published. A training that was cut off is marked: `complete` is false.
 """
 
 import shutil
@@ -32,7 +32,7 @@ def main(
     results: Annotated[Path, typer.Option(help="Folder of published results.")] = ROOT / "results" / "published",
     note: Annotated[str, typer.Option(help="What a reader has to know beside the numbers.")] = "",
 ) -> None:
-    """Write EXPERIMENT/REGULARISATION.json and, beside it, the learning curve as Parquet."""
+    """Writes EXPERIMENT/REGULARISATION.json and, beside it, the learning curve as Parquet."""
     description = read_config(model)
     measures = {}
     for path in evaluation:

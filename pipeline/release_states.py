@@ -1,9 +1,9 @@
-"""Remove the states of finished trainings whose models are there and whole. The workflow does so when it has ended.
+"""Remove the states of finished trainings whose models are there and undamaged. The workflow does so when it ends.
 
     python -m pipeline.release_states --states results/state --models results/models
 
-A finished state stays until then, because a job may yet fail after its training is done: the model is then written
-again from it, without an update.
+A finished state stays until then, because its job may still fail after the training is done. The model is then written
+again from the state, without another update.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ def main(
     states: Annotated[Path, typer.Option(help="Folder of the states, EXPERIMENT/ROW below it.")],
     models: Annotated[Path, typer.Option(help="Folder of the models, EXPERIMENT/ROW below it.")],
 ) -> None:
-    """Remove what is no longer needed; whatever is in doubt stays."""
+    """Any state in doubt stays."""
     for state in sorted(path.parent for path in states.glob("*/*/state.json")):
         released = release_finished_state(state, models / state.relative_to(states))
         if released and not any(state.parent.iterdir()):

@@ -1,14 +1,14 @@
-"""The paper's experiments on one GPU that is at hand for minutes at a time: plan, train, evaluate, publish, resume.
+"""Run the paper's experiments on one GPU that is available for minutes at a time: train, evaluate, publish, resume.
 
     python -m pipeline.reproduce_on_gpu --plan
     python -m pipeline.reproduce_on_gpu --corpus handwriting=iam-ondb.parquet --experiment prediction-3-layer \\
         --seconds 540 --shards /mnt/out --results results/published
 
-Every experiment of the configuration (the paper preset, or --config) is a chain of trainings and their
-evaluations, run in order until --seconds are over; a training that is cut off goes on from its saved state in the next
-call, on this machine or on another one that has the shards. Models and states are kept in --work and, at the end of
-every call, in at most --shard-count files of at most --shard-mib in --shards; the first thing of the next call is to
-put them back. Finished models go first, then states; what does not fit is named.
+Every experiment of the configuration (the paper preset, or --config) is a chain of trainings and their evaluations, run
+in order until --seconds have passed. A training that is cut off goes on from its saved state in the next call, on this
+machine or on another one that has the shards. Models and states are kept in --work. At the end of every call they are
+also put into --shards, in at most --shard-count files of at most --shard-mib MiB, and the next call first takes them
+from there. Finished models go first, then states; what does not fit is named.
 
 --results receives EXPERIMENT/REGULARISATION.json (measures, settings, seed, hardware, commit, times) and the learning
 curve beside it as REGULARISATION.parquet.
@@ -55,7 +55,7 @@ class Job(NamedTuple):
 
 
 def main(
-    corpus: Annotated[list[str] | None, typer.Option(help="NAME=PARQUET, for each corpus there is.")] = None,
+    corpus: Annotated[list[str] | None, typer.Option(help="NAME=PARQUET; repeat for each corpus.")] = None,
     config: Annotated[list[Path] | None, typer.Option(help="On top of config.yaml; default the paper preset.")] = None,
     experiment: Annotated[list[str] | None, typer.Option(help="Only these, in this order; default all.")] = None,
     backend: Annotated[str, typer.Option(help="Back end of the layers: triton, fused or auto.")] = "triton",
@@ -68,7 +68,7 @@ def main(
     commit: Annotated[str | None, typer.Option(help="Commit to record where there is no checkout.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only show what is done and what is to do.")] = False,
 ) -> None:
-    """Run the jobs of the plan until the time is over."""
+    """Run it again and again until --plan shows nothing left to do."""
     deadline = time.monotonic() + seconds - SAFETY
     corpora = named_corpora(corpus or [])
     jobs = list_jobs(load_config([ROOT / "config.yaml", *(config or [PAPER])]), experiment, backend)

@@ -1,13 +1,13 @@
-"""Let a handwriting network write: the lines of one of the paper's figures, or any text.
+"""Let a handwriting network write the lines of one of the paper's figures, or any text.
 
     python -m pipeline.sample_handwriting --model results/models/synthesis/adaptive-weight-noise \\
         --corpus results/corpora/handwriting.parquet --figure 16 --output fig16.parquet
     python -m pipeline.sample_handwriting --model results/models/synthesis/none --text "any text" \\
         --bias 0.5 --bias 2 --output mine.parquet
 
-Figures 11 and 15 to 21 take their texts, biases and primes from pipeline/paper_lines.toml; options replace them. Where
-the corpus does not have a line the paper shows, or the alphabet not a character, another takes its place, and a line of
-output says so.
+Figures 11 and 15 to 21 take their texts, biases and primes from pipeline/paper_lines.toml; options replace them. If the
+corpus lacks a line that the paper shows, or the alphabet a character, another takes its place and a line of output says
+so.
 """
 
 import sys
@@ -59,7 +59,7 @@ def main(
     end: Annotated[End, typer.Option(help="What ends a line, as for rnngen write.")] = End.PAPER,
     threads: Annotated[int, typer.Option(min=1, help="Threads that write lines.")] = 1,
 ) -> None:
-    """Write lines and how they came about: stops, window weights, seeds."""
+    """The Parquet file has the lines and how they came about: stops, window weights, seeds."""
     torch.set_num_threads(1)
     writer = HandwritingModel.load(model)
     plan = plan_of(figure, text, bias, prime, samples, steps)

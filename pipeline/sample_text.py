@@ -1,4 +1,4 @@
-"""Let a text network write (Figures 5–8 in kind), and put an extract of the real text beside it (Figures 3–4).
+"""Let a text network write (like Figures 5–8), and put an extract of the real text beside it (like Figures 3–4).
 
     python -m pipeline.sample_text --model results/models/wikipedia/none --corpus results/corpora/wikipedia.parquet \\
         --symbols 2000 --output sample.txt --extract real.txt
@@ -27,14 +27,14 @@ from rnngen.text_sampling import sample_symbols
 def main(
     model: Annotated[Path, typer.Option(help="Model directory.")],
     corpus: Annotated[Path, typer.Option(help="Parquet of the corpus.")],
-    output: Annotated[Path, typer.Option(help="Text file to write; its bytes are UTF-8 whatever the network says.")],
+    output: Annotated[Path, typer.Option(help="Text file to write; bytes that are not UTF-8 are replaced.")],
     symbols: Annotated[int, typer.Option(min=1, help="Symbols to draw.")] = 2000,
     temperature: Annotated[float, typer.Option(help="1: the network's own distribution.")] = 1.0,
     prime: Annotated[str, typer.Option(help="Text the network reads first.")] = "",
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 1,
     extract: Annotated[Path | None, typer.Option(help="Also write as much of the real text here.")] = None,
 ) -> None:
-    """Write one sample; long ones stream to the file as they are drawn."""
+    """One sample is written. Long ones go to the file as they are drawn."""
     description = read_config(model)
     settings = check_settings(settings_of(model, description), str(model / "config.json"))
     if settings["kind"] != "text":

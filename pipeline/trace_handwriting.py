@@ -29,7 +29,7 @@ def main(
         str, typer.Option(help="Else the validation line with this in its text, or the first of middle length.")
     ] = "under",
 ) -> None:
-    """Read one line, teacher-forced."""
+    """The network reads the real points, whatever it expected (teacher forcing)."""
     torch.set_num_threads(1)
     reader = HandwritingModel.load(model)
     lines = CorpusLines(corpus)

@@ -1,15 +1,17 @@
-"""Train one network of one experiment: corpus in, model directory out.
+"""Train one network of one experiment: the input is a corpus, the output a model directory.
 
     python -m pipeline.train --experiment treebank-character --regularisation none \\
         --corpus results/corpora/treebank.parquet --output results/models/treebank-character/none
 
 The model directory holds weights.safetensors (the best on the validation set), optimiser.safetensors (what the
-optimiser remembered then; a row that starts from these weights goes on with it), log.parquet (a row a validation),
+optimiser remembered at that point, for a row that starts from these weights), log.parquet (one row per validation),
 config.json (settings, network, alphabet or normaliser, headline numbers, checksums) and run.json (times, machine,
-versions). Training state goes to --state after every validation, every --checkpoint-seconds and on Ctrl-C, SIGTERM or
-a closed terminal; the same command goes on from it, on a CPU to the same weights bit for bit. --time-budget pauses
-cleanly after that many seconds. A finished state in a --state of its own stays until `release_finished_state`: whoever
-lost the model gets it again without an update.
+versions).
+
+The training state goes to --state after every validation, every --checkpoint-seconds and on Ctrl-C, SIGTERM or a closed
+terminal. The same command resumes from it, on a CPU to the same weights bit for bit. --time-budget pauses cleanly after
+that many seconds. With --state, a finished state stays until pipeline.release_states removes it: if the model is lost,
+the same command writes it again without another update.
 """
 
 import math
@@ -65,7 +67,7 @@ def main(
     corpus: Annotated[Path, typer.Option(help="Parquet of the corpus.")],
     output: Annotated[Path, typer.Option(help="Model directory to write.")],
     settings: Annotated[
-        str | None, typer.Option(help="Settings as JSON, or a file of them; else from --config.")
+        str | None, typer.Option(help="Settings as JSON, or a file of them; default: from --config.")
     ] = None,
     config: Annotated[list[Path] | None, typer.Option(help="Configuration files, later ones on top.")] = None,
     experiment: Annotated[str | None, typer.Option(help="Experiment of the configuration.")] = None,
@@ -80,7 +82,7 @@ def main(
     time_budget: Annotated[float | None, typer.Option(help="Pause after this many seconds of this call.")] = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="Longest time between two saved states.")] = 120.0,
 ) -> None:
-    """Train one network; resume if it was interrupted."""
+    """See docs/training.md."""
     given = {key: value for key, value in (("threads", threads), ("device", device)) if value is not None}
     if settings is not None:
         chosen = read_settings(settings, given=given)

@@ -27,7 +27,7 @@ from rnngen.page import placed, wrapped
 from rnngen.strokes import smoothed
 
 app = typer.Typer(
-    help="Read, write and look at what recurrent networks generate.",
+    help="Write handwriting and text with trained networks, and inspect models, runs and corpora.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -46,7 +46,7 @@ def _root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Read, write and look at what recurrent networks generate."""
+    """Write handwriting and text with trained networks, and inspect models, runs and corpora."""
 
 
 PITCH = 3.2  # from line to line, in widths of a character
@@ -75,55 +75,59 @@ def write(
     style: Annotated[
         str | None, typer.Option(help="Write like this line of --corpus; `rnngen lines` lists them.")
     ] = None,
-    corpus: Annotated[Path | None, typer.Option(help="Parquet of the corpus that --style names a line of.")] = None,
+    corpus: Annotated[Path | None, typer.Option(help="Parquet of the corpus that has the line of --style.")] = None,
     style_strokes: Annotated[
         Path | None,
-        typer.Option(help="Write like these strokes of yours: .json, .inkml, .svg, .xopp; needs --style-text."),
+        typer.Option(help="Write like your own strokes: .json, .inkml, .svg or .xopp; needs --style-text."),
     ] = None,
-    style_text: Annotated[str | None, typer.Option(help="What --style-strokes says.")] = None,
+    style_text: Annotated[str | None, typer.Option(help="The text that --style-strokes shows, word for word.")] = None,
     style_as_recorded: Annotated[
-        bool, typer.Option("--style-as-recorded", help="Take --style-strokes as they are: not resampled, not scaled.")
+        bool, typer.Option("--style-as-recorded", help="Use --style-strokes as they are, neither resampled nor scaled.")
     ] = False,
-    separator: Annotated[str, typer.Option(help="Between the text of the style and the new one.")] = " ",
-    width: Annotated[int, typer.Option(min=1, help="Characters a line; longer text is wrapped between words.")] = 40,
+    separator: Annotated[str, typer.Option(help="Put between the text of the style and the new text.")] = " ",
+    width: Annotated[int, typer.Option(min=1, help="Characters per line; longer text is wrapped between words.")] = 40,
     size: Annotated[
         float, typer.Option(min=0.1, max=1000, callback=_finite, help="Average width of a character in millimetres.")
     ] = 3.0,
-    pen_width: Annotated[float, typer.Option(min=0.01, max=100, callback=_finite, help="In millimetres.")] = 0.45,
-    colour: Annotated[str, typer.Option(help="Of the ink: a name or #rrggbb.")] = Pen.colour,
+    pen_width: Annotated[
+        float, typer.Option(min=0.01, max=100, callback=_finite, help="Width of the pen in millimetres.")
+    ] = 0.45,
+    colour: Annotated[str, typer.Option(help="Colour of the ink: a name or #rrggbb.")] = Pen.colour,
     smooth: Annotated[
         int | None,
         typer.Option(
-            min=1, max=MOST_PIECES, help="Pieces of curve a step is drawn in; default: what the model leaves out."
+            min=1, max=MOST_PIECES, help="Draw each step as so many pieces of a curve; default: as the model needs."
         ),
     ] = None,
     animate: Annotated[bool, typer.Option("--animate", help="SVG that writes itself (GIF always does).")] = False,
     speed: Annotated[
-        float, typer.Option(min=0.01, max=1000, callback=_finite, help="Of animations: 1 is the pace of the writers.")
+        float,
+        typer.Option(min=0.01, max=1000, callback=_finite, help="Speed of animations; 1: as fast as people write."),
     ] = 1.0,
-    dpi: Annotated[float, typer.Option(min=10, max=2400, callback=_finite, help="Of PNG.")] = 200.0,
+    dpi: Annotated[float, typer.Option(min=10, max=2400, callback=_finite, help="Resolution of PNG.")] = 200.0,
     replace_unknown: Annotated[
         bool, typer.Option("--replace-unknown", help="Replace characters the model does not know instead of stopping.")
     ] = False,
     end: Annotated[
         End,
         typer.Option(
-            help="What ends a line: paper, its stop rule at once; stroke, the stroke in hand is finished; word, the "
-            "pen goes on until it would begin a next word, so that bars and dots that come late are made."
+            help="When a line ends. paper: by the paper's rule. stroke: likewise, but the current stroke is finished. "
+            "word: when the pen would begin the next word, so that late bars and dots are drawn."
         ),
     ] = End.WORD,
     steps: Annotated[
-        int | None, typer.Option(min=1, max=1_000_000, help="Most points a line; default: four times the usual.")
+        int | None,
+        typer.Option(min=1, max=1_000_000, help="Most points per line; default: four times what it should need."),
     ] = None,
     summary: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
-    """Write TEXT by hand and draw it as plain strokes: one path a stroke, fit for a pen plotter.
+    """Write TEXT as handwriting, in plain strokes that suit a pen plotter.
 
     \b
     rnngen write "any text" --model results/models/synthesis/none -o note.svg
 
     \b
-    With RNNGEN_MODEL=results/models/synthesis/none in the environment --model may be left out:
+    With RNNGEN_MODEL in the environment, --model may be left out:
     export RNNGEN_MODEL=results/models/synthesis/none
     rnngen write "neat" --bias 2 --seed 7 -o neat.svg -o neat.png
     rnngen write "like her" --style a00-000z-01 --corpus results/corpora/handwriting.parquet -o her.svg
@@ -216,7 +220,7 @@ def _prime(
         return writer.prime(line.ink, line.text, line.line)
     if strokes is None:
         if text is not None or as_recorded:
-            raise InputError("--style-text and --style-as-recorded are of --style-strokes: give the strokes too")
+            raise InputError("--style-text and --style-as-recorded need --style-strokes: give the strokes too")
         return None
     if text is None:
         raise InputError(f"--style-strokes {strokes}: --style-text must say what is written there")

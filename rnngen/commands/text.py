@@ -16,19 +16,19 @@ from rnngen.text_model import TextModel
 
 def text(
     model: Annotated[Path, typer.Option(envvar="RNNGEN_TEXT_MODEL", help="Directory of a text model.")],
-    prime: Annotated[str, typer.Argument(help="Text to go on from; - reads it from standard input.")] = "",
+    prime: Annotated[str, typer.Argument(help="Text to continue; - reads it from standard input.")] = "",
     symbols: Annotated[int, typer.Option("--symbols", "-n", min=1, help="Symbols to draw.")] = 500,
     temperature: Annotated[
         float, typer.Option(help="1 samples as the paper does; lower is safer, higher wilder.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Sample k is drawn with seed + k.")] = 1,
-    samples: Annotated[int, typer.Option(min=1, help="How many texts.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed; with --samples, the next sample has the next seed.")] = 1,
+    samples: Annotated[int, typer.Option(min=1, help="How many texts to write.")] = 1,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Text file; else, and for -, standard output.")
+        Path | None, typer.Option("--output", "-o", help="Text file to write; default, and for -: standard output.")
     ] = None,
     summary: Annotated[bool, typer.Option("--json", help="Print texts, seeds and settings as JSON.")] = False,
 ) -> None:
-    """Write text, from nothing or on from PRIME. It appears as it is drawn.
+    """Write text, from nothing or as a continuation of PRIME. It appears as it is drawn.
 
     \b
     rnngen text --model results/models/wikipedia/none

@@ -36,13 +36,13 @@ def watch(
     results: Annotated[Path, typer.Argument(help="Folder of results, of one model, or of its training state.")] = Path(
         "results"
     ),
-    once: Annotated[bool, typer.Option("--once", help="Show it once and leave.")] = False,
-    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Show them once and exit.")] = False,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between updates.")] = 2.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the last validation of every training as JSON.")
     ] = False,
 ) -> None:
-    """Show the learning curves of the trainings below RESULTS, finished and running; Ctrl-C leaves.
+    """Show the learning curves of all trainings in RESULTS, finished and running; Ctrl-C ends it.
 
     \b
     rnngen watch
