@@ -63,6 +63,12 @@ def main(
         print(
             f"{report['sha1_different']:,} texts differ from their SHA-1 and are kept, see {quality}", file=sys.stderr
         )
+    if report["texts_absent"]:
+        print(
+            f"{report['texts_absent']:,} texts are not in the dump; one without any is a stub: the text is in "
+            f"pages-articles or pages-meta-history",
+            file=sys.stderr,
+        )
     for reason in failed:
         print(f"not read to its end: {reason}", file=sys.stderr)
     if report["skipped_items"]:

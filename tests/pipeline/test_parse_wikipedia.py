@@ -116,3 +116,11 @@ def test_texts_that_differ_from_their_checksum_are_said(tmp_path):
 
 def test_an_unknown_parser_is_bad_usage(file, tmp_path):
     assert run(file, "--output", tmp_path / "x.parquet", "--parser", "regex").returncode == 2
+
+
+def test_a_dump_without_texts_is_said_to_be_one(tmp_path):
+    file = tmp_path / "stub.xml"
+    stub = revision(5, "", sha1=False, text_tag='<text id="3" bytes="9">')
+    file.write_bytes(dump(page(1, None, stub), page(2)))
+    result = run(file, "--output", tmp_path / "pages.parquet")
+    assert result.returncode == 0 and "1 texts are not in the dump; one without any is a stub" in result.stderr
