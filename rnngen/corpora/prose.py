@@ -188,8 +188,8 @@ def split_sentences(found: list[str], sizes: dict[str, int], vocabulary: int, se
             if block is None:
                 total = sum(len(sentence) + 1 for sentence in found)
                 raise InputError(
-                    f"the text gives {total} characters of sentences, {sum(sizes.values())} are asked for:"
-                    " give more text or ask for less"
+                    f"the text gives {total} characters in {len(found)} sentences, which are drawn {BLOCK} at a time; "
+                    f"{sum(sizes.values())} are asked for: give more text, of more sentences, or ask for less"
                 )
             for sentence in blocks[block]:
                 if written < size:
