@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from lxml import etree
 
+from rnngen.corpora.decompression import format_of
 from rnngen.corpora.mediawiki_bytes import Scanner
 from rnngen.errors import InputError
 
@@ -104,6 +105,9 @@ def find_root(data: bytes, name: str, complete: bool) -> Root | None:
     if rest[:9].upper() == b"<!DOCTYPE":
         raise InputError(f"{name}: DOCTYPE at byte {position:,}; no MediaWiki dump has one, and entities are refused")
     if rest and not rest.startswith(b"<"):
+        packed = format_of(rest)
+        if packed != "plain":
+            raise InputError(f"{name}: packed twice, the inner time as {packed}; unpack it once")
         raise InputError(f"{name}: neither XML nor compressed by a known program: {rest[:12]!r} at byte {position:,}")
     match = _START_TAG.match(data, position)
     if match is None:

@@ -674,6 +674,7 @@ BAD = {
     "empty": (b"", "the file is empty"),
     "only white space": (b"  \n", "no XML element"),
     "not XML": (b"hello world\n" * 100, "neither XML nor compressed by a known program: b'hello world"),
+    "packed twice": (gzip.compress(bz2.compress(dump())), "packed twice, the inner time as bz2; unpack it once"),
     "HTML": (b"<!DOCTYPE html><html><body>404 Not Found<br></body></html>", "an HTML page.*failed download"),
     "HTML without a doctype": (b"\n<html><body>Error</body></html>", "an HTML page"),
     "another root": (b'<?xml version="1.0"?>\n<feed><entry/></feed>', "root element <feed> at byte 22"),
