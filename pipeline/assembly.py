@@ -227,7 +227,7 @@ def device_of(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device: cuda is asked for and torch finds no CUDA device; set device: auto or cpu")
+        raise InputError("device: cuda, but torch finds no CUDA device; set device: auto or cpu")
     return torch.device(name)
 
 

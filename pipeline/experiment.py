@@ -109,11 +109,11 @@ def require_plain(value: Any, where: str) -> None:
         if len(path) > DEEPEST:
             raise InputError(f"{place}: nested deeper than {DEEPEST}")
         if isinstance(item, float) and not math.isfinite(item):
-            raise InputError(f"{place}: {item} is no number to compute with; give a finite one")
+            raise InputError(f"{place}: {item} is not a finite number; correct it")
         if isinstance(item, dict):
             for key, below in item.items():
                 if not isinstance(key, str):
-                    raise InputError(f"{place}: the key {key!r} is no text; put it in quotes, or correct it")
+                    raise InputError(f"{place}: the key {key!r} is not text; put it in quotes, or correct it")
                 waiting.append(((*path, key), below))
         elif isinstance(item, list):
             waiting += [((*path, str(number)), below) for number, below in enumerate(item)]
@@ -239,7 +239,7 @@ def read_settings(text: str, kind: type = Settings, given: Mapping[str, Any] = M
     except json.JSONDecodeError as error:
         raise InputError(f"--settings: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"--settings {text}: no JSON in it, byte {error.start} is not UTF-8") from error
+        raise InputError(f"--settings {text}: not JSON, byte {error.start} is not UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"--settings: not JSON: {error}") from error
     return check_settings(found | given if isinstance(found, dict) else found, "--settings", kind)
@@ -249,7 +249,9 @@ def check_settings(found: Any, where: str, kind: type = Settings) -> Any:
     """Settings of a training (or `Reading`) as they are; InputError names the first key that is missing or wrong."""
     missing = [key for key in kind.__annotations__ if not isinstance(found, dict) or key not in found]
     if missing:
-        raise InputError(f"{where}: no {', '.join(missing)} in it; the config.json of a model has whole settings")
+        raise InputError(
+            f"{where}: no {', '.join(missing)} in it; give complete settings, such as the config.json of a model"
+        )
     require_plain(found, where)
     error = _first_error({"$defs": _schema()["$defs"], "$ref": f"#/$defs/{kind.__name__.lower()}"}, found)
     if error is not None:

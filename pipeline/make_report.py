@@ -35,7 +35,7 @@ def main(
     """The workflow gives all of these options itself; `snakemake results/report.html` is the short way."""
     chosen = json.loads(experiments)
     if not chosen:
-        raise InputError("--experiments: none is named; a report needs at least one")
+        raise InputError("--experiments: empty; a report needs at least one")
     html = render(gather(results, chosen, preset, configfile or []), provenance({"preset": preset}))
     size = len(html.encode("utf-8"))
     if size > LARGEST_PAGE:

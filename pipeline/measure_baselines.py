@@ -21,7 +21,9 @@ def main(
     """The compressors are zstd and PPMd; both read the training data first."""
     chosen = read_settings(settings, Reading)
     if chosen["kind"] != "text":
-        raise InputError(f"--settings: of a {chosen['kind']} network; compressors are measured on text")
+        raise InputError(
+            f"--settings: these are of a {chosen['kind']} network; compressors need those of a text network"
+        )
     data = TextData(chosen, corpus)
     training, test = data.as_bytes("train"), data.as_bytes(data.reported)
     measures = bits_per_character(training, test, data.characters(data.reported))

@@ -46,7 +46,7 @@ def main(
         name = row["what"] + (f" bias {row['bias']:g}" if "bias" in row else "") + " primed" * row.get("primed", False)
         print(
             f"{name}: {row['character_error_rate']:.1%} of {row['characters']} characters misread, "
-            f"{row['lines_read_right']} of {row['lines']} lines read wholly right"
+            f"{row['lines_read_right']} of {row['lines']} lines read without error"
         )
     about = {"updates": updates, "seed": seed, "lines": len(training), "characters": reader.characters}
     write_json(output, {"reader": about, "every": every, "measured": rows})

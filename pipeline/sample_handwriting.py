@@ -220,7 +220,7 @@ def description(writer: HandwritingModel) -> dict[str, Any]:
 def report(written: Sequence[Any]) -> None:
     """How many lines were ended by what."""
     cut = sum(line.stopped == "cap" for line in written)
-    print(f"{len(written)} lines, {sum(len(line.new_t3) for line in written)} points; {cut} cut at the limit of steps")
+    print(f"{len(written)} lines, {sum(len(line.new_t3) for line in written)} points; {cut} cut at the step limit")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ Facts = dict[str, Any]
 
 
 def facts(path: str | Path) -> Facts:
-    """The facts of an artifact; InputError for a path that is none."""
+    """The facts of an artifact; InputError if the path is not an artifact."""
     path = Path(path)
     if path.is_dir():
         if (path / CONFIG).exists():
@@ -180,7 +180,7 @@ def json_facts(path: Path) -> Facts:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object of this program; InputError where it is none, or where a part of an evaluation is none."""
+    """A JSON object of this program; InputError for any other, or a part of an evaluation that is malformed."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

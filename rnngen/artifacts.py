@@ -131,7 +131,7 @@ def read_json_object(path: str | Path, what: str) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
 def run_file(path: str | Path) -> Path:

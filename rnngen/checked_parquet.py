@@ -49,23 +49,23 @@ def open_parquet(path: str | Path, columns: Mapping[str, pa.DataType | None], wh
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; wanted: {what}")
+        raise InputError(f"{path}: no such file; expected: {what}")
     try:
         whole = is_whole(path)
         file = pq.ParquetFile(path, page_checksum_verification=True)
         schema = file.schema_arrow
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = first_line(error)
-        raise InputError(f"{path}: not a Parquet file, or damaged ({reason}), so no {what}") from error
+        raise InputError(f"{path}: not a Parquet file, or damaged ({reason}); expected: {what}") from error
     if not whole:
         raise InputError(f"{path}: damaged, its SHA-256 differs from the one in it; make it again: {what}")
     missing = [name for name in columns if name not in schema.names]
     if missing:
-        raise InputError(f"{path}: no column {', '.join(missing)}, so no {what}")
+        raise InputError(f"{path}: no column {', '.join(missing)}; expected: {what}")
     for name, type_ in columns.items():
         found = schema.field(name).type
         if type_ is not None and not is_like(found, type_):
-            raise InputError(f"{path}: column {name} is {found}, not {type_}, so no {what}")
+            raise InputError(f"{path}: column {name} is {found}, not {type_}; expected: {what}")
     return file
 
 

@@ -115,7 +115,7 @@ def load_optimiser(network: nn.Module, optimiser: torch.optim.Optimizer, path: s
     for key, tensor in tensors.items():
         name, _, what = key.rpartition("/")
         if name not in weights or weights[name].shape != tensor.shape:
-            raise InputError(f"{path}: {key} of shape {tuple(tensor.shape)} belongs to no weight of this network")
+            raise InputError(f"{path}: {key} of shape {tuple(tensor.shape)} fits no weight of this network")
         optimiser.state[weights[name]][what] = tensor.to(weights[name])
     return True
 
@@ -183,7 +183,7 @@ def load_training_state(folder: str | Path) -> tuple[Any, Any]:
         try:
             state = _read_whole_state(before)
         except InputError as other:
-            raise InputError(f"{error}; the state before it too: {other}; {AWAY}") from other
+            raise InputError(f"{error}; the previous state is no better: {other}; {AWAY}") from other
         log.warning("%s; going on from the state before it", error)
     with written_whole(newest) as partial:
         shutil.copyfile(before, partial)
@@ -317,16 +317,16 @@ def _read_whole_state(path: Path) -> tuple[Any, Any]:
     if not isinstance(document, dict) or document.get("version") != STATE_VERSION:
         raise InputError(
             f"{path}: not a training state of version {STATE_VERSION}; "
-            "an older one goes on with the program that wrote it"
+            "continue an older one with the version that wrote it"
         )
     whole = {"file", "tensors", "values", "tensors_sha256"} <= {*document} and document["file"] in STATE_TENSORS
     if document.pop("sha256", None) != _checksum(document) or not whole:
-        raise InputError(f"{path}: damaged, it is not as it was written")
+        raise InputError(f"{path}: damaged, its contents have changed since it was written")
     tensors = path.parent / document["file"]
     if not tensors.exists():
         raise InputError(f"{tensors}: no such file")
     if sha256(tensors) != document["tensors_sha256"]:
-        raise InputError(f"{tensors}: damaged, it is not what {path.name} was written for")
+        raise InputError(f"{tensors}: damaged, or not the file that belongs to {path.name}")
     _, found = _read_tensors(tensors)
     try:
         return _decode(document["tensors"], found), _decode(document["values"], found)

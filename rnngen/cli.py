@@ -57,7 +57,7 @@ MOST_PIECES = 100  # of curve that a step is drawn in
 def _finite(value: float) -> float:
     """What the bounds of an option let pass: NaN is in no order with them."""
     if not math.isfinite(value):
-        raise typer.BadParameter(f"{value} is not a number to write with")
+        raise typer.BadParameter(f"{value} is not a finite number")
     return value
 
 
@@ -212,7 +212,7 @@ def _prime(
 ) -> Prime | None:
     """What the options say about the style."""
     if style is not None and strokes is not None:
-        raise InputError("--style and --style-strokes are two styles: give one of them")
+        raise InputError("--style and --style-strokes exclude each other: give one of them")
     if style is not None:
         if corpus is None:
             raise InputError(f"--style {style}: --corpus must name the Parquet file that has this line")

@@ -6,7 +6,7 @@ SVG         `rnngen.svg_ink`: what is drawn with a stroke; .svgz too
 Xournal++   `rnngen.xournal`: .xopp, .xoj
 
 Files are data from outside: nothing is fetched, entities and unbounded sizes are refused, and whatever carries ink but
-cannot be read stops the reading with a message instead of leaving a stroke out. A stroke without a point is none.
+cannot be read stops the reading with a message instead of leaving a stroke out. A stroke without points is ignored.
 """
 
 import gzip

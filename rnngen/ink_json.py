@@ -90,7 +90,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name}, which is no number of JSON")
+    raise ValueError(f"{name}, which is not a JSON number")
 
 
 def _is_number(value: Any) -> bool:
@@ -171,7 +171,7 @@ def _expect_clock(times: list[np.ndarray], path: Path) -> None:
     if bits or forth == 0 or 2 * back > forth:
         what = "are only 0 and 1" if bits else f"rise {forth} times and fall {back} times"
         raise InputError(
-            f"{path}: the third numbers of its points {what}, so they are no times in seconds; leave them out, or, if "
+            f"{path}: the third numbers of its points {what}, so they are not times in seconds; leave them out, or, if "
             f"these are offsets with a pen bit (stroke-3), add them up and split them into strokes"
         )
 
@@ -184,7 +184,7 @@ def _excalidraw_strokes(elements: Any, path: Path) -> list[list[list[float]]]:
         if not isinstance(element, dict) or element.get("type") != "freedraw":
             kind = element.get("type") if isinstance(element, dict) else element
             if not (isinstance(element, dict) and element.get("isDeleted")):
-                raise InputError(f"{where}: {str(kind)[:30]!r} is no freehand stroke; remove it")
+                raise InputError(f"{where}: {str(kind)[:30]!r} is not a freehand stroke; remove it")
         elif not element.get("isDeleted"):
             place = element.get("x"), element.get("y")
             points = element.get("points")

@@ -313,7 +313,7 @@ class _Reader:
         t = t * unit
         offset = (element.get("timeOffset") or "0").strip()
         if not re.fullmatch(NUMBER, offset):
-            raise InputError(f"{where}: timeOffset={offset[:30]!r} is no number of milliseconds")
+            raise InputError(f"{where}: timeOffset={offset[:30]!r} is not a number of milliseconds")
         offset_seconds = float(offset) / 1000
         return t + offset_seconds if channel.relative and t[0] < offset_seconds else t
 

@@ -205,7 +205,7 @@ def components(outputs: int) -> int:
     """M, the number of mixture components that 6M + 1 outputs stand for; InputError where there is none."""
     m, rest = divmod(outputs - 1, 6)
     if rest or m < 1:
-        raise InputError(f"{outputs} outputs are no mixture: expected 6M + 1, for example 121 for M = 20 (eq 16)")
+        raise InputError(f"{outputs} outputs are not a mixture: expected 6M + 1, for example 121 for M = 20 (eq 16)")
     return m
 
 

@@ -130,7 +130,7 @@ BACKENDS: dict[str, Backend] = {"reference": reference, "fused": fused, "compile
 
 
 def backend_named(name: str, device: torch.device) -> Backend:
-    """The back end `name`; "auto" is the fastest one for `device`. InputError if there is none of that name."""
+    """The back end `name`; "auto" is the fastest one for `device`. InputError if no back end has that name."""
     if name == "auto":
         name = "compiled" if device.type == "cpu" else "fused"
     if name not in BACKENDS:

@@ -22,7 +22,7 @@ class PredictionNetwork(nn.Module):
 
     `clip` bounds the derivatives of the LSTM's inputs at every step (§2.1: 1 for text, 10 for handwriting). Every
     parameter is drawn uniformly from ±init_range, from `generator` if given, else from torch's own. `backend` and
-    `precision` choose how the layers are computed (`rnngen.peephole_lstm`) and are no part of a checkpoint.
+    `precision` choose how the layers are computed (`rnngen.peephole_lstm`) and are not part of a checkpoint.
 
     With a clip, backpropagate the sum of the sequences' losses and divide the gradients of the weights by their number
     afterwards: scaled before, the derivatives would meet another clip than the paper's.

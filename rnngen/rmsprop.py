@@ -37,7 +37,7 @@ class GravesRMSProp(torch.optim.Optimizer):
     ) -> None:
         if lr < 0 or damping < 0 or not 0 <= decay < 1 or not 0 <= momentum < 1:
             raise InputError(
-                "GravesRMSProp wants lr ≥ 0, damping ≥ 0, 0 ≤ decay < 1 and 0 ≤ momentum < 1, got "
+                "GravesRMSProp needs lr ≥ 0, damping ≥ 0, 0 ≤ decay < 1 and 0 ≤ momentum < 1, got "
                 f"lr={lr}, damping={damping}, decay={decay}, momentum={momentum}"
             )
         super().__init__(params, {"lr": lr, "decay": decay, "momentum": momentum, "damping": damping})

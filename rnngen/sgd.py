@@ -23,7 +23,7 @@ class GravesSGD(torch.optim.Optimizer):
 
     def __init__(self, params: Iterable, lr: float, momentum: float = 0.0) -> None:
         if not lr >= 0 or not 0 <= momentum < 1:
-            raise InputError(f"GravesSGD wants lr ≥ 0 and 0 ≤ momentum < 1, got lr={lr}, momentum={momentum}")
+            raise InputError(f"GravesSGD needs lr ≥ 0 and 0 ≤ momentum < 1, got lr={lr}, momentum={momentum}")
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()

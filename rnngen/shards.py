@@ -70,7 +70,7 @@ def join(folder: Path, root: Path) -> list[str]:
         and isinstance(members, list)
         and all(isinstance(member, str) for member in members)
     ):
-        raise InputError(f"{manifest}: damaged, no list of shards and members; copy the shards again")
+        raise InputError(f"{manifest}: damaged, its list of shards and members is missing; copy the shards again")
     content = bytearray()
     for part in parts:
         path = folder / part["name"]
@@ -84,5 +84,5 @@ def join(folder: Path, root: Path) -> list[str]:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r") as tar:
             tar.extractall(root, filter="data")
     except tarfile.TarError as error:
-        raise InputError(f"{manifest}: its shards are no archive ({error}); copy all of them again") from error
+        raise InputError(f"{manifest}: its shards are not an archive ({error}); copy all of them again") from error
     return members

@@ -339,7 +339,9 @@ def _length(element: etree._Element, key: str, where: str) -> float:
     text = element.get(key, "0")
     match = _LENGTH.fullmatch(text)
     if match is None or match[2].lower() not in _PIXELS or math.isinf(float(match[1])):
-        raise InputError(f"{where}: {key}={text[:40]!r} is no length that is read; give it as a number, px, mm or in")
+        raise InputError(
+            f"{where}: {key}={text[:40]!r} is not a length that can be read; give it as a number, px, mm or in"
+        )
     return float(match[1]) * _PIXELS[match[2].lower()]
 
 

@@ -34,7 +34,7 @@ class SynthesisNetwork(nn.Module):
     """`layers` LSTM layers of `cells` cells and a window of `window_components` Gaussians over a text.
 
     The window is placed by the first layer and feeds the first layer one step later (eq 52) and the others at once
-    (eq 53); it is no input of the output layer. So only the first layer and the window are stepped in time together;
+    (eq 53); the output layer does not see it. So only the first layer and the window are stepped in time together;
     every other layer runs over whole sequences.
 
     `mixtures` is M of the mixture density, which makes 6M + 1 outputs. `clip`, `init_range`, `generator`, `backend` and

@@ -1,4 +1,4 @@
-"""The log of a training, a row a validation, as Parquet."""
+"""The log of a training as Parquet, one row per validation."""
 
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,6 @@ def write_log(history: list[dict[str, Any]], path: Path) -> None:
 
 
 def read_log(path: Path) -> pa.Table:
-    """The rows of a log; InputError for a file that is damaged or is none."""
+    """The rows of a log; InputError for a file that is damaged or not a log."""
     with open_parquet(path, COLUMNS, "log of a training") as file, reading(path):
         return file.read()

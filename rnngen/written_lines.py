@@ -91,7 +91,7 @@ def read_lines(path: str | Path) -> tuple[list[WrittenLine], dict[str, Any]]:
     columns = dict(zip(SCHEMA.names, SCHEMA.types, strict=True))
     table = read_parquet(path, columns, "Parquet file of handwriting samples")
     if b"rnngen" not in (table.schema.metadata or {}):
-        raise InputError(f"{path}: a Parquet file without what a file of handwriting samples says of itself")
+        raise InputError(f"{path}: a Parquet file, but not of handwriting samples")
     try:
         return [_line(row) for row in table.to_pylist()], json.loads(table.schema.metadata[b"rnngen"])
     except (ValueError, TypeError) as error:

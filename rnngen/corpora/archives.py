@@ -153,7 +153,7 @@ def _archive(
                 refusals.note_other(member)
     except (DamagedFile, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
         reason = " ".join(getattr(error, "reason", str(error)).split())[:160]
-        refusals.refuse(where, f"no whole archive, damaged after {count} members ({reason}); download it again")
+        refusals.refuse(where, f"incomplete or damaged archive, after {count} members ({reason}); download it again")
 
 
 Entry = tuple[str, int, str | None, Callable[[], bytes]]

@@ -45,7 +45,7 @@ class Cleaning:
     """What is done to recorded points before anything is learned from them (§4.2 names the steps, not the numbers)."""
 
     every: int = 1
-    """Keep every so-manieth point of a stroke, and its last; 1: all points, as the paper."""
+    """Keep every Nth point of a stroke, and its last; 1: all points, as in the paper."""
     step_threshold: float | None = None
     """Steps with |Δx| or |Δy| above this are removed, units of the device; None: none.
 

@@ -202,7 +202,7 @@ def add_original(found: Found, member: Member, refusals: Refusals) -> None:
         parser.feed(head)
         elements = [element for _, element in parser.read_events()]
     except etree.XMLSyntaxError as error:
-        refusals.refuse(member.where, f"no whole XML: {error.msg}")
+        refusals.refuse(member.where, f"incomplete XML: {error.msg}")
         return
     by_tag = {tag: [element for element in elements if element.tag == tag] for tag in ORIGINAL_TAGS}
     form = (member.path.parent.name + member.name.lower().removeprefix("strokes")).lower().removesuffix(".xml")
@@ -226,7 +226,7 @@ def add_list(found: Found, member: Member, split: str, refusals: Refusals) -> No
         if not row.strip():
             continue
         if not FORM_OR_LINE.match(row.strip()):
-            refusals.refuse(f"{member.where}, line {number}", f"{row.strip()[:40]!r} is no id of a form or line")
+            refusals.refuse(f"{member.where}, line {number}", f"{row.strip()[:40]!r} is not the id of a form or line")
             continue
         entries.append((row.strip(), f"{member.where}, line {number}"))
     earlier = found.lists.setdefault(split, entries)

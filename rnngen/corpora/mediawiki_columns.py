@@ -328,7 +328,7 @@ class ColumnReader:
         try:
             return times.astype("datetime64[ms]").astype(np.int64)
         except ValueError as error:
-            raise NotCanonical("a time that is none") from error
+            raise NotCanonical("a malformed time") from error
 
     @staticmethod
     def _check_sha1(

@@ -354,7 +354,9 @@ class DumpReader:
                 break
         root = root or find_root(beginning, str(self.path), complete=True)
         if root is None:
-            raise InputError(f"{self.path}: no root element within its first {PROLOG_LIMIT:,} bytes; no MediaWiki dump")
+            raise InputError(
+                f"{self.path}: no root element within its first {PROLOG_LIMIT:,} bytes; not a MediaWiki dump"
+            )
         self.root = root
         self.site = SiteInfo()
         self.report.schema, self.report.language = root.version, root.language

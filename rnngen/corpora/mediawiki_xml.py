@@ -815,7 +815,7 @@ def has_sha1(text: bytes, claims: list[str]) -> bool:
 
 
 def sha1_number(claim: str | bytes) -> int | None:
-    """The number that a SHA-1 in a dump stands for; None where it is none."""
+    """The number that a SHA-1 in a dump stands for; None if it is not a SHA-1."""
     if len(claim) == 31 and claim.isascii() and claim.isalnum():  # as MediaWiki writes it
         return int(claim, 36)
     claim = claim.strip()

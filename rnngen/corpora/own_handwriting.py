@@ -153,7 +153,9 @@ def _recording(ink: Ink, scale: int, path: Path) -> Recording:
         seconds_n = np.concatenate(ink.times)
         t_n = np.rint(100 * (seconds_n - seconds_n[0]))
         if not np.isfinite(t_n).all() or np.abs(t_n).max() >= 2**31:
-            raise InputError(f"{path}: times that are no seconds of one line of writing; correct or remove them")
+            raise InputError(
+                f"{path}: these times cannot be the seconds of one line of writing; correct or remove them"
+            )
     return Recording(
         x=points_nc[:, 0].astype(np.int32),
         y=points_nc[:, 1].astype(np.int32),

@@ -35,7 +35,7 @@ LIMIT = 2**31 - 1
 
 
 class UnreadableError(ValueError):
-    """Why a file is no stroke file of IAM-OnDB."""
+    """Why a file is not a stroke file of IAM-OnDB."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def parse(data: bytes) -> etree._Element:
     try:
         root = etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
-        raise UnreadableError(f"no whole XML: {error.msg}") from error
+        raise UnreadableError(f"incomplete XML: {error.msg}") from error
     if root.getroottree().docinfo.doctype:
         raise UnreadableError("a DOCTYPE, which no file of IAM-OnDB has")
     if root.tag != ROOT:
@@ -178,5 +178,5 @@ def _hundredths(point: etree._Element) -> int:
     text = point.get("time", "").strip()
     match = TIME.match(text)
     if match is None:
-        raise UnreadableError(f"line {point.sourceline}: time={text[:20]!r} is no time in seconds with two decimals")
+        raise UnreadableError(f"line {point.sourceline}: time={text[:20]!r} is not a time in seconds with two decimals")
     return 100 * int(match[1]) + int((match[2] or "0").ljust(2, "0"))

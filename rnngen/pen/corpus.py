@@ -34,7 +34,7 @@ def write_forms(lines: Sequence[str], writers: Sequence[Writer], seed: int, per_
     """
     forms = -(-len(lines) // per_form)
     if forms > 260_000:
-        raise InputError(f"{len(lines)} lines need more than 260,000 forms: ask for fewer lines or more to a form")
+        raise InputError(f"{len(lines)} lines need more than 260,000 forms: ask for fewer lines or more per form")
     by_writer = len(writers) >= 10
     units = min(len(writers), forms) if by_writer else forms
     if units < len(SPLITS):

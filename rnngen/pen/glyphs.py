@@ -97,7 +97,7 @@ def _glyph(row: str, where: str) -> Glyph:
             f"{where}: {character!r} is not one visible character; a row is: character hand weight strokes"
         )
     if hand not in HANDS:
-        raise InputError(f"{where}: hand {hand!r} is none of {', '.join(HANDS)}")
+        raise InputError(f"{where}: hand {hand!r}: expected one of {', '.join(HANDS)}")
     if not weight.isdecimal() or int(weight) < 1:
         raise InputError(f"{where}: weight {weight!r} is not a whole number from 1")
     body = body.strip()

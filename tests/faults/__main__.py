@@ -86,7 +86,7 @@ def is_fault(outcome: str) -> bool:
 
 
 def lines_of(table: list[tuple[str, Counter[str]]]) -> Iterable[str]:
-    """The table as Markdown: a row a stage or reader, and the sums."""
+    """The table as Markdown: one row per stage or reader, and the sums."""
     good = ("equal", "refused", "state before", "other")
     yield "| fault | tried | equal | refused | state before | other value | must not be |"
     yield "|---|---|---|---|---|---|---|"

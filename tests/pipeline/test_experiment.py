@@ -69,9 +69,9 @@ def test_every_run_of_the_paper_on_top_of_its_preset_is_valid(run):
         (("threads",), True, "key threads"),
         (("experiments", "wikipedia", "network", "cells"), 10**9, "experiments.wikipedia.network.cells"),
         (("experiments", "wikipedia", "training", "batch_size"), 4.0, "experiments.wikipedia.training.batch_size"),
-        (("figures", "width"), float("nan"), "key figures.width: nan is no number"),
+        (("figures", "width"), float("nan"), "key figures.width: nan is not a finite number"),
         (("experiments", "synthesis", "training", "clip_output"), float("inf"), "synthesis.training.clip_output: inf"),
-        (("experiments", "wikipedia", 3), {}, "key 3 is no text"),
+        (("experiments", "wikipedia", 3), {}, "key 3 is not text"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_in_one_line(config, path, value, named):
@@ -194,7 +194,7 @@ def test_no_number_may_be_nan_or_infinite(config):
             for key in path:
                 place = place[key]
             place[last] = value
-            with pytest.raises(InputError, match="is no number to compute with"):
+            with pytest.raises(InputError, match="is not a finite number"):
                 check_config(changed)
 
 
@@ -217,8 +217,8 @@ MERGE_BOMB = (
     [
         ("seed: 1\npreset: a\nseed: 2\n", r"key 'seed' is given twice, first in line 1.*line 3"),
         ("corpora: {wikipedia: {dumps: [a], dumps: [b]}}", r"key 'dumps' is given twice"),
-        ("seed: .nan", "key seed: nan is no number"),
-        ("a: [1, [.inf]]", r"key a\.1\.0: inf is no number"),
+        ("seed: .nan", "key seed: nan is not a finite number"),
+        ("a: [1, [.inf]]", r"key a\.1\.0: inf is not a finite number"),
         (BOMB, "more than 100,000 values, aliases followed"),
         (MERGE_BOMB, "more than 1000 keys in one mapping"),
         (f"a: &a {{k: 1}}\nb: {{<<: [{', '.join(['*a'] * 99)}]}}", "more than 16 mappings merged"),
@@ -226,7 +226,7 @@ MERGE_BOMB = (
         ("[" * 100_000, "not YAML"),
         ("a: " + "9" * 10_000, "not YAML"),
         ("a: 2020-13-45", "not YAML"),
-        ("1: 2", "the key 1 is no text"),
+        ("1: 2", "the key 1 is not text"),
         ("? [1, 2]\n: 3", "not YAML"),
         ("- 1", "found list"),
         ("a: '" + "x" * 1_100_000 + "'", "a configuration has at most"),

@@ -118,7 +118,7 @@ def test_an_experiment_of_ones_own_and_one_that_has_not_run(results):
 
 
 def test_nothing_to_report_is_an_error(results):
-    with pytest.raises(InputError, match="none is named"):
+    with pytest.raises(InputError, match="--experiments: empty"):
         made(results, {})
 
 

@@ -209,5 +209,5 @@ def test_figure_9(folder, tmp_path):
 
 
 def test_a_file_without_strokes(folder, tmp_path):
-    with pytest.raises(InputError, match="no such file; wanted: Parquet file"):
+    with pytest.raises(InputError, match="no such file; expected: Parquet file"):
         draw_samples.main(tmp_path / "none.parquet")

@@ -321,7 +321,7 @@ def test_broken_settings_are_one_line(corpus, tmp_path):
         train_command(corpus=corpus, output=tmp_path, settings="{oops")
     with pytest.raises(InputError, match=r"--settings: no experiment, .*, threads in it"):
         train_command(corpus=corpus, output=tmp_path, settings="{}")
-    with pytest.raises(InputError, match=r"--settings .*: no JSON in it, byte 0 is not UTF-8"):
+    with pytest.raises(InputError, match=r"--settings .*: not JSON, byte 0 is not UTF-8"):
         (tmp_path / "latin").write_bytes(b"\xe9")
         train_command(corpus=corpus, output=tmp_path, settings=str(tmp_path / "latin"))
     with pytest.raises(InputError, match="neither --settings nor --experiment"):

@@ -73,12 +73,15 @@ def test_a_page_is_checked_in_files_of_other_programs(table, tmp_path):
 
 @pytest.mark.parametrize(
     ("columns", "message"),
-    [({"c": pa.int32()}, "no column c, so no table"), ({"a": pa.int64()}, "column a is int32, not int64, so no table")],
+    [
+        ({"c": pa.int32()}, "no column c; expected: table"),
+        ({"a": pa.int64()}, "column a is int32, not int64; expected: table"),
+    ],
 )
 def test_columns_must_be_there_and_of_their_type(table, columns, message):
     with pytest.raises(InputError, match=message):
         open_parquet(table, columns, "table")
-    with pytest.raises(InputError, match="no such file; wanted: table"):
+    with pytest.raises(InputError, match="no such file; expected: table"):
         open_parquet(table.with_name("none.parquet"), {}, "table")
 
 

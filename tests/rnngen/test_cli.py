@@ -237,7 +237,7 @@ def test_the_alphabets_class_is_used_only_when_asked_for(rnngen, tmp_path):
         (("--style", "x", "--corpus", "none.parquet", "-o", "a.svg"), "none.parquet: no such file"),
         (("--style-strokes", "me.svg", "-o", "a.svg"), "--style-text must say"),
         (("--style-strokes", "me.svg", "--style-text", "me", "-o", "a.svg"), "me.svg: no such file"),
-        (("--style", "x", "--style-strokes", "me.svg", "-o", "a.svg"), "two styles"),
+        (("--style", "x", "--style-strokes", "me.svg", "-o", "a.svg"), "exclude each other"),
         (("--style-text", "me", "-o", "a.svg"), "need --style-strokes: give the strokes too"),
         (("--style-as-recorded", "-o", "a.svg"), "need --style-strokes: give the strokes too"),
         (("--colour", "nocolour", "-o", "a.svg"), "unknown colour 'nocolour'"),

@@ -72,7 +72,7 @@ def test_units_that_draw_nothing_are_refused(tmp_path, normaliser):
     about["normaliser"] |= normaliser
     config.write_text(json.dumps(about))
     with pytest.raises(
-        InputError, match=r"config\.json: (key normaliser\.(mean|deviation)|not JSON: (NaN|Infinity) is no number)"
+        InputError, match=r"config\.json: (key normaliser\.(mean|deviation)|not JSON: (NaN|Infinity) is not a number)"
     ):
         HandwritingModel.load(config.parent)
 

@@ -61,5 +61,5 @@ def test_a_gradient_keeps_the_rate_it_was_met_at(momentum, distance):
 
 @pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"lr": float("nan")}, {"lr": 0.1, "momentum": 1.0}])
 def test_constants_out_of_range_are_named(wrong):
-    with pytest.raises(InputError, match="GravesSGD wants"):
+    with pytest.raises(InputError, match="GravesSGD needs"):
         GravesSGD([parameter(0.0)], **wrong)

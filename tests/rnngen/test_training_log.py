@@ -1,4 +1,4 @@
-"""Logs of trainings: what is written comes back, and what is damaged or none is named."""
+"""Logs of trainings: what is written comes back, and what is damaged, or not a log, is named."""
 
 import pandas as pd
 import pytest

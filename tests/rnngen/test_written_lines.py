@@ -54,10 +54,10 @@ def test_equal_lines_give_equal_bytes(tmp_path):
 
 
 def test_other_files_are_refused(tmp_path):
-    with pytest.raises(InputError, match="no such file; wanted: Parquet file of handwriting samples"):
+    with pytest.raises(InputError, match="no such file; expected: Parquet file of handwriting samples"):
         read_lines(tmp_path / "none.parquet")
     (tmp_path / "text.parquet").write_text("hello")
-    with pytest.raises(InputError, match="so no Parquet file of handwriting samples"):
+    with pytest.raises(InputError, match="expected: Parquet file of handwriting samples"):
         read_lines(tmp_path / "text.parquet")
     pq.write_table(pa.table({"line": ["a"]}), tmp_path / "other.parquet")
     with pytest.raises(InputError, match="no column kind, block"):

@@ -165,12 +165,12 @@ def change(corpus, ending, data):
 
 BAD = {
     "stroke file of another database": ("a02-003z-01.xml", b"<ink/>", "its root element is ink", {"a02-003z"}),
-    "truncated stroke file": ("a02-003z-01.xml", lambda d: d[:-99], "no whole XML", {"a02-003z"}),
+    "truncated stroke file": ("a02-003z-01.xml", lambda d: d[:-99], "incomplete XML", {"a02-003z"}),
     "missing stroke file": ("a01-001-01.xml", None, "2 lines of text for the stroke files 2 to 2", {"a01-001"}),
     "a text line too many": ("a01-001.txt", transcript(["a", "b", "c"]), "3 lines of text for", {"a01-001"}),
     "no transcript": ("b01-004.txt", None, "1 stroke files, but no transcript b01-004.txt", {"b01-004"}),
     "transcript without CSR": ("b01-004.txt", b"OCR:\nx\n", "no line `CSR:`", {"b01-004"}),
-    "a list that is none": ("testset_f.txt", b"<html>\n b01-004\n", "'<html>' is no id of a form or line", set()),
+    "a list that is none": ("testset_f.txt", b"<html>\n b01-004\n", "'<html>' is not the id of a form or line", set()),
     "a list of absent forms": ("testset_f.txt", b"b01-004\nz99-999\n", "no stroke file of z99-999 was found", set()),
     "a form in two sets": ("testset_f.txt", b"b01-004\na01-001\n", "a01-001-01 is already in testset_v", set()),
 }
@@ -197,7 +197,7 @@ def test_keep_going_skips_only_the_item_and_records_it(tmp_path, name):
 
 def test_a_broken_original_is_refused_and_costs_only_the_writer(tmp_path):
     as_archives(tmp_path, change(files(), "strokesz.xml", b"<WhiteboardCaptureSession><General></Form>"))
-    with pytest.raises(InputError, match=r"strokesz\.xml: no whole XML"):
+    with pytest.raises(InputError, match=r"strokesz\.xml: incomplete XML"):
         parse(tmp_path)
     lines, _ = parse(tmp_path, keep_going=True)
     assert [line.line for line in lines if line.writer is None] == ["a02-003z-01"]

@@ -88,10 +88,10 @@ ENTITY = (
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (b"", "no whole XML"),
+        (b"", "incomplete XML"),
         (b"<html><body>404</body></html>", "its root element is html"),
         (INKML, "its root element is ink, not WhiteboardCaptureSession: a file of another database"),
-        (stroke_xml(drawn(2))[:-200], "no whole XML"),
+        (stroke_xml(drawn(2))[:-200], "incomplete XML"),
         (ENTITY, "a DOCTYPE"),
         (SESSION.encode() + b"</WhiteboardCaptureSession>", "0 StrokeSet elements"),
         (stroke_xml([]), "no point in it"),
@@ -100,8 +100,11 @@ ENTITY = (
         (stroke_xml([[(1, 2, 3)]]).replace(b'x="1"', b'x="9999999999"'), "no 32-bit integer"),
         (stroke_xml([[(1, 2, 3)]]).replace(b'x="1"', b'x="' + 5_000 * b"9" + b'"'), "no 32-bit integer"),
         (stroke_xml([[(1, 2, 3)]]).replace(b'y="2"', b""), "y='' is no 32-bit integer"),
-        (stroke_xml([[(1, 2, 3)]]).replace(b'time="0.03"/', b'time="soon"/'), "time='soon' is no time"),
-        (stroke_xml([[(1, 2, 3)]]).replace(b'time="0.03"/', b'time="0.031"/'), "no time in seconds with two decimals"),
+        (stroke_xml([[(1, 2, 3)]]).replace(b'time="0.03"/', b'time="soon"/'), "time='soon' is not a time"),
+        (
+            stroke_xml([[(1, 2, 3)]]).replace(b'time="0.03"/', b'time="0.031"/'),
+            "not a time in seconds with two decimals",
+        ),
         (stroke_xml([[(1, 2, 3)]]).replace(b"Point", b"Dot"), "Dot where a Point must be"),
         (stroke_xml([[(1, 2, 0), (3, 4, 2**40)]]), "it lasts"),
     ],

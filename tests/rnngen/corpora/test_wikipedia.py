@@ -82,7 +82,7 @@ def test_what_cannot_be_loaded(corpus, content, tmp_path):
     with pytest.raises(InputError, match="not a Parquet file"):
         load_wikipedia(tmp_path / "other.parquet", 1, 1)
     pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
-    with pytest.raises(InputError, match="so no corpus of pages"):
+    with pytest.raises(InputError, match="expected: corpus of pages"):
         load_wikipedia(tmp_path / "other.parquet", 1, 1)
 
 

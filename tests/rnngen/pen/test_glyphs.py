@@ -61,7 +61,7 @@ def test_a_row_is_read_as_it_stands(alphabet_file):
         ("ab any 1 0,0 1,1", "'ab' is not one visible character"),
         ("U+XYZ any 1 0,0 1,1", "'U+XYZ' is not a code point"),
         ("U+110000 any 1 0,0 1,1", "is not a code point"),
-        ("a bold 1 0,0 1,1", "hand 'bold' is none of print, cursive, any"),
+        ("a bold 1 0,0 1,1", "hand 'bold': expected one of print, cursive, any"),
         ("a any 0 0,0 1,1", "weight '0'"),
         ("a any x 0,0 1,1", "weight 'x'"),
         ("a any 1 0,0 1;1", "'1;1' is not a point"),
