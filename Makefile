@@ -9,19 +9,19 @@ export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: reproduce quick test lint constraints check-constraints environment data clean help
 
-help:            ## this list
+help:            ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-reproduce: data  ## environment, data, then every experiment of the default configuration; opens nothing
+reproduce: data  ## environment, data, then every experiment of the default configuration
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake reproduce-all
 
-quick: data      ## the same in a few minutes: every figure and table, networks hardly trained
+quick: data      ## the same in a few minutes: every figure and table, with hardly trained networks
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake reproduce-all --configfile workflow/presets/quick.yaml
 
-test: environment  ## the test suite
+test: environment  ## runs the test suite
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-lint: environment  ## ruff and snakefmt
+lint: environment  ## installs and runs ruff and snakefmt
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
@@ -29,11 +29,11 @@ lint: environment  ## ruff and snakefmt
 PYTHONS := 3.11 3.12 3.13 3.14
 UV_COMPILE := $(BIN)/uv pip compile -q --no-config --no-header --no-annotate pyproject.toml --all-extras
 
-constraints: environment  ## constraints.txt anew from pyproject.toml, for every Python and platform at once
+constraints: environment  ## writes constraints.txt again from pyproject.toml, for every Python and platform at once
 	$(BIN)/python -m pip install -q uv
 	$(UV_COMPILE) --universal --python-version $(firstword $(PYTHONS)) --no-emit-package rnngen --output-file constraints.txt
 
-check-constraints: environment  ## do the constraints resolve on every Python, from the package index alone?
+check-constraints: environment  ## checks that the constraints resolve on every Python, from the package index alone
 	$(BIN)/python -m pip install -q uv
 	for version in $(PYTHONS); do \
 	    echo "Python $$version"; \
@@ -41,7 +41,7 @@ check-constraints: environment  ## do the constraints resolve on every Python, f
 	        --python-platform x86_64-manylinux_2_28 > /dev/null || exit 1; \
 	done
 
-environment: $(VENV)/installed  ## .venv with the versions of constraints.txt
+environment: $(VENV)/installed  ## makes .venv with the versions of constraints.txt
 
 # PyTorch's wheel on PyPI brings CUDA along, 2.9 GB. Without a card the build for CPUs from PyTorch's own index does, where
 # that index can be reached.
@@ -59,9 +59,9 @@ endif
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test]'
 	touch $@
 
-data: environment  ## the small real Wikipedia dump of the default run, checked by its sha256
+data: environment  ## downloads the small Wikipedia dump of the default run and checks its SHA-256
 	$(BIN)/python -m pipeline.fetch enwiki-sample --folder data/raw
 
-clean:           ## removes the results of every preset but `paper`, not downloads
+clean:           ## removes the results of every preset but `paper`; keeps downloads
 	find results -mindepth 1 -maxdepth 1 ! -name published ! -name paper -exec rm -rf {} +
 	rm -rf .snakemake

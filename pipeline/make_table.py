@@ -63,7 +63,7 @@ def main(
 ) -> None:
     """The table is written as CSV and as Markdown."""
     if table not in TITLES:
-        raise InputError(f"--table {table}: there are {', '.join(TITLES)}")
+        raise InputError(f"--table {table}: expected one of {', '.join(TITLES)}")
     chosen = experiments_of(experiments)
     paper = tomllib.loads(PAPER.read_text(encoding="utf-8"), parse_float=Decimal)[table]
     rows = [

@@ -68,7 +68,8 @@ def read_config(folder: str | Path, *needed: str) -> dict[str, Any]:
     folder = Path(folder)
     path = folder / CONFIG
     if not path.is_file():
-        raise InputError(f"{folder}: no config.json in it; give the directory of a trained model")
+        what = "no config.json in it" if folder.is_dir() else "no such folder"
+        raise InputError(f"{folder}: {what}; give the directory of a trained model")
     about = read_json_object(path, "the description of a model")
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(CONFIG_SCHEMA).iter_errors(about))
     if error is not None:

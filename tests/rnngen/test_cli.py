@@ -231,7 +231,7 @@ def test_the_alphabets_class_is_used_only_when_asked_for(rnngen, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--model", "nowhere", "-o", "a.svg"), "nowhere: no config.json in it"),
+        (("--model", "nowhere", "-o", "a.svg"), "nowhere: no such folder; give the directory of a trained model"),
         (("-o", "a.bmp"), "a.bmp: unknown picture format '.bmp'"),
         (("--style", "a00-001z-01", "-o", "a.svg"), "--corpus must name the Parquet file"),
         (("--style", "x", "--corpus", "none.parquet", "-o", "a.svg"), "none.parquet: no such file"),
