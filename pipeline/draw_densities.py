@@ -20,7 +20,7 @@ def main(
     traces: Annotated[Path, typer.Argument(help="Parquet of pipeline.trace_handwriting.")],
     svg: Annotated[Path | None, typer.Option(help="Vector file to write.")] = None,
     png: Annotated[Path | None, typer.Option(help="Pixel file to write.")] = None,
-    line: Annotated[str | None, typer.Option(help="Line of the file; else its first.")] = None,
+    line: Annotated[str | None, typer.Option(help="Line of the file; default: the first.")] = None,
     width: Annotated[float, typer.Option(min=2, max=30, help="Width in inches.")] = 7.0,
     columns: Annotated[int, typer.Option(min=10, max=5000, help="Cells of the map from left to right.")] = 560,
 ) -> None:

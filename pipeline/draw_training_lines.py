@@ -18,8 +18,8 @@ def main(
     corpus: Annotated[Path, typer.Argument(help="Parquet of the corpus.")],
     svg: Annotated[Path | None, typer.Option(help="Vector file to write.")] = None,
     png: Annotated[Path | None, typer.Option(help="Pixel file to write.")] = None,
-    training: Annotated[list[str] | None, typer.Option(help="Sets that train; repeat for several.")] = None,
-    lines: Annotated[int, typer.Option(min=1, help="Lines to draw, of as many hands as possible.")] = 18,
+    training: Annotated[list[str] | None, typer.Option(help="Set of training lines; repeat for several.")] = None,
+    lines: Annotated[int, typer.Option(min=1, help="How many lines to draw, by as many hands as possible.")] = 18,
     width: Annotated[float, typer.Option(min=2, max=30, help="Width in inches.")] = 7.0,
 ) -> None:
     """The lines are spread evenly over the training sets and drawn as they were recorded."""

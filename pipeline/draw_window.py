@@ -21,7 +21,7 @@ def main(
     ],
     svg: Annotated[Path | None, typer.Option(help="Vector file to write.")] = None,
     png: Annotated[Path | None, typer.Option(help="Pixel file to write.")] = None,
-    line: Annotated[str | None, typer.Option(help="Line of the file; else its first with window weights.")] = None,
+    line: Annotated[str | None, typer.Option(help="Line of the file; default: the first with window weights.")] = None,
     width: Annotated[float, typer.Option(min=2, max=30, help="Width in inches.")] = 7.0,
 ) -> None:
     """Characters run upwards, steps of the pen to the right; the writing is below."""

@@ -32,9 +32,13 @@ def main(
     model: Annotated[Path, typer.Option(help="Model directory.")],
     corpus: Annotated[Path, typer.Option(help="Parquet of the corpus.")],
     output: Annotated[Path, typer.Option(help="JSON to write.")],
-    dynamic: Annotated[str, typer.Option(help="JSON of learning_rate, momentum, interval; null: static.")] = "null",
-    split: Annotated[str | None, typer.Option(help="Split; default test of a treebank, validation elsewhere.")] = None,
-    extract: Annotated[int, typer.Option(help="First symbols whose surprisal is kept, OUTPUT.surprisal.parquet.")] = 0,
+    dynamic: Annotated[str, typer.Option(help="JSON of learning_rate, momentum and interval; null: static.")] = "null",
+    split: Annotated[
+        str | None, typer.Option(help="Split; default: test for a treebank, otherwise validation.")
+    ] = None,
+    extract: Annotated[
+        int, typer.Option(help="Keep the surprisal of so many first symbols, in OUTPUT.surprisal.parquet.")
+    ] = 0,
 ) -> None:
     """The measures are written as JSON, with the rule they follow."""
     started = time.perf_counter()

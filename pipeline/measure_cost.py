@@ -28,8 +28,12 @@ WARM_UPDATES = 3
 def main(
     corpus: Annotated[list[str], typer.Option(help="NAME=PARQUET; repeat for each corpus.")],
     output: Annotated[Path, typer.Option(help="JSON to write.")],
-    config: Annotated[list[Path] | None, typer.Option(help="Configuration files, later ones on top.")] = None,
-    experiment: Annotated[list[str] | None, typer.Option(help="Only these; default all.")] = None,
+    config: Annotated[
+        list[Path] | None, typer.Option(help="Configuration file; repeat for several, later ones override.")
+    ] = None,
+    experiment: Annotated[
+        list[str] | None, typer.Option(help="Only this experiment; repeat for several; default: all.")
+    ] = None,
     seconds: Annotated[float, typer.Option(help="Training time of each row.")] = 60.0,
 ) -> None:
     """The rows are measured one after the other."""

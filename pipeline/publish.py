@@ -30,7 +30,7 @@ def main(
     model: Annotated[Path, typer.Option(help="Model directory.")],
     evaluation: Annotated[list[Path], typer.Option(help="JSON of pipeline.evaluate; repeat for static and dynamic.")],
     results: Annotated[Path, typer.Option(help="Folder of published results.")] = ROOT / "results" / "published",
-    note: Annotated[str, typer.Option(help="What a reader has to know beside the numbers.")] = "",
+    note: Annotated[str, typer.Option(help="What a reader must know besides the numbers.")] = "",
 ) -> None:
     """Writes EXPERIMENT/REGULARISATION.json and, beside it, the learning curve as Parquet."""
     description = read_config(model)

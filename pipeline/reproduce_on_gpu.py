@@ -56,14 +56,20 @@ class Job(NamedTuple):
 
 def main(
     corpus: Annotated[list[str] | None, typer.Option(help="NAME=PARQUET; repeat for each corpus.")] = None,
-    config: Annotated[list[Path] | None, typer.Option(help="On top of config.yaml; default the paper preset.")] = None,
-    experiment: Annotated[list[str] | None, typer.Option(help="Only these, in this order; default all.")] = None,
+    config: Annotated[
+        list[Path] | None, typer.Option(help="Configuration file on top of config.yaml; default: the paper preset.")
+    ] = None,
+    experiment: Annotated[
+        list[str] | None, typer.Option(help="Only this experiment; repeat for several, in order; default: all.")
+    ] = None,
     backend: Annotated[str, typer.Option(help="Back end of the layers: triton, fused or auto.")] = "triton",
-    seconds: Annotated[float, typer.Option(help="Time for this call.")] = 540.0,
+    seconds: Annotated[float, typer.Option(help="Seconds that this call may take.")] = 540.0,
     work: Annotated[Path, typer.Option(help="Models and resumable states.")] = Path("checkpoints/gpu"),
-    shards: Annotated[Path | None, typer.Option(help="Folder of shards, read first and written last.")] = None,
-    shard_mib: Annotated[int, typer.Option(help="Largest shard.")] = 16,
-    shard_count: Annotated[int, typer.Option(help="Most shards.")] = 4,
+    shards: Annotated[
+        Path | None, typer.Option(help="Folder of shards, read at the start and written at the end.")
+    ] = None,
+    shard_mib: Annotated[int, typer.Option(help="Size of the largest shard, in MiB.")] = 16,
+    shard_count: Annotated[int, typer.Option(help="Greatest number of shards.")] = 4,
     results: Annotated[Path, typer.Option(help="Published results.")] = ROOT / "results" / "published",
     commit: Annotated[str | None, typer.Option(help="Commit to record where there is no checkout.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only show what is done and what is to do.")] = False,

@@ -52,12 +52,14 @@ def main(
     prime: Annotated[
         list[str] | None, typer.Option(help="Line of the corpus to go on from; repeat for several.")
     ] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="Times each text is written with each bias.")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="How many times to write each text with each bias.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, max=1_000_000, help="Points after which a line is cut.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed; line k is drawn with seed + k.")] = 1,
-    separator: Annotated[str, typer.Option(help="Between the text of a prime and the new one.")] = " ",
+    separator: Annotated[str, typer.Option(help="Put between the text of a prime and the new text.")] = " ",
     end: Annotated[End, typer.Option(help="What ends a line, as for rnngen write.")] = End.PAPER,
-    threads: Annotated[int, typer.Option(min=1, help="Threads that write lines.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Number of threads.")] = 1,
 ) -> None:
     """The Parquet file has the lines and how they came about: stops, window weights, seeds."""
     torch.set_num_threads(1)

@@ -26,7 +26,8 @@ def main(
     output: Annotated[Path, typer.Option(help="Parquet to write.")],
     line: Annotated[str | None, typer.Option(help="Line of the corpus.")] = None,
     containing: Annotated[
-        str, typer.Option(help="Else the validation line with this in its text, or the first of middle length.")
+        str,
+        typer.Option(help="Without --line: a validation line whose text contains this, or else one of middle length."),
     ] = "under",
 ) -> None:
     """The network reads the real points, whatever it expected (teacher forcing)."""

@@ -69,18 +69,22 @@ def main(
     settings: Annotated[
         str | None, typer.Option(help="Settings as JSON, or a file of them; default: from --config.")
     ] = None,
-    config: Annotated[list[Path] | None, typer.Option(help="Configuration files, later ones on top.")] = None,
+    config: Annotated[
+        list[Path] | None, typer.Option(help="Configuration file; repeat for several, later ones override.")
+    ] = None,
     experiment: Annotated[str | None, typer.Option(help="Experiment of the configuration.")] = None,
     regularisation: Annotated[str, typer.Option(help="Row of the experiment.")] = "none",
     initial: Annotated[Path | None, typer.Option(help="Model directory to start from.")] = None,
     state: Annotated[Path | None, typer.Option(help="Folder of the resumable state; default OUTPUT/state.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads, in place of the settings'.")] = None,
-    device: Annotated[str | None, typer.Option(help="Device, in place of the settings'.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Number of threads; overrides the settings.")] = None,
+    device: Annotated[str | None, typer.Option(help="Device; overrides the settings.")] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="If another process trains with this state, wait until it has ended.")
     ] = False,
     time_budget: Annotated[float | None, typer.Option(help="Pause after this many seconds of this call.")] = None,
-    checkpoint_seconds: Annotated[float, typer.Option(help="Longest time between two saved states.")] = 120.0,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(help="Longest time between two saved states, in seconds.")
+    ] = 120.0,
 ) -> None:
     """See docs/training.md."""
     given = {key: value for key, value in (("threads", threads), ("device", device)) if value is not None}
