@@ -1,6 +1,7 @@
 """Where tests find the licensed corpora, if anywhere; no test depends on how fast the machine is."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ from hypothesis import HealthCheck, settings
 # a loaded machine is no failure, and what fails on one machine fails on every other
 settings.register_profile("rnngen", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.load_profile("rnngen")
+
+# nohup and the background jobs of a shell ignore these, and the processes that tests send them to would inherit that
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 
