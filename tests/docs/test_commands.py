@@ -22,7 +22,6 @@ from snakemake.cli import main as snakemake_main
 from snakemake.cli import parse_args as parse_snakemake
 from typer.testing import CliRunner
 
-import pipeline.experiment
 from pipeline import make_report
 from pipeline.experiment import load_config
 from rnngen.cli import app
@@ -32,6 +31,9 @@ from tests.tiny_handwriting import TEXTS
 from tests.workflow.test_workflow import SNAKEMAKE, snakemake, write_dump
 
 pytestmark = pytest.mark.slow
+
+# all of them before a test puts another ROOT into them: one that is imported later would keep it
+MODULES = [importlib.import_module(f"pipeline.{path.stem}") for path in sorted((ROOT / "pipeline").glob("[a-z]*.py"))]
 
 COMMANDS = printed()
 
@@ -141,7 +143,9 @@ def test_as_it_is_typed(
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PATH", f"{SNAKEMAKE.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("RNNGEN_MODEL", "results/models/synthesis/none")  # as `rnngen write --help` says
-    monkeypatch.setattr(pipeline.experiment, "ROOT", folder)
+    for module in MODULES:
+        if hasattr(module, "ROOT"):
+            monkeypatch.setattr(module, "ROOT", folder)
     if any(re.match(pattern, command) for pattern in NOT_RUN):
         check_without_running(command)
     elif command.startswith("snakemake"):
