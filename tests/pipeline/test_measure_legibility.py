@@ -65,7 +65,7 @@ def test_bad_input_is_refused(tmp_path, corpus):
     damaged = tmp_path / "damaged.parquet"
     damaged.write_bytes(b"PAR1 and no more")
     for path in (damaged, tmp_path / "absent.parquet", none):
-        with pytest.raises(InputError, match=f"{path.name}: .*(not a Parquet file|no such file|no corpus)"):
+        with pytest.raises(InputError, match=f"{path.name}: .*(not a Parquet file|no such file|no column split)"):
             main(path, [empty], tmp_path / "out.json")
     for path in (damaged, tmp_path / "absent.parquet"):
         with pytest.raises(InputError, match=f"{path.name}: .*file of sampled handwriting"):

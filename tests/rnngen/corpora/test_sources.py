@@ -185,7 +185,7 @@ def test_without_a_package_index_the_sample_can_be_put_there_by_hand(tmp_path, m
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(
-        InputError, match=r"pip could not download gensim==4.4.0: .*or put the file at .*/enwiki-latest.*bz2"
+        InputError, match=r"pip could not download gensim==4.4.0: .*set a mirror for pip.*/enwiki-latest.*bz2"
     ):
         fetch("enwiki-sample", tmp_path)
     assert list(tmp_path.iterdir()) == []
