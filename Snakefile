@@ -14,23 +14,22 @@ def ours(path):
     return path if Path(path).exists() else str(Path(workflow.basedir) / path)
 
 
-configfile: ours("config.yaml")
-
-
 sys.path.insert(0, workflow.basedir)
 # the rules' python is the one that runs Snakemake, in an environment that is not activated too
 os.environ["PATH"] = os.pathsep.join(
     [str(Path(sys.executable).parent), os.environ["PATH"]]
 )
 
-from pipeline.experiment import check_config, read_yaml
+from pipeline.experiment import load_config
 from rnngen.artifacts import take_lock
 from rnngen.errors import InputError
 
 try:
-    for file in (ours("config.yaml"), *workflow.overwrite_configfiles):
-        read_yaml(file)  # Snakemake lets the last of two equal keys win
-    check_config(config)
+    # in place of `configfile:`, which lets the last of two equal keys win and puts a preset's new rows first
+    config = load_config(
+        [ours("config.yaml"), *workflow.overwrite_configfiles],
+        workflow.config_settings.config,
+    )
 except InputError as error:
     sys.exit(f"error: {error}")
 

@@ -70,11 +70,16 @@ LARGEST_CONFIG, DEEPEST = 100_000, 32
 """Values, aliases followed, and how deep they may lie."""
 
 
-def load_config(files: Iterable[Path]) -> dict:
-    """The configuration in `files`, later ones on top of earlier ones, checked against the schema."""
+def load_config(files: Iterable[str | Path], given: Mapping[str, Any] = MappingProxyType({})) -> dict:
+    """The configuration in `files`, later ones on top of earlier ones and `given` on top of all, checked.
+
+    An experiment that a later file sets to null is left out, like a row. New rows come after those they are added to.
+    """
     config: dict = {}
-    for file in files:
-        config = merged(config, read_yaml(file))
+    for part in (*map(read_yaml, files), given):
+        config = merged(config, part)
+    if isinstance(config.get("experiments"), dict):
+        config["experiments"] = {name: found for name, found in config["experiments"].items() if found is not None}
     check_config(config)
     return config
 

@@ -359,3 +359,13 @@ def test_what_the_data_are(config):
         "as_in_paper": False,
         "generated": False,
     }
+
+
+def test_an_experiment_set_to_null_is_left_out_and_new_rows_come_last(tmp_path):
+    preset = tmp_path / "preset.yaml"
+    preset.write_text("experiments: {wikipedia: null, synthesis: {regularisations: {again: {from: none}}}}")
+    config = load_config([ROOT / "config.yaml", preset], {"seed": 7})
+    assert config["seed"] == 7
+    assert "wikipedia" not in config["experiments"]
+    assert list(rows(config["experiments"]["synthesis"]))[-1] == "again"
+    assert next(iter(config["experiments"])) == "treebank-character"
