@@ -26,11 +26,11 @@ from torch import Tensor, nn
 from benchmarks import lstm_cuda
 from pipeline.command import command
 from rnngen.artifacts import machine
+from rnngen.cells.fused_lstm import compiled_gates
+from rnngen.cells.matmul import onednn_float32_is_exact
+from rnngen.cells.peephole_lstm import PeepholeLSTM
 from rnngen.errors import InputError
-from rnngen.fused_bptt import compiled_gates
-from rnngen.peephole_lstm import PeepholeLSTM
-from rnngen.products import onednn_float32_is_exact
-from rnngen.synthesis_network import SynthesisNetwork
+from rnngen.networks.synthesis_network import SynthesisNetwork
 
 CLIP = 10.0
 CHECKED_STEPS = 8

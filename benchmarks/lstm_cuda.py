@@ -10,7 +10,7 @@ gradients, the worst of them, b being the same function in float64 over fewer st
 largest of three floors over the time: the arithmetic at the measured rate of an 8192³ product in bfloat16, the bytes at
 the measured rate of a copy, and the steps at the measured latency of the same loop with next to nothing to compute. The
 floor named is the one that binds. `training` is a whole update of the text networks, chunks that carry on a state;
-`recorded` replays its gradients (`rnngen.recorded_gradients`).
+`recorded` replays its gradients (`rnngen.training.gradients`).
 
 Without a GPU, `--toy` with TRITON_INTERPRET=1 runs every line at sizes whose times mean nothing.
 """
@@ -28,14 +28,14 @@ from torch import Tensor, nn
 
 from pipeline.command import command
 from rnngen.artifacts import machine, write_json
-from rnngen.corpora.text import TextBatch
+from rnngen.cells.cuda_graphs import LOOPS
+from rnngen.cells.peephole_lstm import PeepholeLSTM
+from rnngen.corpora.sequences import TextBatch
 from rnngen.errors import InputError
-from rnngen.objectives import NextSymbol
-from rnngen.peephole_lstm import PeepholeLSTM
-from rnngen.prediction_network import PredictionNetwork
-from rnngen.recorded_gradients import backpropagated, gradients_of
-from rnngen.recorded_loops import LOOPS
-from rnngen.sgd import GravesSGD
+from rnngen.networks.prediction_network import PredictionNetwork
+from rnngen.training.gradients import backpropagated, gradients_of
+from rnngen.training.objectives import NextSymbol
+from rnngen.training.sgd import GravesSGD
 
 CLIP = 1.0
 CALLS = 4

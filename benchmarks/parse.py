@@ -59,8 +59,8 @@ def write(rows, path):
 """
 OURS = """
 from pathlib import Path
-from rnngen.corpora.mediawiki_dump import Options
-from rnngen.corpora.wikipedia_parquet import write_wikipedia
+from rnngen.corpora.wikipedia.dump import Options
+from rnngen.corpora.wikipedia.parquet import write_wikipedia
 dump, output, columnar, workers, raw = sys.argv[1:]
 options = Options(columnar=columnar == "columnar", workers=int(workers))
 measure(lambda: write_wikipedia([dump], Path(output), options, raw=raw == "raw")["pages"])

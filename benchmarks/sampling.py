@@ -21,10 +21,10 @@ from torch import Tensor
 
 from pipeline.command import command
 from rnngen.artifacts import machine
-from rnngen.handwriting_sampling import LineRequest, sample
-from rnngen.mixture_density import Mixture
-from rnngen.soft_window import phi
-from rnngen.synthesis_network import SynthesisNetwork
+from rnngen.cells.soft_window import phi
+from rnngen.losses.mixture_density import Mixture
+from rnngen.networks.synthesis_network import SynthesisNetwork
+from rnngen.sampling.handwriting import LineRequest, sample
 
 CHARACTERS = 50
 BIAS = 0.5

@@ -19,7 +19,7 @@ from pipeline.command import command
 from pipeline.experiment import ROOT, load_config, training_settings
 from rnngen.artifacts import machine
 from rnngen.freed_memory import give_back_freed_memory
-from rnngen.training import Progress
+from rnngen.training.loop import Progress
 
 
 def resident_megabytes() -> tuple[float, float]:

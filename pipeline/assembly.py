@@ -10,29 +10,29 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rnngen.adaptive_weight_noise import AdaptiveWeightNoise
-from rnngen.bits_per_character import (
+from rnngen.cells.fused_lstm import compiled_gates
+from rnngen.cells.peephole_lstm import backend_named
+from rnngen.corpora.handwriting.lines import HandwritingBatches, load_handwriting
+from rnngen.corpora.sequences import ChunkBatches, SentenceBatches
+from rnngen.corpora.treebank import END, load_treebank
+from rnngen.corpora.wikipedia.byte_stream import load_wikipedia
+from rnngen.errors import InputError
+from rnngen.freed_memory import give_back_freed_memory
+from rnngen.losses.bits_per_character import (
     bits_per_character_from_words,
     perplexity_from_characters,
     perplexity_of_words,
 )
-from rnngen.checkpoint import AWAY
-from rnngen.corpora.handwriting import HandwritingBatches, load_handwriting
-from rnngen.corpora.text import ChunkBatches, SentenceBatches
-from rnngen.corpora.treebank import END, load_treebank
-from rnngen.corpora.wikipedia import load_wikipedia
-from rnngen.errors import InputError
-from rnngen.freed_memory import give_back_freed_memory
-from rnngen.fused_bptt import compiled_gates
-from rnngen.objectives import NextPoint, NextPointGivenText, NextSymbol
-from rnngen.peephole_lstm import backend_named
-from rnngen.prediction_network import PredictionNetwork
-from rnngen.rmsprop import GravesRMSProp
-from rnngen.sgd import GravesSGD
-from rnngen.synthesis_network import SynthesisNetwork
-from rnngen.text_sampling import utf8
-from rnngen.training import Progress, Schedule, not_finite, train
-from rnngen.weight_noise import WeightNoise
+from rnngen.models.checkpoint import AWAY
+from rnngen.networks.prediction_network import PredictionNetwork
+from rnngen.networks.synthesis_network import SynthesisNetwork
+from rnngen.sampling.text import utf8
+from rnngen.training.adaptive_weight_noise import AdaptiveWeightNoise
+from rnngen.training.loop import Progress, Schedule, not_finite, train
+from rnngen.training.objectives import NextPoint, NextPointGivenText, NextSymbol
+from rnngen.training.rmsprop import GravesRMSProp
+from rnngen.training.sgd import GravesSGD
+from rnngen.training.weight_noise import WeightNoise
 
 EVALUATION_BATCH = 32
 
@@ -319,7 +319,7 @@ class Assembly:
         return self.objective.evaluate(self.validation_batches.epoch(0))
 
     def training(self, progress: Progress, state: Any = None, look_every: int = 1) -> Iterator[tuple[str, Any]]:
-        """The events of `rnngen.training.train` on these objects."""
+        """The events of `rnngen.training.loop.train` on these objects."""
         return train(
             self.objective,
             self.training_batches,

@@ -12,8 +12,8 @@ import typer
 
 from pipeline.command import command
 from pipeline.draw_window import chosen_line
-from rnngen.handwriting_figures import save
-from rnngen.predictive_density import density_figure
+from rnngen.ink.density_figure import density_figure
+from rnngen.ink.figures import save
 
 
 def main(

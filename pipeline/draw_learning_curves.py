@@ -8,8 +8,8 @@ import typer
 
 from pipeline.command import command
 from rnngen.artifacts import written_whole
-from rnngen.bits_per_character import bits
-from rnngen.training_log import read_log
+from rnngen.losses.bits_per_character import bits
+from rnngen.training.log import read_log
 
 matplotlib.use("Agg")
 matplotlib.rcParams["svg.hashsalt"] = "rnngen"

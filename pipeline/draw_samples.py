@@ -13,9 +13,9 @@ import typer
 
 from pipeline.command import command
 from rnngen.errors import InputError
-from rnngen.handwriting_figures import Block, Row, lines_figure, save
-from rnngen.strokes import smoothed
-from rnngen.written_lines import WrittenLine, read_lines
+from rnngen.ink.figures import Block, Row, lines_figure, save
+from rnngen.ink.sampled_lines import WrittenLine, read_lines
+from rnngen.ink.strokes import smoothed
 
 
 class Labels(StrEnum):

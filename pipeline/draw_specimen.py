@@ -7,8 +7,8 @@ import typer
 
 from pipeline.command import command
 from rnngen.errors import InputError
-from rnngen.pen.glyphs import LATIN, load_alphabet
-from rnngen.pen.specimen import draw_specimen
+from rnngen.handwriting_generator.glyphs import LATIN, load_alphabet
+from rnngen.handwriting_generator.specimen import draw_specimen
 
 SENTENCES = ("The quick brown fox jumps over the lazy dog.", "Generating sequences, 1234567890: joined or printed?")
 
@@ -18,7 +18,7 @@ def main(
     text: Annotated[list[str] | None, typer.Option(help="Sentence to write; repeat for several.")] = None,
     writers: Annotated[int, typer.Option(min=1, help="Number of hands that write the sentences.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the hands and the writing.")] = 1,
-    alphabet: Annotated[Path, typer.Option(help="Glyphs, in the format of rnngen/pen/latin.txt.")] = LATIN,
+    alphabet: Annotated[Path, typer.Option(help="Glyphs, in the format of latin.txt, the default.")] = LATIN,
 ) -> None:
     """The sheet shows every form of every character, and sentences in several hands."""
     if output.suffix.lower() not in (".png", ".svg"):

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from pipeline.command import command
-from rnngen.corpus_lines import CorpusLines
+from rnngen.corpora.handwriting.stored_lines import CorpusLines
 from rnngen.errors import InputError
-from rnngen.handwriting_figures import Block, Row, lines_figure, save
+from rnngen.ink.figures import Block, Row, lines_figure, save
 
 
 def main(

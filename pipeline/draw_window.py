@@ -10,9 +10,9 @@ import typer
 
 from pipeline.command import command
 from rnngen.errors import InputError
-from rnngen.handwriting_figures import save, window_figure
-from rnngen.strokes import smoothed
-from rnngen.written_lines import WrittenLine, read_lines
+from rnngen.ink.figures import save, window_figure
+from rnngen.ink.sampled_lines import WrittenLine, read_lines
+from rnngen.ink.strokes import smoothed
 
 
 def main(

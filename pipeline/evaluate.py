@@ -18,14 +18,14 @@ from pipeline.assembly import EVALUATION_BATCH, PenData, TextData, device_of, le
 from pipeline.command import command
 from pipeline.experiment import check_settings
 from rnngen.artifacts import provenance, write_result
-from rnngen.bits_per_character import bits
 from rnngen.checked_parquet import parquet_writer
-from rnngen.dynamic_evaluation import evaluate_dynamically
 from rnngen.errors import InputError
-from rnngen.model_folder import read_config
-from rnngen.objectives import NextSymbol
-from rnngen.softmax import surprisal
-from rnngen.text_model import described_network, settings_of
+from rnngen.losses.bits_per_character import bits
+from rnngen.losses.softmax import surprisal
+from rnngen.models.model_directory import read_config
+from rnngen.models.text_model import described_network, settings_of
+from rnngen.training.dynamic_evaluation import evaluate_dynamically
+from rnngen.training.objectives import NextSymbol
 
 
 def main(

@@ -10,10 +10,10 @@ import typer
 from pipeline.command import command
 from rnngen.corpora.prose import leading, read_paragraphs
 from rnngen.errors import InputError
-from rnngen.pen.corpus import draw_writers, write_forms
-from rnngen.pen.glyphs import LATIN, load_alphabet
-from rnngen.pen.iam_ondb_archive import write_archives
-from rnngen.pen.line_choice import choose_lines
+from rnngen.handwriting_generator.choose_texts import choose_lines
+from rnngen.handwriting_generator.corpus import draw_writers, write_forms
+from rnngen.handwriting_generator.glyphs import LATIN, load_alphabet
+from rnngen.handwriting_generator.iam_ondb_files import write_archives
 
 POOL, LEAST_POOL = 40, 1_000_000
 """Lines are chosen from the beginning of the text, so many times their characters, but from no fewer than the second
@@ -40,7 +40,7 @@ def main(
     ] = None,
     characters: Annotated[str | None, typer.Option(help="Write only these characters, not the whole alphabet.")] = None,
     held_out: Annotated[Path | None, typer.Option(help="File of words that no line may hold, for later tests.")] = None,
-    alphabet: Annotated[Path, typer.Option(help="Glyphs, in the format of rnngen/pen/latin.txt.")] = LATIN,
+    alphabet: Annotated[Path, typer.Option(help="Glyphs, in the format of latin.txt, the default.")] = LATIN,
 ) -> None:
     """The corpus has the file formats of IAM-OnDB, so pipeline.parse_iamondb reads it."""
     if shortest > longest:

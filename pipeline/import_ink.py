@@ -11,8 +11,8 @@ from typing import Annotated
 from typer import Argument, Option
 
 from pipeline.command import command
-from rnngen.corpora.handwriting_table import write_lines
-from rnngen.corpora.own_handwriting import read_own_handwriting
+from rnngen.corpora.handwriting.own_files import read_own_handwriting
+from rnngen.corpora.handwriting.table import write_lines
 from rnngen.corpora.quality import write_quality
 
 

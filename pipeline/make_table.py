@@ -16,8 +16,8 @@ import typer
 from pipeline.command import command
 from pipeline.evaluations import read_evaluation
 from rnngen.artifacts import written_whole
-from rnngen.bits_per_character import bits
 from rnngen.errors import InputError
+from rnngen.losses.bits_per_character import bits
 
 PAPER = Path(__file__).with_name("paper.toml")
 

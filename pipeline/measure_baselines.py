@@ -9,8 +9,8 @@ from pipeline.assembly import TextData
 from pipeline.command import command
 from pipeline.experiment import Reading, read_settings
 from rnngen.artifacts import provenance, write_result
-from rnngen.compression_baseline import bits_per_character
 from rnngen.errors import InputError
+from rnngen.losses.compressors import bits_per_character
 
 
 def main(

@@ -19,7 +19,7 @@ from pipeline.command import command
 from pipeline.experiment import ROOT, Settings, load_config, named_corpora, rows, select, training_settings
 from rnngen.artifacts import provenance, write_json
 from rnngen.errors import InputError
-from rnngen.training import Progress
+from rnngen.training.loop import Progress
 
 WARM_UPDATES = 3
 """Left out of the time: they compile, choose kernels and touch memory for the first time."""

@@ -10,11 +10,11 @@ import typer
 from pipeline.command import command
 from rnngen.artifacts import write_json
 from rnngen.checked_parquet import open_parquet, read_parquet, reading
-from rnngen.corpora.handwriting_table import WHAT
+from rnngen.corpora.handwriting.table import WHAT
 from rnngen.errors import InputError
-from rnngen.legibility import Ink, Reader, character_error_rate, thinned, train_reader
-from rnngen.pen.corpus import draw_writers, write_numbered_line
-from rnngen.pen.glyphs import load_alphabet
+from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
+from rnngen.handwriting_generator.glyphs import load_alphabet
+from rnngen.ink.legibility import Ink, Reader, character_error_rate, thinned, train_reader
 
 PEN_HANDS = 20
 

@@ -8,8 +8,8 @@ import pyarrow
 from typer import Argument, Option
 
 from pipeline.command import command
-from rnngen.corpora.handwriting_table import write_lines
-from rnngen.corpora.iam_ondb import parse_iam_ondb
+from rnngen.corpora.handwriting.iam_ondb import parse_iam_ondb
+from rnngen.corpora.handwriting.table import write_lines
 from rnngen.corpora.quality import write_quality
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from pipeline.command import command
-from rnngen.corpora.mediawiki_dump import SHA1_MISMATCHES, TEXT_LIMIT, Options
 from rnngen.corpora.sources import path_of
-from rnngen.corpora.wikipedia_parquet import write_wikipedia
+from rnngen.corpora.wikipedia.dump import SHA1_MISMATCHES, TEXT_LIMIT, Options
+from rnngen.corpora.wikipedia.parquet import write_wikipedia
 
 
 def main(

@@ -19,7 +19,7 @@ from pipeline.evaluations import read_evaluation
 from pipeline.experiment import ROOT
 from rnngen.artifacts import write_json, written_whole
 from rnngen.errors import InputError
-from rnngen.model_folder import read_config
+from rnngen.models.model_directory import read_config
 
 MODEL = ("network", "weights", "complete", "epochs", "best_epoch", "updates", "best", "initial")
 

@@ -28,9 +28,9 @@ from pipeline.evaluations import read_evaluation
 from pipeline.experiment import ROOT, load_config, named_corpora, rows, training_settings
 from pipeline.publish import publish
 from rnngen.artifacts import write_json
-from rnngen.checkpoint import forget_state_before
 from rnngen.errors import InputError
-from rnngen.model_folder import read_config
+from rnngen.models.checkpoint import forget_state_before
+from rnngen.models.model_directory import read_config
 from rnngen.shards import join, split
 
 PAPER = ROOT / "workflow" / "presets" / "paper.yaml"

@@ -22,10 +22,10 @@ import typer
 from tqdm import tqdm
 
 from pipeline.command import command
-from rnngen.corpus_lines import CorpusLine, CorpusLines
+from rnngen.corpora.handwriting.stored_lines import CorpusLine, CorpusLines
 from rnngen.errors import InputError
-from rnngen.handwriting_model import End, HandwritingModel, Prime
-from rnngen.written_lines import WrittenLine, write_lines
+from rnngen.ink.sampled_lines import WrittenLine, write_lines
+from rnngen.models.handwriting_model import End, HandwritingModel, Prime
 
 PAPER_LINES = Path(__file__).with_name("paper_lines.toml")
 SHORTEST, LONGEST = 20, 40  # characters of lines that take the place of the paper's, as long as its own

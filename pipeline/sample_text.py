@@ -19,9 +19,9 @@ from pipeline.evaluate import require_same
 from pipeline.experiment import check_settings
 from rnngen.artifacts import written_whole
 from rnngen.errors import InputError
-from rnngen.model_folder import read_config
-from rnngen.text_model import described_network, settings_of
-from rnngen.text_sampling import sample_symbols
+from rnngen.models.model_directory import read_config
+from rnngen.models.text_model import described_network, settings_of
+from rnngen.sampling.text import sample_symbols
 
 
 def main(

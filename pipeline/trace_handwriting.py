@@ -12,12 +12,12 @@ import typer
 
 from pipeline.command import command
 from pipeline.sample_handwriting import description, splits_of
-from rnngen.corpus_lines import CorpusLine, CorpusLines
+from rnngen.corpora.handwriting.stored_lines import CorpusLine, CorpusLines
 from rnngen.errors import InputError
-from rnngen.handwriting_model import HandwritingModel
-from rnngen.handwriting_sampling import read_line
-from rnngen.strokes import strokes_from_offsets
-from rnngen.written_lines import WrittenLine, write_lines
+from rnngen.ink.sampled_lines import WrittenLine, write_lines
+from rnngen.ink.strokes import strokes_from_offsets
+from rnngen.models.handwriting_model import HandwritingModel
+from rnngen.sampling.handwriting import read_line
 
 
 def main(

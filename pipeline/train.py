@@ -39,7 +39,9 @@ from pipeline.experiment import (
 )
 from pipeline.progress import Bar, say
 from rnngen.artifacts import provenance, sha256, write_result
-from rnngen.checkpoint import (
+from rnngen.errors import InputError
+from rnngen.freed_memory import give_back_freed_memory
+from rnngen.models.checkpoint import (
     has_training_state,
     load_optimiser,
     load_training_state,
@@ -52,11 +54,9 @@ from rnngen.checkpoint import (
     save_training_state,
     set_training_state_aside,
 )
-from rnngen.errors import InputError
-from rnngen.freed_memory import give_back_freed_memory
-from rnngen.model_folder import CONFIG, LOG, OPTIMISER, WEIGHTS, checked_file, read_config
-from rnngen.training import Progress, Schedule
-from rnngen.training_log import write_log
+from rnngen.models.model_directory import CONFIG, LOG, OPTIMISER, WEIGHTS, checked_file, read_config
+from rnngen.training.log import write_log
+from rnngen.training.loop import Progress, Schedule
 
 LOOK_EVERY = 32
 """Updates between two looks at the training loss on a GPU, each of which waits for it; on a CPU there is no waiting."""
@@ -235,7 +235,7 @@ def resume(
 
 
 def has_ended(progress: Progress, schedule: Schedule) -> bool:
-    """Whether the last validation was the last one, as the loop of `rnngen.training` decides it."""
+    """Whether the last validation was the last one, as the loop of `rnngen.training.loop` decides it."""
     last = progress.updates == schedule.maximum_updates or progress.epoch == schedule.maximum_epochs
     return (
         bool(progress.history)

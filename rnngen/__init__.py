@@ -6,15 +6,15 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
-    "AdaptiveWeightNoise": "adaptive_weight_noise",
-    "GravesRMSProp": "rmsprop",
-    "MixtureDensity": "mixture_density",
-    "PeepholeLSTM": "peephole_lstm",
-    "PredictionNetwork": "prediction_network",
-    "SynthesisNetwork": "synthesis_network",
-    "WeightNoise": "weight_noise",
-    "load_network": "checkpoint",
-    "save_network": "checkpoint",
+    "AdaptiveWeightNoise": "training.adaptive_weight_noise",
+    "GravesRMSProp": "training.rmsprop",
+    "MixtureDensity": "losses.mixture_density",
+    "PeepholeLSTM": "cells.peephole_lstm",
+    "PredictionNetwork": "networks.prediction_network",
+    "SynthesisNetwork": "networks.synthesis_network",
+    "WeightNoise": "training.weight_noise",
+    "load_network": "models.checkpoint",
+    "save_network": "models.checkpoint",
 }
 
 __all__ = sorted(_WHERE)

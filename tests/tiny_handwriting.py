@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from rnngen.checkpoint import save_network
 from rnngen.corpora.alphabet import Alphabet
-from rnngen.corpora.handwriting import Cleaning, Normaliser
-from rnngen.corpora.handwriting_table import SCHEMA
-from rnngen.prediction_network import PredictionNetwork
-from rnngen.synthesis_network import SynthesisNetwork
+from rnngen.corpora.handwriting.lines import Cleaning, Normaliser
+from rnngen.corpora.handwriting.table import SCHEMA
+from rnngen.models.checkpoint import save_network
+from rnngen.networks.prediction_network import PredictionNetwork
+from rnngen.networks.synthesis_network import SynthesisNetwork
 
 ALPHABET = Alphabet((" ", *"abcdehilnorstuw"))
 NORMALISER = Normaliser(np.array([11.0, 1.0]), np.array([60.0, 50.0]), Cleaning(every=2))

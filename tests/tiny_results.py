@@ -9,11 +9,11 @@ import pandas as pd
 from pipeline.report.content import TABLES
 from pipeline.report.verdict import CLAIMS
 from rnngen.artifacts import provenance, write_json
-from rnngen.corpus_lines import CorpusLines
-from rnngen.handwriting_figures import Block, Row, lines_figure, save
-from rnngen.handwriting_model import HandwritingModel
-from rnngen.handwriting_sampling import sample
-from rnngen.written_lines import WrittenLine, write_lines
+from rnngen.corpora.handwriting.stored_lines import CorpusLines
+from rnngen.ink.figures import Block, Row, lines_figure, save
+from rnngen.ink.sampled_lines import WrittenLine, write_lines
+from rnngen.models.handwriting_model import HandwritingModel
+from rnngen.sampling.handwriting import sample
 from tests.tiny_handwriting import write_corpus, write_model
 
 DERIVED = {"words": "text derived from an encyclopaedia", "as_in_paper": False, "generated": False}

@@ -18,14 +18,14 @@ import pyarrow.parquet as pq
 from pipeline.evaluations import read_evaluation
 from pipeline.report.embedding import LARGEST_NETWORK, line_json, network_json, prime_json
 from pipeline.report.verdict import CLAIMS, FIGURES, Evaluations, comparisons, orderings
-from rnngen.bits_per_character import bits
 from rnngen.checked_parquet import read_parquet
-from rnngen.corpus_lines import CorpusLines
+from rnngen.corpora.handwriting.stored_lines import CorpusLines
 from rnngen.errors import InputError
-from rnngen.handwriting_model import HandwritingModel
-from rnngen.model_folder import read_config
-from rnngen.training_log import read_log
-from rnngen.written_lines import SCHEMA, read_lines
+from rnngen.ink.sampled_lines import SCHEMA, read_lines
+from rnngen.losses.bits_per_character import bits
+from rnngen.models.handwriting_model import HandwritingModel
+from rnngen.models.model_directory import read_config
+from rnngen.training.log import read_log
 
 LARGEST_FIGURE = 250_000  # bytes of a figure in the page; a larger SVG gives way to its PNG
 LINES_A_GROUP = 8

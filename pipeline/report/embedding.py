@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rnngen.handwriting_model import STROKE_SECONDS, HandwritingModel, Prime
-from rnngen.written_lines import WrittenLine
+from rnngen.ink.sampled_lines import WrittenLine
+from rnngen.models.handwriting_model import STROKE_SECONDS, HandwritingModel, Prime
 
 LARGEST_NETWORK = 2_500_000
 """Weights above which the network stays out of the page; in half precision and base64 that many are 6.7 MB."""

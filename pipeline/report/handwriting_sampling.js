@@ -20,7 +20,7 @@ export function mixture(y, bias = 0) {
   };
 }
 
-/** The offset and end of stroke that four uniform numbers stand for: `Mixture.place` of rnngen/mixture_density.py. */
+/** The offset and end of stroke that four uniform numbers stand for: `Mixture.place` of rnngen/losses/mixture_density.py. */
 export function place(y, bias, [choice, radius, angle, end]) {
   const m = mixture(y, bias), last = m.weights.length - 1;
   let j = 0, cumulative = m.weights[0];

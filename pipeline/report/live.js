@@ -168,7 +168,7 @@ function startOwnHand(root, writer, use) {
 
 /**
  * A prime from anybody's strokes [x, y, seconds]: as many points as its text should have, evenly in time, scaled so that
- * the normalised offsets spread as the training data's do; `prime_from_any` of rnngen/handwriting_model.py.
+ * the normalised offsets spread as the training data's do; `prime_from_any` of rnngen/models/handwriting_model.py.
  */
 export function primeFromInk(writer, strokes, text) {
   const wanted = Math.max(2, Math.round([...text].length * writer.pointsPerCharacter));

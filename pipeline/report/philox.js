@@ -1,4 +1,4 @@
-// Philox4x32-10 (Salmon et al. 2011), as in rnngen/philox.py: four uniform numbers are a function of (seed, step).
+// Philox4x32-10 (Salmon et al. 2011), as in rnngen/sampling/philox.py: four uniform numbers are a function of (seed, step).
 
 const low32 = (a, b) => Math.imul(a, b) >>> 0;
 

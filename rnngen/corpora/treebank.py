@@ -12,7 +12,7 @@ import pyarrow as pa
 from rnngen.checked_parquet import parquet_writer, read_parquet
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpora.archives import Refusals, members
-from rnngen.corpora.text import Sequences
+from rnngen.corpora.sequences import Sequences
 from rnngen.errors import InputError
 
 FILES = {"ptb.train.txt": "train", "ptb.valid.txt": "validation", "ptb.test.txt": "test"}

@@ -24,8 +24,8 @@ from typer.testing import CliRunner
 
 from pipeline import make_report
 from pipeline.experiment import load_config
-from rnngen.cli import app
-from rnngen.pen.glyphs import load_alphabet
+from rnngen.cli.main import app
+from rnngen.handwriting_generator.glyphs import load_alphabet
 from tests.docs.printed_commands import PAGES, ROOT, blocks, commands, of_comments, of_docstrings, of_page, printed
 from tests.tiny_handwriting import TEXTS
 from tests.workflow.test_workflow import SNAKEMAKE, snakemake, write_dump

@@ -15,23 +15,23 @@ import torch
 
 from pipeline.experiment import check_config, read_settings, read_yaml
 from pipeline.make_table import line, read_evaluations
-from rnngen.artifact_facts import facts
-from rnngen.checkpoint import load_network, load_training_state, save_training_state
-from rnngen.corpora.handwriting import load_handwriting
-from rnngen.corpora.iam_ondb import parse_iam_ondb
-from rnngen.corpora.mediawiki_dump import Options
-from rnngen.corpora.own_handwriting import read_own_handwriting
+from rnngen.cli.facts import facts
+from rnngen.corpora.handwriting.iam_ondb import parse_iam_ondb
+from rnngen.corpora.handwriting.lines import load_handwriting
+from rnngen.corpora.handwriting.own_files import read_own_handwriting
+from rnngen.corpora.handwriting.stored_lines import CorpusLines
 from rnngen.corpora.treebank import load_treebank, parse_treebank
-from rnngen.corpora.wikipedia import load_wikipedia
-from rnngen.corpora.wikipedia_parquet import write_wikipedia
-from rnngen.corpus_lines import CorpusLines
-from rnngen.handwriting_model import HandwritingModel
-from rnngen.ink_files import read_ink
-from rnngen.model_folder import CONFIG, LOG, OPTIMISER, WEIGHTS, checked_file, read_config
+from rnngen.corpora.wikipedia.byte_stream import load_wikipedia
+from rnngen.corpora.wikipedia.dump import Options
+from rnngen.corpora.wikipedia.parquet import write_wikipedia
+from rnngen.ink.read_strokes import read_ink
+from rnngen.ink.sampled_lines import read_lines
+from rnngen.models.checkpoint import load_network, load_training_state, save_training_state
+from rnngen.models.handwriting_model import HandwritingModel
+from rnngen.models.model_directory import CONFIG, LOG, OPTIMISER, WEIGHTS, checked_file, read_config
+from rnngen.models.text_model import TextModel
 from rnngen.shards import join, split
-from rnngen.text_model import TextModel
-from rnngen.training_log import read_log
-from rnngen.written_lines import read_lines
+from rnngen.training.log import read_log
 from tests.faults.project import DUMP, RESULTS, ROOT
 
 Read = Callable[[Path], Any]

@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from pipeline.assembly import Assembly, make_optimiser, pen_objective
-from rnngen.adaptive_weight_noise import AdaptiveWeightNoise
 from rnngen.corpora.treebank import parse_treebank, write_treebank
 from rnngen.errors import InputError
-from rnngen.learning_rate import set_learning_rate
-from rnngen.objectives import NextPointGivenText
-from rnngen.rmsprop import GravesRMSProp
-from rnngen.sgd import GravesSGD
-from rnngen.training import Progress
-from rnngen.weight_noise import WeightNoise
+from rnngen.training.adaptive_weight_noise import AdaptiveWeightNoise
+from rnngen.training.learning_rate import set_learning_rate
+from rnngen.training.loop import Progress
+from rnngen.training.objectives import NextPointGivenText
+from rnngen.training.rmsprop import GravesRMSProp
+from rnngen.training.sgd import GravesSGD
+from rnngen.training.weight_noise import WeightNoise
 from tests.pipeline.test_train import SETTINGS
 
 

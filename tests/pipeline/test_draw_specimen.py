@@ -3,7 +3,7 @@ from lxml import etree
 
 from pipeline.draw_specimen import main
 from rnngen.errors import InputError
-from rnngen.pen.glyphs import load_alphabet
+from rnngen.handwriting_generator.glyphs import load_alphabet
 
 
 def test_the_sheet_shows_every_form_and_is_the_same_each_time(tmp_path):

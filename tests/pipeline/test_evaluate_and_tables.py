@@ -14,9 +14,9 @@ from pipeline.make_table import main as table_command
 from pipeline.measure_baselines import main as baselines_command
 from pipeline.sample_text import main as sample_command
 from pipeline.train import main as train_command
-from rnngen.checkpoint import load_network
 from rnngen.corpora.treebank import load_treebank, parse_treebank, write_treebank
 from rnngen.errors import InputError
+from rnngen.models.checkpoint import load_network
 
 SETTINGS = {
     "experiment": "treebank-character",

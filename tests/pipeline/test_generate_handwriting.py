@@ -87,12 +87,12 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, text, more, complain
 
 def test_a_failure_while_writing_leaves_nothing(tmp_path, text, monkeypatch):
     from pipeline.generate_handwriting import main
-    from rnngen.pen import iam_ondb_archive
+    from rnngen.handwriting_generator import iam_ondb_files
 
     def fail(form):
         raise InputError("no")
 
-    monkeypatch.setattr(iam_ondb_archive, "form_xml", fail)
+    monkeypatch.setattr(iam_ondb_files, "form_xml", fail)
     with pytest.raises(InputError):
         main([text], tmp_path / "raw", lines=40, writers=10)
     assert list((tmp_path / "raw").iterdir()) == []

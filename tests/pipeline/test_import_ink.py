@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.import_ink import main
-from rnngen.corpora.handwriting import load_handwriting
-from rnngen.corpora.own_handwriting import holds_ink, read_own_handwriting
+from rnngen.corpora.handwriting.lines import load_handwriting
+from rnngen.corpora.handwriting.own_files import holds_ink, read_own_handwriting
 from rnngen.errors import InputError
 
 INKML = """<ink xmlns="http://www.w3.org/2003/InkML"><traceFormat><channel name="X"/><channel name="Y"/>

@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.measure_legibility import main
 from rnngen.errors import InputError
-from rnngen.pen.corpus import draw_writers, write_numbered_line
-from rnngen.pen.glyphs import load_alphabet
+from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
+from rnngen.handwriting_generator.glyphs import load_alphabet
 
 HANDS = draw_writers(load_alphabet(), 3, seed=1, variety=0.3)
 

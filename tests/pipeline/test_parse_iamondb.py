@@ -4,7 +4,7 @@ import sys
 
 import pyarrow.parquet as pq
 
-from tests.rnngen.corpora.iam_files import as_archives, files
+from tests.rnngen.corpora.handwriting.iam_files import as_archives, files
 
 
 def run(*arguments):

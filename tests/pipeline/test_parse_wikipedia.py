@@ -9,8 +9,8 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from rnngen.corpora.mediawiki_raw import raw_rows
-from tests.rnngen.corpora.mediawiki_dumps import dump, page, revision
+from rnngen.corpora.wikipedia.raw import raw_rows
+from tests.rnngen.corpora.wikipedia.mediawiki_dumps import dump, page, revision
 
 
 def run(*arguments):

@@ -12,10 +12,10 @@ from pipeline import (
     trace_handwriting,
 )
 from rnngen.corpora.alphabet import Alphabet
-from rnngen.corpus_lines import CorpusLines
+from rnngen.corpora.handwriting.stored_lines import CorpusLines
 from rnngen.errors import InputError
-from rnngen.handwriting_model import End, HandwritingModel
-from rnngen.written_lines import read_lines
+from rnngen.ink.sampled_lines import read_lines
+from rnngen.models.handwriting_model import End, HandwritingModel
 from tests.tiny_handwriting import write_corpus, write_model
 
 LETTERS = Alphabet((" ", *"'," + "abcdefghijklmnopqrstuvwxyz"))

@@ -18,10 +18,10 @@ from safetensors.torch import load_file
 from pipeline.assembly import Assembly
 from pipeline.train import main as train_command
 from pipeline.train import release_finished_state
-from rnngen.checkpoint import load_optimiser, load_weights, own_training_state
 from rnngen.corpora.treebank import parse_treebank, write_treebank
 from rnngen.errors import InputError
-from rnngen.training import Progress
+from rnngen.models.checkpoint import load_optimiser, load_weights, own_training_state
+from rnngen.training.loop import Progress
 
 SETTINGS = {
     "experiment": "treebank-character",
@@ -286,7 +286,7 @@ def test_a_finished_training_whose_model_is_lost_is_written_again_without_an_upd
     run(SETTINGS, corpus, model, state=state)
     before = {path.name: path.read_bytes() for path in model.iterdir() if path.name != "run.json"}
     shutil.rmtree(model)
-    monkeypatch.setattr("rnngen.training.set_learning_rate", lambda *a: pytest.fail("an update"))
+    monkeypatch.setattr("rnngen.training.loop.set_learning_rate", lambda *a: pytest.fail("an update"))
     capsys.readouterr()
     run(SETTINGS, corpus, model, state=state)
     assert "only the model is written" in capsys.readouterr().out

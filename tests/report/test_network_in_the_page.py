@@ -18,12 +18,12 @@ import torch
 import pipeline.report.page as page
 from pipeline.report.embedding import network_json, prime_json
 from rnngen.corpora.alphabet import Alphabet
-from rnngen.corpus_lines import CorpusLines
-from rnngen.handwriting_model import HandwritingModel
-from rnngen.handwriting_sampling import sample
-from rnngen.mixture_density import Mixture
-from rnngen.philox import philox4x32, uniforms
-from rnngen.synthesis_network import SynthesisNetwork
+from rnngen.corpora.handwriting.stored_lines import CorpusLines
+from rnngen.losses.mixture_density import Mixture
+from rnngen.models.handwriting_model import HandwritingModel
+from rnngen.networks.synthesis_network import SynthesisNetwork
+from rnngen.sampling.handwriting import sample
+from rnngen.sampling.philox import philox4x32, uniforms
 from tests.tiny_handwriting import ALPHABET, NORMALISER, POINTS_PER_CHARACTER, write_corpus, write_model
 
 TOLERANCE = 1e-4
@@ -205,7 +205,7 @@ def test_mixture_and_stop_rule():
 
 
 def test_text_is_wrapped_as_the_command_wraps_it():
-    from rnngen.page import wrapped
+    from rnngen.ink.page import wrapped
 
     texts = ["one two three four", "  a   b ", "extraordinarily long", "ab cd ef gh ij"]
     found = run(

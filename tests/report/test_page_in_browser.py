@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.make_report import main
-from rnngen.ink_files import read_ink
+from rnngen.ink.read_strokes import read_ink
 from tests.tiny_results import EXPERIMENTS, TEXT_ONLY, write_results
 
 CHROMIUM = shutil.which("chromium")

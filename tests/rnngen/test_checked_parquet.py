@@ -10,19 +10,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rnngen.checked_parquet import MARK, open_parquet, parquet_writer, read_parquet
-from rnngen.corpora.handwriting import load_handwriting
-from rnngen.corpora.handwriting_table import write_lines as write_table
-from rnngen.corpora.iam_ondb import Line
-from rnngen.corpora.mediawiki_dump import Options
+from rnngen.corpora.handwriting.iam_ondb import Line
+from rnngen.corpora.handwriting.lines import load_handwriting
+from rnngen.corpora.handwriting.stored_lines import CorpusLines
+from rnngen.corpora.handwriting.stroke_xml import Recording
+from rnngen.corpora.handwriting.table import write_lines as write_table
 from rnngen.corpora.prose import read_paragraphs
-from rnngen.corpora.stroke_xml import Recording
 from rnngen.corpora.treebank import load_treebank, write_treebank
-from rnngen.corpora.wikipedia import load_wikipedia
-from rnngen.corpora.wikipedia_parquet import write_wikipedia
-from rnngen.corpus_lines import CorpusLines
+from rnngen.corpora.wikipedia.byte_stream import load_wikipedia
+from rnngen.corpora.wikipedia.dump import Options
+from rnngen.corpora.wikipedia.parquet import write_wikipedia
 from rnngen.errors import InputError
-from rnngen.written_lines import WrittenLine, read_lines, write_lines
-from tests.rnngen.corpora.mediawiki_dumps import dump, page
+from rnngen.ink.sampled_lines import WrittenLine, read_lines, write_lines
+from tests.rnngen.corpora.wikipedia.mediawiki_dumps import dump, page
 
 TABLE = pa.table({"a": pa.array(range(1000), pa.int32()), "b": [str(i % 7) for i in range(1000)]})
 COLUMNS = {"a": pa.int32(), "b": pa.string()}

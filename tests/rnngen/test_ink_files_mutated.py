@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rnngen.errors import LONGEST_MESSAGE, InputError
-from rnngen.ink_files import read_ink
+from rnngen.ink.read_strokes import read_ink
 
 INKML = """<?xml version="1.0"?><ink xmlns="http://www.w3.org/2003/InkML"><definitions><context xml:id="c"><inkSource>
 <traceFormat><channel name="X" units="mm"/><channel name="Y" units="mm"/><intermittentChannels>

@@ -34,7 +34,7 @@ def test_importing_every_public_name_writes_nothing(tmp_path):
 
 
 def test_the_version_is_the_same_everywhere():
-    command = [sys.executable, "-c", "from rnngen.cli import main; main()", "--version"]
+    command = [sys.executable, "-c", "from rnngen.cli.main import main; main()", "--version"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert said == f"rnngen {rnngen.__version__}\n"
     assert metadata("rnngen")["Version"] == rnngen.__version__

@@ -6,7 +6,7 @@ import pytest
 from rnngen.corpora import archives
 from rnngen.corpora.archives import Refusals, members
 from rnngen.errors import InputError
-from tests.rnngen.corpora.iam_files import put, tar, zipped
+from tests.rnngen.corpora.handwriting.iam_files import put, tar, zipped
 
 FILES = {"a/one.dat": b"1" * 700, "a/b/two.dat": b"22", "a/readme.md": b"no data"}
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rnngen.corpora.archives import Refusals, members
 from rnngen.corpora.decompression import CompressedFile
 from rnngen.errors import InputError
-from tests.rnngen.corpora.test_mediawiki_dump import packed
+from tests.rnngen.corpora.wikipedia.test_dump import packed
 
 CONTENT = bytes(random.Random(1).choices(b"abcdefgh<>&;\n", k=3000))
 OTHER = [("titles.txt", b"A\nB\n"), ("__MACOSX/._dump.xml", b"\0\5\x16\7")]

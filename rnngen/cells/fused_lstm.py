@@ -1,0 +1,401 @@
+"""Eq 7–11 with the backward pass written by hand: what the `fused` and `compiled` back ends run.
+
+Against the plain loop: the inputs' products are made for all steps at once before the loop, and so are the weights'
+derivatives after it; between them a step is one product and one pass over the gates, in place. Activations overwrite
+pre-activations and derivatives overwrite activations, so of every step only the four gates, c and h are kept, and the
+backward pass can run once. Sequences of several lengths are packed: sorted by length, a step holds only the rows still
+running, so nothing is computed for padding and nothing of it is read.
+
+The pass over the gates is `EagerGates`, in torch's in-place operations for any device and type, or `CompiledGates`, in
+C (peephole_kernels.c). With precision "bfloat16" the operands of products are bfloat16; cells, clipping and sums of
+derivatives are in the parameters' type.
+
+Shapes: t time, b batch, i inputs side by side, h cells, g = 4h gates; n all steps of all sequences, step by step.
+"""
+
+import ctypes
+import functools
+import math
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from rnngen.cells.matmul import Workspaces, fastest_float32, repeated
+from rnngen.compiled import library
+
+WORKSPACES = Workspaces()
+
+
+class Packing:
+    """Where each step of each sequence lies once rows are ordered by time, then by falling length of their sequence."""
+
+    def __init__(self, steps: int, batch: int, lengths_b: Tensor | None):
+        self.batch = batch
+        self.whole = lengths_b is None or int(lengths_b.min()) == steps
+        if self.whole:
+            self.rows_at = [batch] * steps
+            self.total = steps * batch
+            return
+        lengths_b, self.order_b = lengths_b.sort(descending=True, stable=True)
+        running_tb = torch.arange(steps, device=lengths_b.device)[:, None] < lengths_b
+        self.rows_at = running_tb.sum(1).tolist()
+        self.total = sum(self.rows_at)
+        start_t = torch.tensor([0, *accumulate(self.rows_at)], device=lengths_b.device)
+        column_b = torch.arange(batch, device=lengths_b.device)
+        # of packed row n: its row in (T·B), and where its predecessor lies when the B initial states come first
+        self.source_n = (torch.arange(steps, device=lengths_b.device)[:, None] * batch + self.order_b)[running_tb]
+        before_tb = start_t[:steps, None] - start_t.new_tensor(self.rows_at)[:, None] + batch + column_b
+        before_tb[1:] = start_t[: steps - 1, None] + batch + column_b
+        before_tb[0] = column_b
+        self.before_n = before_tb[running_tb]
+        self.last_b = start_t[lengths_b - 1] + column_b
+
+    def pack(self, x_tb: Tensor) -> Tensor:
+        """(T, B, ...) → (N, ...)."""
+        flat = x_tb.reshape(-1, *x_tb.shape[2:])
+        return flat if self.whole else flat.index_select(0, self.source_n)
+
+    def unpack(self, x_n: Tensor) -> Tensor:
+        """(N, ...) → (T, B, ...), zero where a sequence has ended."""
+        steps = len(self.rows_at)
+        if self.whole:
+            return x_n.view(steps, self.batch, *x_n.shape[1:])
+        flat = x_n.new_zeros(steps * self.batch, *x_n.shape[1:])
+        return flat.index_copy_(0, self.source_n, x_n).view(steps, self.batch, *x_n.shape[1:])
+
+    def sort(self, x_b: Tensor) -> Tensor:
+        return x_b if self.whole else x_b.index_select(0, self.order_b)
+
+    def unsort(self, x_b: Tensor) -> Tensor:
+        return x_b if self.whole else torch.empty_like(x_b).index_copy_(0, self.order_b, x_b)
+
+    def before(self, x: Tensor) -> Tensor:
+        """Of (B + N, ...), the initial rows first: for each packed row the one a step earlier."""
+        return x[: self.total] if self.whole else x.index_select(0, self.before_n)
+
+    def last(self, x_n: Tensor) -> Tensor:
+        """The last row of each sequence, in the callers' order; a copy."""
+        return x_n[-self.batch :].clone() if self.whole else self.unsort(x_n.index_select(0, self.last_b))
+
+
+class Steps:
+    """The buffers of one call, cut into time steps: what a step's arithmetic reads and writes."""
+
+    def __init__(
+        self, packing: Packing, g_ng: Tensor, c_all: Tensor, parameters: dict[str, Tensor | None], clip: float
+    ):
+        rows_at, batch = packing.rows_at, packing.batch
+        self.packing, self.clip = packing, clip
+        self.g_ng, self.c_all, self.g = g_ng, c_all, g_ng.split(rows_at)
+        self.c = c_all[batch:].split(rows_at)
+        self.c_before = self.before(c_all, self.c)
+        self.peepholes_3h, self.bias_g = parameters["peepholes"], parameters["bias"]
+        self.rows_kg, self.symbols_n = parameters["rows"], parameters["symbols"]
+        self.symbols = [None] * len(rows_at) if self.symbols_n is None else self.symbols_n.split(rows_at)
+
+    def before(self, x_all: Tensor, steps: Sequence[Tensor]) -> list[Tensor]:
+        """For each step the rows of the step before that still run; the initial rows lead `x_all`."""
+        rows_at = self.packing.rows_at
+        return [x[:rows] for x, rows in zip((x_all[: self.packing.batch], *steps), rows_at, strict=False)]
+
+
+class EagerGates:
+    """The gates' arithmetic in torch's in-place operations, for any device; gates are kept in the parameters' type."""
+
+    def storage(self, parameters: torch.dtype, operands: torch.dtype) -> torch.dtype:
+        return parameters
+
+    def transposed(self, x: Tensor, operands: torch.dtype) -> Tensor:
+        """xᵀ as an operand."""
+        return x.t().to(operands)
+
+    def fill(self, steps: Steps, x_ni: Tensor | None, weight_ig: Tensor | None) -> None:
+        """The share of the inputs and the bias in the pre-activations of all steps."""
+        g_ng = steps.g_ng
+        if steps.rows_kg is not None:
+            torch.index_select(steps.rows_kg, 0, steps.symbols_n.clamp(min=0), out=g_ng)
+            g_ng.masked_fill_(steps.symbols_n[:, None] < 0, 0).add_(steps.bias_g)
+            if x_ni is not None:
+                g_ng.add_(torch.mm(x_ni, weight_ig))
+        elif x_ni is None:
+            g_ng.copy_(steps.bias_g.expand_as(g_ng))
+        elif x_ni.dtype == g_ng.dtype:
+            torch.addmm(steps.bias_g, x_ni, weight_ig, out=g_ng)
+        else:
+            torch.add(torch.mm(x_ni, weight_ig), steps.bias_g, out=g_ng)
+
+    def forward(self, steps: Steps, t: int, recurrent_bg: Tensor, h_bh: Tensor, out_bh: Tensor | None) -> None:
+        """Pre-activations → activations, in place; c_t; h_t as the next product's operand and, if wanted, as output."""
+        g, before, after = steps.g[t].view(len(h_bh), 4, -1), steps.c_before[t], steps.c[t]
+        peep_i, peep_f, peep_o = steps.peepholes_3h
+        g.add_(recurrent_bg.view_as(g))
+        i, f, z, o = g.unbind(1)
+        i.addcmul_(peep_i, before)
+        f.addcmul_(peep_f, before)
+        g[:, :2].sigmoid_()
+        torch.mul(f, before, out=after).addcmul_(i, z.tanh_())
+        o.addcmul_(peep_o, after).sigmoid_()
+        torch.tanh(after, out=h_bh if out_bh is None else out_bh).mul_(o)
+        if out_bh is not None:
+            h_bh.copy_(out_bh)
+
+    def backward(self, steps: Steps, t: int, d_out: Tensor, d_recurrent: Tensor, d_c: Tensor) -> None:
+        """Activations → clipped derivatives of the pre-activations, in place; d_c: of c_t → of c_{t−1}."""
+        g, before, after = steps.g[t].view(len(d_out), 4, -1), steps.c_before[t], steps.c[t]
+        peep_i, peep_f, peep_o = steps.peepholes_3h
+        i, f, z, o = g.unbind(1)
+        y = torch.tanh(after)
+        d_y = (d_out + d_recurrent).mul_(o)  # of tanh(c_t)
+        d_o = torch.addcmul(d_y, d_y, o, value=-1).mul_(y).clamp_(-steps.clip, steps.clip)
+        e = d_c.add_(torch.addcmul(d_y, d_y * y, y, value=-1)).addcmul_(d_o, peep_o)  # of c_t, complete
+        e_i, e_f = e * i, e * f
+        d_i = torch.addcmul(e_i, e_i, i, value=-1).mul_(z)
+        d_f = torch.addcmul(e_f, e_f, f, value=-1).mul_(before)
+        torch.addcmul(e_i, e_i * z, z, value=-1, out=z)
+        i.copy_(d_i)
+        f.copy_(d_f)
+        o.copy_(d_o)
+        g.clamp_(-steps.clip, steps.clip)
+        torch.addcmul(e_f, i, peep_i, out=d_c).addcmul_(f, peep_f)
+
+    def sums(self, steps: Steps) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Derivatives of the bias, the peepholes and the symbols' rows, once all steps have run backward."""
+        g_ng = steps.g_ng
+        d_i, d_f, _, d_o = g_ng.view(len(g_ng), 4, -1).unbind(1)
+        before_nh, after_nh = steps.packing.before(steps.c_all), steps.c_all[steps.packing.batch :]
+        d_peepholes = torch.stack([(d_i * before_nh).sum(0), (d_f * before_nh).sum(0), (d_o * after_nh).sum(0)])
+        d_rows = None
+        if steps.rows_kg is not None:  # one addition a row; −1, the null vector, has none
+            d_rows = torch.ops.aten.embedding_dense_backward(g_ng, steps.symbols_n, len(steps.rows_kg), -1, False)
+        return g_ng.sum(0), d_peepholes, d_rows
+
+
+class CompiledGates:
+    """The gates' arithmetic in C; gates are kept in the operands' type and the sums are made along the way."""
+
+    def __init__(self, kernels: ctypes.CDLL):
+        self.kernels = kernels
+        pointer, integer, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+        self.run_forward, self.run_backward, self.run_transpose = {}, {}, {}
+        for dtype, name in ((torch.float32, "float"), (torch.bfloat16, "bfloat16")):
+            forward, backward = kernels[f"forward_{name}"], kernels[f"backward_{name}"]
+            forward.argtypes = [pointer, integer, *[pointer] * 8, integer, pointer, integer, integer]
+            backward.argtypes = [
+                *[pointer] * 5, integer, pointer, integer, pointer, real, *[pointer] * 4, integer, integer
+            ]  # fmt: skip
+            transpose = kernels[f"transpose_{name}"]
+            transpose.argtypes = [pointer, integer, integer, integer, pointer, integer]
+            forward.restype = backward.restype = transpose.restype = None
+            self.run_forward[dtype], self.run_backward[dtype] = forward, backward
+            self.run_transpose[dtype] = transpose
+
+    def storage(self, parameters: torch.dtype, operands: torch.dtype) -> torch.dtype:
+        return operands
+
+    def transposed(self, x: Tensor, operands: torch.dtype) -> Tensor:
+        """xᵀ as an operand; in bfloat16 laid out anew, which makes products with it twice as fast."""
+        if operands != torch.bfloat16:
+            return x.t()
+        turned = torch.empty(x.shape[1], x.shape[0], dtype=operands)
+        self.run_transpose[x.dtype](x.data_ptr(), *x.shape, x.stride(0), turned.data_ptr(), turned.stride(0))
+        return turned
+
+    def fill(self, steps: Steps, x_ni: Tensor | None, weight_ig: Tensor | None) -> None:
+        steps.filled = x_ni is not None
+        if steps.filled:
+            torch.mm(x_ni, weight_ig, out=steps.g_ng)
+
+    def forward(self, steps: Steps, t: int, recurrent_bg: Tensor, h_bh: Tensor, out_bh: Tensor | None) -> None:
+        g = steps.g[t]
+        self.run_forward[g.dtype](
+            g.data_ptr(), steps.filled, recurrent_bg.data_ptr(), _address(steps.rows_kg), _address(steps.symbols[t]),
+            steps.bias_g.data_ptr(), steps.peepholes_3h.data_ptr(), steps.c_before[t].data_ptr(),
+            steps.c[t].data_ptr(), h_bh.data_ptr(), h_bh.stride(0), _address(out_bh), *h_bh.shape,
+        )  # fmt: skip
+
+    def backward(self, steps: Steps, t: int, d_out: Tensor, d_recurrent: Tensor, d_c: Tensor) -> None:
+        if t == len(steps.g) - 1:
+            steps.sums = (
+                torch.zeros_like(steps.bias_g),
+                torch.zeros_like(steps.peepholes_3h),
+                None if steps.rows_kg is None else torch.zeros_like(steps.rows_kg),
+            )
+        g = steps.g[t]
+        d_bias, d_peepholes, d_rows = steps.sums
+        self.run_backward[g.dtype](
+            g.data_ptr(), steps.peepholes_3h.data_ptr(), steps.c_before[t].data_ptr(), steps.c[t].data_ptr(),
+            d_out.data_ptr(), d_out.stride(0), d_recurrent.data_ptr(), d_recurrent.stride(0), d_c.data_ptr(),
+            steps.clip, d_bias.data_ptr(), d_peepholes.data_ptr(), _address(d_rows), _address(steps.symbols[t]),
+            *d_out.shape,
+        )  # fmt: skip
+
+    def sums(self, steps: Steps) -> tuple[Tensor, Tensor, Tensor | None]:
+        return steps.sums
+
+
+def _address(x: Tensor | None) -> int | None:
+    return None if x is None else x.data_ptr()
+
+
+class FusedBPTT(torch.autograd.Function):
+    """(gates' arithmetic, packing, clip, operands' type, whether to keep what backward needs, symbols, h, c, the
+    parameters, then each dense input and its weight) → (h_tbh, last h, last c)."""
+
+    @staticmethod
+    def forward(
+        ctx, gates, packing, clip, operands, keep, symbols_tb, h_bh, c_bh, rows_kg, recurrent, peepholes, bias, *dense
+    ):
+        xs, weights = dense[0::2], dense[1::2]
+        cells, total, batch = recurrent.shape[1], packing.total, packing.batch
+        dtype, device, rounded = bias.dtype, bias.device, operands != bias.dtype
+
+        def take(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
+            return WORKSPACES.take(shape, dtype, device)
+
+        x_ni = weight_ig = own_x = None
+        if xs:
+            weight_ig = torch.cat([gates.transposed(weight, operands) for weight in weights])
+            if len(xs) == 1 and not rounded:
+                x_ni = packing.pack(xs[0])
+            else:
+                x_ni = own_x = take(total, len(weight_ig), dtype=operands)
+                for part, x in zip(x_ni.split([x.shape[2] for x in xs], 1), xs, strict=True):
+                    part.copy_(packing.pack(x))
+
+        with fastest_float32():
+            g_ng = take(total, 4 * cells, dtype=gates.storage(dtype, operands))
+            c_all = take(batch + total, cells)
+            c_all[:batch] = packing.sort(c_bh)
+            # h_t as operand; it is also the output unless operands are rounded or rows are packed
+            h_all = (
+                take(batch + total, cells, dtype=operands)
+                if rounded or not packing.whole
+                else bias.new_empty(batch + total, cells)
+            )
+            h_all[:batch] = packing.sort(h_bh)
+            out_nh = bias.new_empty(total, cells) if rounded else None
+
+            symbols_n = None if symbols_tb is None else packing.pack(symbols_tb).contiguous()
+            parameters = {"peepholes": peepholes.contiguous(), "bias": bias.contiguous(), "symbols": symbols_n}
+            parameters["rows"] = None if rows_kg is None else rows_kg.contiguous()
+            steps = Steps(packing, g_ng, c_all, parameters, clip)
+            gates.fill(steps, x_ni, weight_ig)
+            recur = repeated(recurrent.to(operands), batch)
+            h_steps = h_all[batch:].split(packing.rows_at)
+            out_steps = [None] * len(h_steps) if out_nh is None else out_nh.split(packing.rows_at)
+            for t, (before, h, out) in enumerate(zip(steps.before(h_all, h_steps), h_steps, out_steps, strict=True)):
+                gates.forward(steps, t, recur(before), h, out)
+
+        if out_nh is None:
+            out_nh = h_all[batch:]
+        out_tbh, last_h, last_c = packing.unpack(out_nh), packing.last(out_nh), packing.last(c_all[batch:])
+        own_h = None if out_tbh.untyped_storage().data_ptr() == h_all.untyped_storage().data_ptr() else h_all
+        if keep:
+            # an output among the saved tensors: autograd then refuses a backward pass after it was changed in place
+            ctx.save_for_backward(*dense, recurrent, None if own_h is not None else h_all)
+            ctx.buffers = (steps, x_ni, own_x, own_h)
+            ctx.gates, ctx.operands = gates, operands
+            ctx.set_materialize_grads(False)
+        else:
+            WORKSPACES.give_back(g_ng, c_all, own_x, own_h)
+        return out_tbh, last_h, last_c
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, d_out_tbh, d_last_h, d_last_c):
+        if ctx.buffers is None:
+            raise RuntimeError(
+                "a second backward pass through a PeepholeLSTM: the first one overwrote the activations. "
+                "Run the forward pass again, or build the layer with backend='reference'"
+            )
+        *dense, recurrent, h_saved = ctx.saved_tensors
+        steps, x_ni, own_x, own_h = ctx.buffers
+        ctx.buffers = None
+        gates, operands, packing = ctx.gates, ctx.operands, steps.packing
+        xs, weights = dense[0::2], dense[1::2]
+        batch, cells = packing.batch, recurrent.shape[1]
+        h_all = h_saved if own_h is None else own_h
+        needs_h, needs_c = ctx.needs_input_grad[6:8]
+
+        if d_out_tbh is None:
+            d_out_tbh = steps.c_all.new_zeros(1, 1, 1).expand(len(steps.g), batch, cells)
+        d_out = packing.pack(d_out_tbh).contiguous().split(packing.rows_at)
+        # rows past their length keep what comes from their last state, until the step at which they end
+        d_h = recurrent.new_zeros(batch, cells, dtype=operands)
+        d_c = steps.c_all.new_zeros(batch, cells)
+        if d_last_h is not None:
+            d_h.copy_(packing.sort(d_last_h))
+        if d_last_c is not None:
+            d_c.copy_(packing.sort(d_last_c))
+
+        with fastest_float32():
+            recur = repeated(gates.transposed(recurrent, operands), batch)
+            for t in reversed(range(len(steps.g))):
+                rows = packing.rows_at[t]
+                gates.backward(steps, t, d_out[t], d_h[:rows], d_c[:rows])
+                if t or needs_h:
+                    d_before = recur(steps.g[t].to(operands))
+                    d_h = torch.cat([d_before, d_h[rows:]]) if rows < batch else d_before
+            d_bias, d_peepholes, d_rows = gates.sums(steps)
+
+            d_ng = steps.g_ng.to(operands)
+            d_gn = gates.transposed(d_ng, operands)
+            d_recurrent = torch.mm(d_gn, packing.before(h_all)).to(recurrent.dtype)
+            d_dense = []
+            if xs:
+                d_weights = torch.mm(d_gn, x_ni).to(recurrent.dtype).split([x.shape[2] for x in xs], 1)
+                for k, (weight, d_weight) in enumerate(zip(weights, d_weights, strict=True)):
+                    d_x = None
+                    if ctx.needs_input_grad[12 + 2 * k]:
+                        d_x = packing.unpack(torch.mm(d_ng, weight.to(operands)).to(weight.dtype))
+                    d_dense += [d_x, d_weight]
+        WORKSPACES.give_back(steps.g_ng, steps.c_all, own_x, own_h)
+        return (
+            *[None] * 6,
+            packing.unsort(d_h.to(recurrent.dtype)) if needs_h else None,
+            packing.unsort(d_c) if needs_c else None,
+            *(d_rows, d_recurrent, d_peepholes, d_bias),
+            *d_dense,
+        )
+
+
+def fused(weights, symbols_tb, dense, state, lengths_b, clip, precision, gates=None):
+    """The back end `fused`: see `rnngen.cells.peephole_lstm.reference` for the arguments."""
+    steps, batch = (symbols_tb if symbols_tb is not None else dense[0]).shape[:2]
+    tensors = [*state, *(w for w in (weights.symbols_kg, *weights[2:]) if w is not None)]
+    pairs = [tensor for pair in zip(dense, weights.dense_gi, strict=True) for tensor in pair]
+    keep = torch.is_grad_enabled() and any(x.requires_grad for x in (*tensors, *pairs))
+    operands = torch.bfloat16 if precision == "bfloat16" else weights.bias_g.dtype
+    out_tbh, h_bh, c_bh = FusedBPTT.apply(
+        gates or EagerGates(),
+        Packing(steps, batch, lengths_b),
+        math.inf if clip is None else clip,
+        operands,
+        keep,
+        symbols_tb,
+        *state,
+        weights.symbols_kg,
+        *weights[2:],
+        *pairs,
+    )
+    return out_tbh, (h_bh, c_bh)
+
+
+@functools.cache
+def _load_gates() -> CompiledGates | None:
+    kernels = library(Path(__file__).with_name("kernels.c"))
+    return None if kernels is None else CompiledGates(kernels)
+
+
+def compiled_gates(parameter: Tensor) -> CompiledGates | None:
+    """The kernels in C, where they can be had and fit the parameters: float32 on the CPU."""
+    return _load_gates() if parameter.device.type == "cpu" and parameter.dtype == torch.float32 else None
+
+
+def compiled(weights, symbols_tb, dense, state, lengths_b, clip, precision):
+    """The back end `compiled`: `fused` with the gates in C; without a compiler, and in float64, `fused` itself."""
+    return fused(weights, symbols_tb, dense, state, lengths_b, clip, precision, compiled_gates(weights.bias_g))

@@ -1,0 +1,1 @@
+"""Kernels for a GPU: experimental. Nothing outside this folder but `rnngen.cells` imports it."""

@@ -1,0 +1,1 @@
+"""The command line: `rnngen write`, `text`, `inspect`, `compare`, `watch`."""

@@ -1,0 +1,244 @@
+"""The command `rnngen`."""
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from tqdm import tqdm
+
+import rnngen
+from rnngen.cli.compare import compare
+from rnngen.cli.inspect import inspect
+from rnngen.cli.lines import lines as list_lines
+from rnngen.cli.text import text
+from rnngen.cli.typed_text import read_typed
+from rnngen.cli.watch import watch
+from rnngen.corpora.alphabet import named
+from rnngen.corpora.handwriting.stored_lines import CorpusLines
+from rnngen.errors import InputError, one_line, one_line_exits
+from rnngen.ink.drawing import FORMATS, Pen, check_colour, check_format, write_drawing
+from rnngen.ink.page import placed, wrapped
+from rnngen.ink.read_strokes import read_ink
+from rnngen.ink.strokes import smoothed
+from rnngen.models.handwriting_model import End, HandwritingModel, Prime
+
+app = typer.Typer(
+    help="Write handwriting and text with trained networks, and inspect models, runs and corpora.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"rnngen {rnngen.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Write handwriting and text with trained networks, and inspect models, runs and corpora."""
+
+
+PITCH = 3.2  # from line to line, in widths of a character
+LONGEST_LINE = 1_000  # characters; the window's weights of every step are kept
+MOST_PIECES = 100  # of curve that a step is drawn in
+
+
+def _finite(value: float) -> float:
+    """What the bounds of an option let pass: NaN is in no order with them."""
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
+
+
+@app.command()
+def write(
+    text: Annotated[str, typer.Argument(help="What to write; - reads it from standard input.")],
+    model: Annotated[Path, typer.Option(envvar="RNNGEN_MODEL", help="Directory of a handwriting synthesis model.")],
+    output: Annotated[
+        list[Path], typer.Option("--output", "-o", help=f"Picture to write ({', '.join(FORMATS)}); repeat for several.")
+    ],
+    bias: Annotated[
+        float, typer.Option(min=0, callback=_finite, help="0: as people write; 1 and more: neater, less varied.")
+    ] = 0.75,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, another way to write the same.")] = 1,
+    style: Annotated[
+        str | None, typer.Option(help="Write like this line of --corpus; `rnngen lines` lists them.")
+    ] = None,
+    corpus: Annotated[Path | None, typer.Option(help="Parquet of the corpus that has the line of --style.")] = None,
+    style_strokes: Annotated[
+        Path | None,
+        typer.Option(help="Write like your own strokes: .json, .inkml, .svg or .xopp; needs --style-text."),
+    ] = None,
+    style_text: Annotated[str | None, typer.Option(help="The text that --style-strokes shows, word for word.")] = None,
+    style_as_recorded: Annotated[
+        bool, typer.Option("--style-as-recorded", help="Use --style-strokes as they are, neither resampled nor scaled.")
+    ] = False,
+    separator: Annotated[str, typer.Option(help="Put between the text of the style and the new text.")] = " ",
+    width: Annotated[int, typer.Option(min=1, help="Characters per line; longer text is wrapped between words.")] = 40,
+    size: Annotated[
+        float, typer.Option(min=0.1, max=1000, callback=_finite, help="Average width of a character in millimetres.")
+    ] = 3.0,
+    pen_width: Annotated[
+        float, typer.Option(min=0.01, max=100, callback=_finite, help="Width of the pen in millimetres.")
+    ] = 0.45,
+    colour: Annotated[str, typer.Option(help="Colour of the ink: a name or #rrggbb.")] = Pen.colour,
+    smooth: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=MOST_PIECES, help="Draw each step as so many pieces of a curve; default: as the model needs."
+        ),
+    ] = None,
+    animate: Annotated[bool, typer.Option("--animate", help="SVG that writes itself (GIF always does).")] = False,
+    speed: Annotated[
+        float,
+        typer.Option(min=0.01, max=1000, callback=_finite, help="Speed of animations; 1: as fast as people write."),
+    ] = 1.0,
+    dpi: Annotated[float, typer.Option(min=10, max=2400, callback=_finite, help="Resolution of PNG.")] = 200.0,
+    replace_unknown: Annotated[
+        bool, typer.Option("--replace-unknown", help="Replace characters the model does not know instead of stopping.")
+    ] = False,
+    end: Annotated[
+        End,
+        typer.Option(
+            help="When a line ends. paper: by the paper's rule. stroke: likewise, but the current stroke is finished. "
+            "word: when the pen would begin the next word, so that late bars and dots are drawn."
+        ),
+    ] = End.WORD,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, max=1_000_000, help="Most points per line; default: four times what it should need."),
+    ] = None,
+    summary: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
+) -> None:
+    """Write TEXT as handwriting, in plain strokes that suit a pen plotter.
+
+    \b
+    rnngen write "any text" --model results/models/synthesis/none -o note.svg
+
+    \b
+    With RNNGEN_MODEL in the environment, --model may be left out:
+    export RNNGEN_MODEL=results/models/synthesis/none
+    rnngen write "neat" --bias 2 --seed 7 -o neat.svg -o neat.png
+    rnngen write "like her" --style a00-000z-01 --corpus results/corpora/handwriting.parquet -o her.svg
+    rnngen write "like me" --style-strokes me.svg --style-text "my own hand" -o me-too.svg
+    rnngen write "watch" --animate -o watch.svg
+    """
+    for path in output:
+        check_format(path, animate and path.suffix.lower() == ".svg")
+    check_colour(colour)
+    writer = HandwritingModel.load(model)
+    if writer.alphabet is None:
+        raise InputError(f"{model}: a prediction network writes no text; give a synthesis network")
+    source = read_typed(text, "the text to write")
+    wanted = wrapped(source, width)
+    replaced = writer.replacements("".join(wanted)) if replace_unknown else {}
+    lines = [writer.readable(line, replace_unknown).strip() for line in wanted]
+    texts = [line for line in lines if line]  # a blank line is a distance on the page
+    if not texts:
+        raise InputError("there is no text to write")
+    longest = max(map(len, texts))
+    if longest > LONGEST_LINE:
+        raise InputError(f"a line of {longest:,} characters, over the limit of {LONGEST_LINE:,}: break it")
+    if replaced:
+        said = ", ".join(f"{named([character])} by {instead!r}" for character, instead in replaced.items())
+        print(f"warning: replaced {one_line(said)}", file=sys.stderr)
+    prime = _prime(writer, style, corpus, style_strokes, style_text, style_as_recorded)
+    requests = [
+        writer.request(line, bias=bias, seed=seed + k, prime=prime, separator=separator, maximum_steps=steps, end=end)
+        for k, line in enumerate(texts)
+    ]
+    with tqdm(total=len(texts), unit="line", leave=False, disable=not sys.stderr.isatty()) as bar:
+        written = writer.write(requests, end, threads=torch.get_num_threads(), progress=bar.update)
+    misfit = writer.misfit(written[0], prime) if prime is not None and style_strokes is not None else None
+    remedy = "give --style-text word for word as it is written" if misfit else "try another --seed"
+    if not all(len(result.new_t3) for result in written):
+        raise InputError(f"{misfit or 'the network ended a line before it wrote anything'}: {remedy}")
+    if misfit:
+        print(f"warning: {misfit}: {remedy}", file=sys.stderr)
+    for line, result in zip(texts, written, strict=True):
+        if result.stopped == "cap":
+            print(
+                f"warning: {line!r} did not end within {len(result.new_t3)} points and was cut: "
+                "try another --seed, a higher --bias or more --steps",
+                file=sys.stderr,
+            )
+    pieces = smooth or min(writer.normaliser.every, MOST_PIECES)
+    drawn = (smoothed(writer.strokes(result), pieces) for result in written)
+    strokes = [next(drawn) if line else [] for line in lines]
+    scale = size / writer.character_width
+    page = placed(strokes, pitch=PITCH * size, scale=scale)
+    pen = Pen(pen_width, colour, writer.points_per_second * pieces * speed, Pen.seconds_between_strokes / speed)
+    about = {
+        "lines": [
+            {
+                "text": line,
+                "bias": bias,
+                "seed": seed + k,
+                "style": None if prime is None else prime.name,
+                "stopped": result.stopped,
+                "steps": len(result.new_t3),
+            }
+            for k, (line, result) in enumerate(zip(texts, written, strict=True))
+        ],
+        "end": end,
+        "replaced": replaced,
+    }
+    for path in output:
+        write_drawing(
+            path, page, pen=pen, animate=animate and path.suffix.lower() == ".svg", dpi=dpi, title=source, about=about
+        )
+    if summary:
+        print(json.dumps({"files": [str(path) for path in output], **about}))
+
+
+def _prime(
+    writer: HandwritingModel,
+    style: str | None,
+    corpus: Path | None,
+    strokes: Path | None,
+    text: str | None,
+    as_recorded: bool,
+) -> Prime | None:
+    """What the options say about the style."""
+    if style is not None and strokes is not None:
+        raise InputError("--style and --style-strokes exclude each other: give one of them")
+    if style is not None:
+        if corpus is None:
+            raise InputError(f"--style {style}: --corpus must name the Parquet file that has this line")
+        line = CorpusLines(corpus).named(style)
+        return writer.prime(line.ink, line.text, line.line)
+    if strokes is None:
+        if text is not None or as_recorded:
+            raise InputError("--style-text and --style-as-recorded need --style-strokes: give the strokes too")
+        return None
+    if text is None:
+        raise InputError(f"--style-strokes {strokes}: --style-text must say what is written there")
+    ink = read_ink(strokes)
+    if as_recorded:
+        return writer.prime(ink, text, strokes.name)
+    return writer.prime_from_any(ink, text, strokes.name)
+
+
+for command in (text, list_lines, inspect, compare, watch):
+    app.command(command.__name__)(command)
+
+
+def main() -> None:
+    """Run the command line. Exit status: 0 done, 1 bad input (one line on stderr), 2 bad usage, 130 interrupted."""
+    with one_line_exits():
+        app()
+
+
+if __name__ == "__main__":
+    main()

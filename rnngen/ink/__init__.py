@@ -1,0 +1,1 @@
+"""Strokes: read, cleaned, drawn, and read back."""

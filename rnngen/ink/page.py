@@ -1,0 +1,89 @@
+"""Several lines of handwriting on one page: wrapping before they are written, placing afterwards.
+
+Shapes: n points of a stroke, c coordinates. y grows downwards.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnngen.errors import InputError
+from rnngen.ink.strokes import Stroke, bounds, transformed
+
+
+def wrapped(text: str, width: int | None) -> list[str]:
+    """The lines of `text`: its own line breaks are kept, longer lines are broken between words at `width` characters.
+
+    A single word longer than `width` stays whole. Blank lines are empty strings; those before the first visible
+    character and after the last are dropped.
+    """
+    lines = text.strip().splitlines()
+    if width is not None:
+        if width < 1:
+            raise ValueError(f"width must be at least 1 character, not {width}")
+        lines = [
+            part
+            for line in lines
+            for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
+        ]
+    return [line.strip() for line in lines]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Lines of strokes placed on a sheet of `width` × `height`; every point lies inside. Blank lines are left out."""
+
+    lines: list[list[Stroke]]
+    width: float
+    height: float
+
+    @property
+    def strokes(self) -> list[Stroke]:
+        """All strokes of all lines in pen order."""
+        return [stroke for line in self.lines for stroke in line]
+
+
+def line_height(lines: Sequence[Sequence[Stroke]]) -> float:
+    """The largest height of a line, leaving out the outermost twentieth of its points above and below."""
+    heights = [np.ptp(np.percentile(np.concatenate(list(line))[:, 1], (5, 95))) for line in lines]
+    return float(max(heights))
+
+
+def placed(
+    lines: Sequence[Sequence[Stroke]], pitch: float | None = None, margin: float | None = None, scale: float = 1.0
+) -> Page:
+    """Lines of strokes one below the other, aligned on the left, times `scale`; a line without strokes is blank.
+
+    `pitch` is the distance from a line to the next, `margin` the free border, both on the page (after scaling). By
+    default the pitch is 1.7 line heights, more where neighbouring lines would still touch, and the margin half a pitch.
+    """
+    with np.errstate(over="ignore"):  # refused below
+        lines = [transformed(line, scale) for line in lines]
+    written = [line for line in lines if line]
+    if not written:
+        raise ValueError("a page needs at least one line with strokes")
+    if not np.isfinite(np.concatenate([stroke for line in written for stroke in line])).all():
+        raise InputError("a point of the writing is not a number, or outside every page: write smaller, or train again")
+    if pitch is None:
+        pitch = 1.7 * line_height(written) or 1.0
+    margin = 0.5 * pitch if margin is None else margin
+    moved: list[list[Stroke]] = []
+    centre = 0.0  # of the line before, and of the blank ones since
+    for line in lines:
+        if not line:
+            centre += pitch
+            continue
+        left, *_ = bounds(line)
+        low, high = np.percentile(np.concatenate(line)[:, 1], (5, 95))
+        middle = (low + high) / 2
+        if moved:
+            gap = bounds(line)[1] - middle + centre + pitch - bounds(moved[-1])[3]
+            centre += pitch + max(0.0, -gap)
+        moved.append(transformed(line, shift=(-left, centre - middle)))
+    left, top, right, bottom = bounds([stroke for line in moved for stroke in line])
+    shift = (margin - left, margin - top)
+    return Page(
+        [transformed(line, shift=shift) for line in moved], right - left + 2 * margin, bottom - top + 2 * margin
+    )

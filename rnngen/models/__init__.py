@@ -1,0 +1,1 @@
+"""Trained networks on disk, and what one does with them."""

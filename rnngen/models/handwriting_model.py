@@ -1,0 +1,262 @@
+"""A trained handwriting network with what it needs to write: its alphabet and the normalisation of its pen offsets.
+
+Shapes: t points; offsets are (T, 3), Δx, Δy and the end-of-stroke bit.
+"""
+
+import math
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnngen.corpora.alphabet import Alphabet, named, shown
+from rnngen.corpora.handwriting.lines import Normaliser
+from rnngen.errors import InputError
+from rnngen.handwriting_generator.choose_texts import TYPOGRAPHIC
+from rnngen.ink.strokes import Ink, Stroke, resampled, strokes_from_offsets, transformed
+from rnngen.models.checkpoint import load_network
+from rnngen.models.model_directory import checked_file, read_config
+from rnngen.networks.prediction_network import PredictionNetwork
+from rnngen.sampling.handwriting import LineRequest, Network, NextWord, SampledLine, sample
+
+POINTS_PER_CHARACTER = 25.0  # §4.2, where a model does not say
+RECORDED_HERTZ = 100.0  # points a second of the corpora, before any are left out
+UNSEEN = {"Mn", "Me", "Cf"}  # Unicode's categories of accents and of signs without a width
+
+
+class End(StrEnum):
+    """What ends a line: the paper's rule; that, and the stroke in hand is finished; the beginning of a next word."""
+
+    PAPER = "paper"
+    STROKE = "stroke"
+    WORD = "word"
+
+
+MISFIT, MISFIT_SHARE = 3.0, 0.2  # characters, and of a prime's text, by which the window may miss its end
+STROKE_SECONDS = 0.5  # in which a stroke in hand is finished
+WORD_SECONDS = 1.0  # in which delayed strokes are made and the next word is begun
+WORD_GAP = 0.5  # widths of a character to the right of all ink, where a next word may begin
+
+
+@dataclass(frozen=True)
+class Prime:
+    """Writing that a line goes on from: offsets in the network's units and, for a synthesis network, their text."""
+
+    offsets_t3: np.ndarray
+    text: str | None
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class HandwritingModel:
+    """Network, normalisation and, for a synthesis network, alphabet; `about` is the whole config.json."""
+
+    network: Network
+    normaliser: Normaliser
+    alphabet: Alphabet | None
+    about: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "cpu") -> "HandwritingModel":
+        """The model of a directory with weights.safetensors and config.json."""
+        folder = Path(folder)
+        config = folder / "config.json"
+        about = read_config(folder)
+        if "normaliser" not in about:
+            raise InputError(f"{config}: no normaliser in it; this model is not one of handwriting")
+        network = load_network(checked_file(folder, about), device=device)
+        alphabet = None
+        if not isinstance(network, PredictionNetwork):
+            if "alphabet" not in about:
+                raise InputError(f"{config}: no alphabet in it; train the model again")
+            alphabet = Alphabet.from_json(about["alphabet"])
+            if len(alphabet) != network.arguments["alphabet_size"]:
+                raise InputError(
+                    f"{config}: an alphabet of {len(alphabet)} symbols, but the network reads "
+                    f"{network.arguments['alphabet_size']}; config.json and weights.safetensors belong to two models"
+                )
+        normaliser = Normaliser.from_json(about["normaliser"])
+        units = np.concatenate([normaliser.mean, normaliser.deviation])
+        if units.shape != (4,) or not np.isfinite(units).all() or (normaliser.deviation <= 0).any():
+            raise InputError(
+                f"{config}: normaliser: expected two means that are numbers and two deviations above 0, not "
+                f"{normaliser.mean.tolist()} and {normaliser.deviation.tolist()}; train the model again"
+            )
+        for name, weight in network.named_parameters():
+            if not weight.isfinite().all():
+                raise InputError(
+                    f"{folder / 'weights.safetensors'}: {name} has values that are not finite numbers; its training "
+                    "diverged: train it again"
+                )
+        return cls(network, normaliser, alphabet, about)
+
+    @property
+    def points_per_character(self) -> float:
+        """How many points the network was set up to write a character with."""
+        window_bias = self.network.arguments.get("window_bias")
+        return POINTS_PER_CHARACTER if window_bias is None else math.exp(-window_bias)
+
+    @property
+    def character_width(self) -> float:
+        """Average width of a character, in units of the corpus."""
+        return self.points_per_character * float(self.normaliser.mean[0])
+
+    @property
+    def points_per_second(self) -> float:
+        """Rate of the points that the network writes."""
+        return RECORDED_HERTZ / self.normaliser.every
+
+    def write(self, requests: Sequence[LineRequest], end: End = End.STROKE, **options: Any) -> list[SampledLine]:
+        """Write the lines of `requests`, made with the same `end`; `options` are those of `sample`."""
+        finish_stroke = 0 if end == End.PAPER else round(STROKE_SECONDS * self.points_per_second)
+        return sample(self.network, requests, finish_stroke=finish_stroke, **options)
+
+    def readable(self, text: str, replace_unknown: bool = False) -> str:
+        """`text` in characters of the alphabet.
+
+        A character outside it is an InputError that names it; or, with `replace_unknown`, it is replaced as
+        `replacements` says. One that goes to the alphabet's class of other characters stays as it is.
+        """
+        assert self.alphabet is not None
+        text = self._composed(text)
+        missing = self.alphabet.unknown(text)
+        if missing and not replace_unknown:
+            raise InputError(
+                f"{named(missing)} outside the model's alphabet of {len(self.alphabet)} symbols "
+                f"{shown(self.alphabet.symbols)}; change the text or allow --replace-unknown"
+            )
+        instead = self.replacements(text)
+        return "".join(c if instead.get(c) == self.alphabet.other else instead.get(c, c) for c in text)
+
+    def replacements(self, text: str) -> dict[str, str]:
+        """What takes the place of each character of `text` that the alphabet lacks.
+
+        The plain form of a typographic sign, the letter without its accents, nothing for a sign that is not seen, the
+        class of other characters, or a blank.
+        """
+        return {c: self._replacement(c) for c in self.alphabet.unknown(self._composed(text))}
+
+    def _composed(self, text: str) -> str:
+        """`text` with each accent and its letter as one character, unless the alphabet has all of it as it is."""
+        return unicodedata.normalize("NFC", text) if self.alphabet.unknown(text) else text
+
+    def _replacement(self, character: str) -> str:
+        typed = character.translate(TYPOGRAPHIC)
+        plain = "".join(c for c in unicodedata.normalize("NFKD", typed) if unicodedata.category(c) not in UNSEEN)
+        if not self.alphabet.unknown(plain):
+            return plain
+        return " " if self.alphabet.other is None else self.alphabet.other
+
+    def request(
+        self,
+        text: str | None,
+        *,
+        bias: float = 0.0,
+        seed: int = 0,
+        prime: Prime | None = None,
+        separator: str = " ",
+        maximum_steps: int | None = None,
+        end: End = End.STROKE,
+    ) -> LineRequest:
+        """A line to write: `text` after that of the prime, joined by `separator` (section 5.5: c' = c + s).
+
+        `maximum_steps` defaults to four times what the text should need. With End.WORD a blank and the text's first
+        character follow as the next word; an alphabet without a blank has no words, and the line ends as End.STROKE.
+        Raises InputError for a character that the alphabet neither has nor has a class for.
+        """
+        symbols = next_word = None
+        if self.alphabet is not None:
+            if not text:
+                raise InputError("there is no text to write")
+            symbols = self.alphabet.encode(self.window_text(text, prime, separator))
+            if end == End.WORD and " " in self.alphabet.index:
+                following = self.alphabet.encode(f" {text.strip()[:1]}")
+                symbols = np.concatenate([symbols, following])
+                next_word = self._next_word(len(following))
+        elif maximum_steps is None:
+            raise InputError("a network without text does not end by itself: say how many steps it is to write")
+        if maximum_steps is None:
+            maximum_steps = round(4 * self.points_per_character * len(text)) + 50
+        return LineRequest(symbols, bias, seed, None if prime is None else prime.offsets_t3, maximum_steps, next_word)
+
+    def _next_word(self, symbols: int) -> NextWord:
+        deviation = float(self.normaliser.deviation[0])
+        return NextWord(
+            symbols,
+            points=round(WORD_SECONDS * self.points_per_second),
+            gap=WORD_GAP * self.character_width / deviation,
+            mean_dx=float(self.normaliser.mean[0]) / deviation,
+        )
+
+    @staticmethod
+    def window_text(text: str, prime: Prime | None, separator: str = " ") -> str:
+        """What the window moves along."""
+        return text if prime is None else f"{prime.text}{separator}{text}"
+
+    def strokes(self, line: SampledLine) -> list[Stroke]:
+        """What the network wrote (without a prime), in the units of the corpus, counted from where it began."""
+        return strokes_from_offsets(self.normaliser.to_corpus(line.new_t3), from_start=line.prime_steps == 0)
+
+    @staticmethod
+    def misfit(line: SampledLine, prime: Prime) -> str | None:
+        """What is wrong with the text of a line's prime, as the window shows it; None where it fits.
+
+        When the pen is done with the prime, the window stands at the end of its text, within MISFIT of it, and surely
+        not past the whole line.
+        """
+        characters = len(prime.text or "")
+        phi_u = line.phi_su[line.prime_steps]
+        total = float(phi_u.sum())
+        place = float(phi_u @ np.arange(len(phi_u))) / total if total > 0 else math.inf
+        off = math.inf if line.fired == line.prime_steps else place - characters
+        if abs(off) <= max(MISFIT, MISFIT_SHARE * characters):
+            return None
+        where = "far" if off == math.inf else f"{abs(off):.0f} characters"
+        where += " past" if off > 0 else " before"
+        return f"{prime.name}: the text does not fit the strokes, after which the network is {where} its end"
+
+    def prime(self, ink: Ink, text: str | None, name: str = "") -> Prime:
+        """A prime from a line of the corpus, or from strokes recorded as the corpus was."""
+        offsets_t3 = self.normaliser.to_network(ink.strokes, ink.times)
+        if len(offsets_t3) == 0:
+            raise InputError(f"{name}: a single point is too little to go on from")
+        return Prime(offsets_t3, self._prime_text(text, name), name)
+
+    def prime_from_any(self, ink: Ink, text: str | None, name: str = "") -> Prime:
+        """A prime from anybody's strokes, of any size and recorded at any rate.
+
+        The ink gets as many points as its text should have, evenly in time where times are known, else along the
+        path; then it is scaled so that its normalised offsets spread as the training data's do (mean square 1 in each
+        direction), and goes through the model's normalisation like any line.
+        """
+        characters = len(text.strip()) if text else max(1, round(sum(map(len, ink.strokes)) / POINTS_PER_CHARACTER))
+        # as many as were recorded, so that as many are left when the normalisation has thinned them out
+        points = max(2, round(characters * self.points_per_character * self.normaliser.every))
+        strokes = resampled(ink, points)
+        offsets_t3 = self.normaliser.thinned_offsets(strokes)
+        if len(offsets_t3) == 0:
+            raise InputError(f"{name}: a single point is too little to go on from")
+        scale = fitting_scale(offsets_t3[:, :2], self.normaliser.mean, self.normaliser.deviation)
+        return self.prime(Ink(transformed(strokes, scale)), text, name)
+
+    def _prime_text(self, text: str | None, name: str) -> str | None:
+        if self.alphabet is None:
+            return None
+        if not text or not text.strip():
+            raise InputError(f"{name}: a prime needs its text, so that the window can move along it")
+        self.alphabet.encode(text, name or "the prime's text")
+        return text.strip()
+
+
+def fitting_scale(offsets_tc: np.ndarray, mean_c: np.ndarray, deviation_c: np.ndarray) -> float:
+    """The factor s that makes the mean of ((s·Δ − mean) / deviation)² over all points and both directions 1."""
+    a = np.square(offsets_tc / deviation_c).mean()
+    b = (offsets_tc * mean_c / np.square(deviation_c)).mean()
+    c = np.square(np.asarray(mean_c) / deviation_c).mean()
+    if a == 0:
+        raise InputError("the strokes of the prime are all one point: there is no size to scale them by")
+    return float((b + math.sqrt(b * b + a * max(1 - c, 0))) / a)

@@ -1,0 +1,1 @@
+"""The prediction network (eq 1–6) and the synthesis network (§5.1)."""

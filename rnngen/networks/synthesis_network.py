@@ -1,0 +1,195 @@
+"""The handwriting synthesis network: a prediction network that reads a text through a soft window (§5, eq 46–55).
+
+Shapes: t time, b sequence, i input, h cells of a layer, v alphabet, k window component, u position in the text,
+o output.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rnngen.cells.fused_window import window_layer_named
+from rnngen.cells.layer_stack import layer_stack
+from rnngen.cells.peephole_lstm import PeepholeLSTM, Weights
+from rnngen.cells.soft_window import WindowState, WindowTrace, WindowWeights
+from rnngen.errors import InputError
+from rnngen.losses.softmax import within
+from rnngen.networks.initialisation import initialise
+from rnngen.networks.prediction_network import output_layer, require_sizes
+
+
+@dataclass
+class SynthesisState:
+    """What the network carries from step to step: (h, c) of every layer, the window w (B, V) and κ (B, K)."""
+
+    layers: list[tuple[Tensor, Tensor]]
+    window_bv: Tensor
+    kappa_bk: Tensor
+
+
+class SynthesisNetwork(nn.Module):
+    """`layers` LSTM layers of `cells` cells and a window of `window_components` Gaussians over a text.
+
+    The window is placed by the first layer and feeds the first layer one step later (eq 52) and the others at once
+    (eq 53); the output layer does not see it. So only the first layer and the window are stepped in time together;
+    every other layer runs over whole sequences.
+
+    `mixtures` is M of the mixture density, which makes 6M + 1 outputs. `clip`, `init_range`, `generator`, `backend` and
+    `precision` are as in `PredictionNetwork`.
+
+    `window_bias` is where the bias of κ̂ starts; the paper is silent about it, and None draws it like every other
+    weight. Then exp(κ̂) ≈ 1 and the untrained window runs at a character a step, some 25 times too fast for pen points.
+    `window_bias = −log(points per character)` starts at the right pace and learns to read far sooner; the biases of α̂
+    then start at −log K, those of β̂ spread evenly over log 0.7 ± 0.7, and the window's weights at a third of
+    init_range. The architecture is the same either way.
+
+    Parameters: 3,653,751 for the defaults.
+    """
+
+    def __init__(
+        self,
+        cells: int = 400,
+        layers: int = 3,
+        alphabet_size: int = 57,
+        window_components: int = 10,
+        mixtures: int = 20,
+        *,
+        input_size: int = 3,
+        clip: float | None = None,
+        init_range: float = 0.1,
+        window_bias: float | None = None,
+        generator: torch.Generator | None = None,
+        backend: str = "auto",
+        precision: str = "float32",
+    ) -> None:
+        super().__init__()
+        require_sizes(
+            cells=cells,
+            layers=layers,
+            alphabet_size=alphabet_size,
+            window_components=window_components,
+            mixtures=mixtures,
+            input_size=input_size,
+        )
+        self.arguments: dict[str, Any] = {
+            "cells": cells,
+            "layers": layers,
+            "alphabet_size": alphabet_size,
+            "window_components": window_components,
+            "mixtures": mixtures,
+            "input_size": input_size,
+            "clip": clip,
+            "init_range": init_range,
+            "window_bias": window_bias,
+        }
+        self.layers = nn.ModuleList(
+            PeepholeLSTM(
+                cells,
+                [input_size, alphabet_size, *([cells] if below else [])],
+                clip=clip,
+                backend=backend,
+                precision=precision,
+                init_range=init_range,
+            )
+            for below in range(layers)
+        )
+        self.weight_window = nn.Parameter(torch.empty(3 * window_components, cells))
+        self.bias_window = nn.Parameter(torch.empty(3 * window_components))
+        outputs = 6 * mixtures + 1
+        self.weight_output = nn.ParameterList(torch.empty(outputs, cells) for _ in range(layers))
+        self.bias_output = nn.Parameter(torch.empty(outputs))
+        initialise(self, init_range, generator)
+        if window_bias is not None:
+            self._place_window(window_bias)
+
+    @torch.no_grad()
+    def _place_window(self, kappa_bias: float) -> None:
+        self.weight_window.div_(3)
+        alpha_hat, beta_hat, kappa_hat = self.bias_window.chunk(3)
+        alpha_hat.fill_(-math.log(len(alpha_hat)))
+        beta_hat.copy_(math.log(0.7) + torch.linspace(-0.7, 0.7, len(beta_hat)))
+        kappa_hat.fill_(kappa_bias)
+
+    def forward(
+        self,
+        x_tbi: Tensor,
+        text_bu: Tensor,
+        text_lengths_b: Tensor,
+        state: SynthesisState | None = None,
+        lengths_b: Tensor | None = None,
+    ) -> tuple[Tensor, SynthesisState, WindowTrace]:
+        """Outputs ŷ (T, B, 6M + 1), the state after each sequence's last step, and the window's parameters.
+
+        `text_bu` are int64 character indices, padded with anything past `text_lengths_b`. `state` and `lengths_b` are
+        as in `PredictionNetwork`; the null vector that starts a line is all zeros.
+        """
+        self._require_input(x_tbi, text_bu, text_lengths_b, lengths_b)
+        first, *others = self.layers
+        if state is None:
+            state = self.zero_state(x_tbi)
+        if len(state.layers) != len(self.layers):
+            raise InputError(f"a state of {len(state.layers)} layers for a network of {len(self.layers)}")
+        run = window_layer_named(first.backend, x_tbi.device)
+        h_tbh, window_tbv, last, trace = run(
+            Weights(None, tuple(first.weight_dense), first.weight_recurrent, first.peepholes, first.bias),
+            WindowWeights(self.weight_window, self.bias_window),
+            x_tbi,
+            text_bu,
+            text_lengths_b,
+            WindowState(*state.layers[0], state.window_bv, state.kappa_bk),
+            lengths_b,
+            first.clip,
+            first.precision,
+        )
+        hidden, after = layer_stack(others, None, [x_tbi, window_tbv], h_tbh, state.layers[1:], lengths_b)
+        hidden, after = [h_tbh, *hidden], [(last.h_bh, last.c_bh), *after]
+        y_tbo = output_layer(hidden, self.weight_output, self.bias_output)
+        return y_tbo, SynthesisState(after, last.window_bv, last.kappa_bk), trace
+
+    def zero_state(self, x_tbi: Tensor) -> SynthesisState:
+        """The state before the first step, for inputs like `x_tbi`."""
+        batch = x_tbi.shape[1]
+        sizes = self.arguments
+        h_bh = x_tbi.new_zeros(batch, sizes["cells"])
+        return SynthesisState(
+            [(h_bh, h_bh) for _ in self.layers],
+            x_tbi.new_zeros(batch, sizes["alphabet_size"]),
+            x_tbi.new_zeros(batch, sizes["window_components"]),
+        )
+
+    def _require_input(self, x_tbi: Tensor, text_bu: Tensor, text_lengths_b: Tensor, lengths_b: Tensor | None) -> None:
+        size, alphabet_size = self.arguments["input_size"], self.arguments["alphabet_size"]
+        if x_tbi.ndim != 3 or x_tbi.shape[-1] != size or not x_tbi.is_floating_point():
+            raise InputError(
+                f"input of shape {tuple(x_tbi.shape)} and type {x_tbi.dtype}: "
+                f"expected floating point of shape (T, B, {size})"
+            )
+        batch = x_tbi.shape[1]
+        if text_bu.ndim != 2 or len(text_bu) != batch or text_bu.dtype != torch.int64:
+            raise InputError(
+                f"text of shape {tuple(text_bu.shape)} and type {text_bu.dtype}: expected int64 of shape ({batch}, U)"
+            )
+        if text_lengths_b.shape != (batch,):
+            raise InputError(f"text lengths of shape {tuple(text_lengths_b.shape)}: expected ({batch},)")
+        if lengths_b is not None and lengths_b.shape != (batch,):
+            raise InputError(f"lengths of shape {tuple(lengths_b.shape)}: expected ({batch},)")
+        if text_bu.device.type != "cpu":
+            return  # looking at the values would wait for the device at every call
+        if lengths_b is not None and not 1 <= int(lengths_b.min()) <= int(lengths_b.max()) <= len(x_tbi):
+            raise InputError(
+                f"lengths from {int(lengths_b.min())} to {int(lengths_b.max())}: expected 1 to T = {len(x_tbi)}"
+            )
+        if not 1 <= int(text_lengths_b.min()) <= int(text_lengths_b.max()) <= text_bu.shape[1]:
+            raise InputError(
+                f"text lengths from {int(text_lengths_b.min())} to {int(text_lengths_b.max())}: "
+                f"expected 1 to U = {text_bu.shape[1]}"
+            )
+        characters = text_bu[within(text_lengths_b, text_bu.shape[1]).t()]
+        if not 0 <= int(characters.min()) <= int(characters.max()) < alphabet_size:
+            raise InputError(
+                f"characters from {int(characters.min())} to {int(characters.max())}: "
+                f"expected 0 to {alphabet_size - 1}, the network's alphabet has {alphabet_size}"
+            )

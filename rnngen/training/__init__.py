@@ -1,0 +1,1 @@
+"""The update, its optimisers and noises, early stopping, dynamic evaluation."""

@@ -1,0 +1,96 @@
+"""Fast products are the same products, and buffers that come back are used again."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+
+from rnngen.cells.matmul import Workspaces, fastest_float32, onednn_float32_is_exact, repeated
+
+
+def test_float32_products_are_float32():
+    a, b = torch.randn(40, 300), torch.randn(300, 50)
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    with fastest_float32():
+        error = (torch.mm(a, b).double() - a.double() @ b.double()).abs().max()
+    assert error < 1e-3  # rounded to bfloat16 it would be near 0.2
+    assert torch.backends.mkldnn.matmul.fp32_precision == before
+
+
+def test_the_switch_stays_off_where_it_would_round():
+    if torch.cpu._is_amx_tile_supported():
+        assert not onednn_float32_is_exact()
+
+
+def test_the_switch_is_set_back_after_an_error(monkeypatch):
+    monkeypatch.setattr("rnngen.cells.matmul.onednn_float32_is_exact", lambda: True)
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    with pytest.raises(ZeroDivisionError), fastest_float32():
+        assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
+        _ = 1 / 0
+    assert torch.backends.mkldnn.matmul.fp32_precision == before
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("packing", [True, False])
+def test_a_repeated_product_for_any_number_of_rows(dtype, packing, monkeypatch):
+    if not packing:
+        monkeypatch.setattr("rnngen.cells.matmul._packed", lambda *_: None)
+    weight, x = torch.randn(24, 17).to(dtype), torch.randn(8, 40).to(dtype)[:, 5:22]
+    run = repeated(weight, 8)
+    for rows in (8, 5, 1):
+        torch.testing.assert_close(run(x[:rows]), x[:rows] @ weight.t(), rtol=2e-2, atol=2e-2)
+
+
+def test_workspaces_are_used_again_and_never_shared():
+    spaces = Workspaces()
+    cpu = torch.device("cpu")
+    a, b = (spaces.take((10, 4), torch.float32, cpu) for _ in range(2))
+    assert a.data_ptr() != b.data_ptr() and a.shape == (10, 4)
+    address = a.data_ptr()
+    spaces.give_back(a, None)
+    smaller = spaces.take((3, 5), torch.float64, cpu)
+    assert smaller.data_ptr() == address and smaller.dtype == torch.float64
+    assert spaces.take((10, 4), torch.float32, cpu).data_ptr() not in (address, b.data_ptr())
+
+
+def test_no_more_workspaces_are_kept_than_were_used_at_once():
+    spaces = Workspaces()
+    for size in (10, 1000, 20, 5000, 7, 100_000):
+        spaces.give_back(*[spaces.take((size,), torch.float32, torch.device("cpu")) for _ in range(2)])
+    assert sorted(len(block) for block in spaces._free) == [400_000, 400_000]
+
+
+def test_workspaces_from_several_threads():
+    spaces, seen = Workspaces(), []
+
+    def work(number):
+        for _ in range(300):
+            space = spaces.take((64,), torch.float32, torch.device("cpu")).fill_(number)
+            seen.append(bool((space == number).all()))
+            spaces.give_back(space)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 1200 and all(seen)
+
+
+@pytest.mark.parametrize("name", ["ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"])
+@pytest.mark.parametrize(("given", "used"), [(None, "128"), ("7", "7")])
+def test_programs_for_few_shapes_are_kept_unless_the_environment_says_otherwise(name, given, used):
+    environment = {key: value for key, value in os.environ.items() if key != name}
+    environment |= {} if given is None else {name: given}
+    # what oneDNN reads is the C library's environment, not Python's picture of it
+    program = (
+        "import ctypes, rnngen.networks.prediction_network; "
+        "get = ctypes.CDLL(None).getenv; get.restype = ctypes.c_char_p; "
+        f"print(get({name.encode()}).decode())"
+    )
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == used
