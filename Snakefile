@@ -20,7 +20,7 @@ os.environ["PATH"] = os.pathsep.join(
     [str(Path(sys.executable).parent), os.environ["PATH"]]
 )
 
-from pipeline.experiment import load_config
+from pipeline._settings import load_config
 from rnngen.artifacts import take_lock
 from rnngen.errors import InputError
 

@@ -24,7 +24,7 @@ import typer
 from torch import Tensor, nn
 
 from benchmarks import lstm_cuda
-from pipeline.command import command
+from pipeline._command import command
 from rnngen.artifacts import machine
 from rnngen.cells.fused_lstm import compiled_gates
 from rnngen.cells.matmul import onednn_float32_is_exact

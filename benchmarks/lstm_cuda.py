@@ -26,7 +26,7 @@ import torch
 import typer
 from torch import Tensor, nn
 
-from pipeline.command import command
+from pipeline._command import command
 from rnngen.artifacts import machine, write_json
 from rnngen.cells.cuda_graphs import LOOPS
 from rnngen.cells.peephole_lstm import PeepholeLSTM

@@ -21,7 +21,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.command import command
+from pipeline._command import command
 from rnngen.artifacts import machine
 from rnngen.corpora.sources import fetch
 

@@ -17,7 +17,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from pipeline.command import command
+from pipeline._command import command
 from rnngen.artifacts import machine
 
 USUAL = """

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor
 
-from pipeline.command import command
+from pipeline._command import command
 from rnngen.artifacts import machine
 from rnngen.cells.soft_window import phi
 from rnngen.losses.mixture_density import Mixture

@@ -14,9 +14,9 @@ from typing import Annotated
 import torch
 import typer
 
-from pipeline.assembly import Assembly
-from pipeline.command import command
-from pipeline.experiment import ROOT, load_config, training_settings
+from pipeline._command import command
+from pipeline._settings import ROOT, load_config, training_settings
+from pipeline._setup import Assembly
 from rnngen.artifacts import machine
 from rnngen.freed_memory import give_back_freed_memory
 from rnngen.training.loop import Progress

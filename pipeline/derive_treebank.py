@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.command import command
+from pipeline._command import command
 from rnngen.artifacts import written_whole
 from rnngen.corpora.prose import TREEBANK_FILES, leading, read_paragraphs, split_sentences, treebank_sentences
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import typer
 
-from pipeline.command import command
+from pipeline._command import command
 from pipeline.draw_window import chosen_line
 from rnngen.ink.density_figure import density_figure
 from rnngen.ink.figures import save

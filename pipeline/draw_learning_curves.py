@@ -6,7 +6,7 @@ from typing import Annotated
 import matplotlib
 import typer
 
-from pipeline.command import command
+from pipeline._command import command
 from rnngen.artifacts import written_whole
 from rnngen.losses.bits_per_character import bits
 from rnngen.training.log import read_log

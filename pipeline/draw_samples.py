@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.command import command
+from pipeline._command import command
 from rnngen.errors import InputError
 from rnngen.ink.figures import Block, Row, lines_figure, save
 from rnngen.ink.sampled_lines import WrittenLine, read_lines

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.command import command
+from pipeline._command import command
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.glyphs import LATIN, load_alphabet
 from rnngen.handwriting_generator.specimen import draw_specimen

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.command import command
+from pipeline._command import command
 from rnngen.errors import InputError
 from rnngen.ink.figures import save, window_figure
 from rnngen.ink.sampled_lines import WrittenLine, read_lines

@@ -14,9 +14,9 @@ import pyarrow as pa
 import torch
 import typer
 
-from pipeline.assembly import EVALUATION_BATCH, PenData, TextData, device_of, leading, pen_objective
-from pipeline.command import command
-from pipeline.experiment import check_settings
+from pipeline._command import command
+from pipeline._settings import check_settings
+from pipeline._setup import EVALUATION_BATCH, PenData, TextData, device_of, leading, pen_objective
 from rnngen.artifacts import provenance, write_result
 from rnngen.checked_parquet import parquet_writer
 from rnngen.errors import InputError

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.command import command
+from pipeline._command import command
 from rnngen.corpora import sources
 
 

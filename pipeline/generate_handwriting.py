@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from pipeline.command import command
+from pipeline._command import command
 from rnngen.corpora.prose import leading, read_paragraphs
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.choose_texts import choose_lines

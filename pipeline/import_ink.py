@@ -10,7 +10,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from pipeline.command import command
+from pipeline._command import command
 from rnngen.corpora.handwriting.own_files import read_own_handwriting
 from rnngen.corpora.handwriting.table import write_lines
 from rnngen.corpora.quality import write_quality

@@ -14,9 +14,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.command import command
+from pipeline._command import command
 from pipeline.report.content import gather
-from pipeline.report.page import render
+from pipeline.report.render import render
 from rnngen.artifacts import provenance, written_whole
 from rnngen.errors import InputError
 

@@ -5,21 +5,18 @@
 """
 
 import json
-import tomllib
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
 import typer
 
-from pipeline.command import command
-from pipeline.evaluations import read_evaluation
+from pipeline._command import command
+from pipeline._evaluations import read_evaluation
+from pipeline.paper import NUMBERS
 from rnngen.artifacts import written_whole
 from rnngen.errors import InputError
 from rnngen.losses.bits_per_character import bits
-
-PAPER = Path(__file__).with_name("paper.toml")
 
 TITLES = {
     "table1": "Table 1: Penn Treebank, test set",
@@ -65,7 +62,7 @@ def main(
     if table not in TITLES:
         raise InputError(f"--table {table}: expected one of {', '.join(TITLES)}")
     chosen = experiments_of(experiments)
-    paper = tomllib.loads(PAPER.read_text(encoding="utf-8"), parse_float=Decimal)[table]
+    paper = NUMBERS[table]
     rows = [
         line(table, evaluation, paper.get(experiment, {}).get(row, {}), preset == "paper" and not data)
         for experiment, names in chosen.items()

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.assembly import TextData
-from pipeline.command import command
-from pipeline.experiment import Reading, read_settings
+from pipeline._command import command
+from pipeline._settings import Reading, read_settings
+from pipeline._setup import TextData
 from rnngen.artifacts import provenance, write_result
 from rnngen.errors import InputError
 from rnngen.losses.compressors import bits_per_character

@@ -14,9 +14,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.assembly import Assembly
-from pipeline.command import command
-from pipeline.experiment import ROOT, Settings, load_config, named_corpora, rows, select, training_settings
+from pipeline._command import command
+from pipeline._settings import ROOT, Settings, load_config, named_corpora, rows, select, training_settings
+from pipeline._setup import Assembly
 from rnngen.artifacts import provenance, write_json
 from rnngen.errors import InputError
 from rnngen.training.loop import Progress

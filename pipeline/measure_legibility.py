@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import typer
 
-from pipeline.command import command
+from pipeline._command import command
 from rnngen.artifacts import write_json
 from rnngen.checked_parquet import open_parquet, read_parquet, reading
 from rnngen.corpora.handwriting.table import WHAT

@@ -7,7 +7,7 @@ from typing import Annotated
 import pyarrow
 from typer import Argument, Option
 
-from pipeline.command import command
+from pipeline._command import command
 from rnngen.corpora.handwriting.iam_ondb import parse_iam_ondb
 from rnngen.corpora.handwriting.table import write_lines
 from rnngen.corpora.quality import write_quality

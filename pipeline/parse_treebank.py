@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from pipeline.command import command
+from pipeline._command import command
 from rnngen.corpora.quality import write_quality
 from rnngen.corpora.treebank import parse_treebank, write_treebank
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.command import command
+from pipeline._command import command
 from rnngen.corpora.sources import path_of
 from rnngen.corpora.wikipedia.dump import SHA1_MISMATCHES, TEXT_LIMIT, Options
 from rnngen.corpora.wikipedia.parquet import write_wikipedia

@@ -14,9 +14,9 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from pipeline.command import command
-from pipeline.evaluations import read_evaluation
-from pipeline.experiment import ROOT
+from pipeline._command import command
+from pipeline._evaluations import read_evaluation
+from pipeline._settings import ROOT
 from rnngen.artifacts import write_json, written_whole
 from rnngen.errors import InputError
 from rnngen.models.model_directory import read_config

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.command import command
+from pipeline._command import command
 from pipeline.train import release_finished_state
 
 

@@ -5,13 +5,12 @@
     python -m pipeline.sample_handwriting --model results/models/synthesis/none --text "any text" \\
         --bias 0.5 --bias 2 --output mine.parquet
 
-Figures 11 and 15 to 21 take their texts, biases and primes from pipeline/paper_lines.toml; options replace them. If the
+Figures 11 and 15 to 21 take their texts, biases and primes from pipeline/paper/lines.toml; options replace them. If the
 corpus lacks a line that the paper shows, or the alphabet a character, another takes its place and a line of output says
 so.
 """
 
 import sys
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,13 +20,13 @@ import torch
 import typer
 from tqdm import tqdm
 
-from pipeline.command import command
+from pipeline._command import command
+from pipeline.paper import LINES
 from rnngen.corpora.handwriting.stored_lines import CorpusLine, CorpusLines
 from rnngen.errors import InputError
 from rnngen.ink.sampled_lines import WrittenLine, write_lines
 from rnngen.models.handwriting_model import End, HandwritingModel, Prime
 
-PAPER_LINES = Path(__file__).with_name("paper_lines.toml")
 SHORTEST, LONGEST = 20, 40  # characters of lines that take the place of the paper's, as long as its own
 OTHERS = 4  # such lines; `others` says which of them a figure takes
 
@@ -127,10 +126,9 @@ def plan_of(
     steps: int | None,
 ) -> dict[str, Any]:
     """The figure's plan with the options on top of it."""
-    figures = tomllib.loads(PAPER_LINES.read_text(encoding="utf-8"))
-    if figure is not None and str(figure) not in figures:
-        raise InputError(f"--figure {figure}: no lines are written for it; figures are {', '.join(figures)}")
-    plan: dict[str, Any] = dict(figures[str(figure)]) if figure is not None else {}
+    if figure is not None and str(figure) not in LINES:
+        raise InputError(f"--figure {figure}: no lines are written for it; figures are {', '.join(LINES)}")
+    plan: dict[str, Any] = dict(LINES[str(figure)]) if figure is not None else {}
     options = {"texts": text, "biases": bias, "primes": prime, "samples": samples, "steps": steps}
     plan |= {key: value for key, value in options.items() if value is not None}
     if plan.get("pairs") and len(plan["texts"]) != len(plan["biases"]):

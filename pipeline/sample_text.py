@@ -13,10 +13,10 @@ import torch
 import typer
 from tqdm import tqdm
 
-from pipeline.assembly import TextData, leading
-from pipeline.command import command
+from pipeline._command import command
+from pipeline._settings import check_settings
+from pipeline._setup import TextData, leading
 from pipeline.evaluate import require_same
-from pipeline.experiment import check_settings
 from rnngen.artifacts import written_whole
 from rnngen.errors import InputError
 from rnngen.models.model_directory import read_config

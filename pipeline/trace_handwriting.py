@@ -10,7 +10,7 @@ from typing import Annotated
 import torch
 import typer
 
-from pipeline.command import command
+from pipeline._command import command
 from pipeline.sample_handwriting import description, splits_of
 from rnngen.corpora.handwriting.stored_lines import CorpusLine, CorpusLines
 from rnngen.errors import InputError

@@ -26,9 +26,9 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from pipeline.assembly import Assembly
-from pipeline.command import command
-from pipeline.experiment import (
+from pipeline._command import command
+from pipeline._progress import Bar, say
+from pipeline._settings import (
     ROOT,
     Settings,
     differences,
@@ -37,7 +37,7 @@ from pipeline.experiment import (
     read_settings,
     training_settings,
 )
-from pipeline.progress import Bar, say
+from pipeline._setup import Assembly
 from rnngen.artifacts import provenance, sha256, write_result
 from rnngen.errors import InputError
 from rnngen.freed_memory import give_back_freed_memory

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.paper.verdict import CLAIMS
 from pipeline.report.content import TABLES
-from pipeline.report.verdict import CLAIMS
 from rnngen.artifacts import provenance, write_json
 from rnngen.corpora.handwriting.stored_lines import CorpusLines
 from rnngen.ink.figures import Block, Row, lines_figure, save

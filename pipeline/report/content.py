@@ -15,9 +15,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.evaluations import read_evaluation
+from pipeline._evaluations import read_evaluation
+from pipeline.paper import CLAIMS, FIGURES
+from pipeline.paper.verdict import Evaluations, comparisons, orderings
 from pipeline.report.embedding import LARGEST_NETWORK, line_json, network_json, prime_json
-from pipeline.report.verdict import CLAIMS, FIGURES, Evaluations, comparisons, orderings
 from rnngen.checked_parquet import read_parquet
 from rnngen.corpora.handwriting.stored_lines import CorpusLines
 from rnngen.errors import InputError

@@ -23,7 +23,7 @@ from snakemake.cli import parse_args as parse_snakemake
 from typer.testing import CliRunner
 
 from pipeline import make_report
-from pipeline.experiment import load_config
+from pipeline._settings import load_config
 from rnngen.cli.main import app
 from rnngen.handwriting_generator.glyphs import load_alphabet
 from tests.docs.printed_commands import PAGES, ROOT, blocks, commands, of_comments, of_docstrings, of_page, printed
@@ -44,7 +44,7 @@ NOT_RUN = {
     r"python -m pipeline.parse_wikipedia data/raw/enwik8": "wants enwik8",
     r"python -m pipeline.train --config workflow/presets/paper": "takes hours",
     r"python -m pipeline.measure_cost": "measures trainings of the paper's size on licensed data",
-    r"python -m pipeline.reproduce_on_gpu": "wants a GPU and licensed data",
+    r"python -m tools.reproduce_on_gpu": "wants a GPU and licensed data",
     r"python -m pipeline.publish": "wants a network of the paper's size",
     r"python -m pytest": "tests of their own",
     r"python -m benchmarks": "takes minutes, and its numbers mean nothing on a machine at work",

@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from pipeline.experiment import check_config, load_config, training_settings
+from pipeline._settings import check_config, load_config, training_settings
 from rnngen.cells.peephole_lstm import BACKENDS
 
 ROOT = Path(__file__).resolve().parents[2]

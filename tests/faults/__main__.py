@@ -19,7 +19,7 @@ from typing import Annotated
 import torch
 import typer
 
-from pipeline.command import command
+from pipeline._command import command
 from tests.faults.damage import mutated, torn, try_readers
 from tests.faults.kills import full_disks, kills, workflow_kills
 from tests.faults.project import ROOT, make_project, run_undisturbed, sums

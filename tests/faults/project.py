@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.command import command
+from pipeline._command import command
 from tests.workflow.test_workflow import DUMP, write_dump
 
 ROOT = Path(__file__).resolve().parents[2]

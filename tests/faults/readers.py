@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from pipeline.experiment import check_config, read_settings, read_yaml
+from pipeline._settings import check_config, read_settings, read_yaml
 from pipeline.make_table import line, read_evaluations
 from rnngen.cli.facts import facts
 from rnngen.corpora.handwriting.iam_ondb import parse_iam_ondb
@@ -30,9 +30,9 @@ from rnngen.models.checkpoint import load_network, load_training_state, save_tra
 from rnngen.models.handwriting_model import HandwritingModel
 from rnngen.models.model_directory import CONFIG, LOG, OPTIMISER, WEIGHTS, checked_file, read_config
 from rnngen.models.text_model import TextModel
-from rnngen.shards import join, split
 from rnngen.training.log import read_log
 from tests.faults.project import DUMP, RESULTS, ROOT
+from tools.shards import join, split
 
 Read = Callable[[Path], Any]
 

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import make_report
 from pipeline.report import content, embedding
-from pipeline.report.page import embedded_json, fixed, seconds, shaded, signed
+from pipeline.report.render import embedded_json, fixed, seconds, shaded, signed
 from rnngen.errors import InputError
 from tests.tiny_results import DERIVED, EXPERIMENTS, TEXT_ONLY, write_results
 

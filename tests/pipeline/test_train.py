@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipeline.assembly import Assembly
+from pipeline._setup import Assembly
 from pipeline.train import main as train_command
 from pipeline.train import release_finished_state
 from rnngen.corpora.treebank import parse_treebank, write_treebank

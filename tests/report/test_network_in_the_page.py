@@ -9,13 +9,12 @@ import json
 import math
 import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-import pipeline.report.page as page
+from pipeline.report import render
 from pipeline.report.embedding import network_json, prime_json
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpora.handwriting.stored_lines import CorpusLines
@@ -27,7 +26,7 @@ from rnngen.sampling.philox import philox4x32, uniforms
 from tests.tiny_handwriting import ALPHABET, NORMALISER, POINTS_PER_CHARACTER, write_corpus, write_model
 
 TOLERANCE = 1e-4
-FOLDER = Path(page.__file__).parent
+FOLDER = render.FOLDER
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed: the page's scripts cannot run here")
 
@@ -216,7 +215,7 @@ def test_text_is_wrapped_as_the_command_wraps_it():
 
 def test_all_modules_together_are_one_script(tmp_path):
     script = tmp_path / "page.mjs"
-    script.write_text(page.one_script(), encoding="utf-8")
+    script.write_text(render.one_script(), encoding="utf-8")
     done = subprocess.run([NODE, "--check", str(script)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "import " not in page.one_script().split("startLiveWriting")[0]
+    assert "import " not in render.one_script().split("startLiveWriting")[0]

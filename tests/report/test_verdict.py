@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.report.verdict import CLAIMS, FIGURES, PAPER, comparisons, orderings, verdict
+from pipeline.paper import CLAIMS, FIGURES, NUMBERS
+from pipeline.paper.verdict import comparisons, orderings, verdict
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_every_claim_of_a_regulariser_has_its_control():
 
 def test_every_claim_has_its_printed_numbers():
     for name, claim in CLAIMS.items():
-        printed = PAPER[claim["table"]][name]
+        printed = NUMBERS[claim["table"]][name]
         assert any(claim["headline"]["paper"] in row.get("static", {}) for row in printed.values())
         for ordering in claim.get("orderings", []):
             for end in (ordering["lower"], ordering["higher"], ordering.get("control", "none.static")):

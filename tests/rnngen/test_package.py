@@ -52,6 +52,6 @@ def test_an_installed_pipeline_finds_what_it_reads(tmp_path):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
         copy(ROOT / source, tmp_path / place)
-    code = "from pipeline.experiment import ROOT, load_config; print(load_config([ROOT / 'config.yaml'])['preset'])"
+    code = "from pipeline._settings import ROOT, load_config; print(load_config([ROOT / 'config.yaml'])['preset'])"
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout == "demo\n"

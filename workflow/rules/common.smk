@@ -4,9 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
-from pipeline.experiment import data_of, reading_settings
-from pipeline.experiment import rows as rows_of_experiment
-from pipeline.experiment import training_settings
+from pipeline._settings import data_of, reading_settings
+from pipeline._settings import rows as rows_of_experiment
+from pipeline._settings import training_settings
 from rnngen.corpora.handwriting.own_files import holds_ink
 from rnngen.corpora.sources import path_of, sources
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnngen.errors import InputError
-from rnngen.shards import join, split
+from tools.shards import join, split
 
 
 def folder_of(root, files):

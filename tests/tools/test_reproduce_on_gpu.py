@@ -5,11 +5,11 @@ import json
 import pytest
 import yaml
 
-from pipeline import reproduce_on_gpu as driver
-from pipeline.experiment import named_corpora
+from pipeline._settings import named_corpora
 from rnngen.artifacts import write_json
 from rnngen.corpora.treebank import parse_treebank, write_treebank
 from rnngen.errors import InputError
+from tools import reproduce_on_gpu as driver
 
 
 class Trainer:

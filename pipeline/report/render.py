@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from pipeline.report.content import Content
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "page"
 SCRIPTS = (
     "philox.js",
     "synthesis_network.js",

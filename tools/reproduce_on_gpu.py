@@ -1,7 +1,7 @@
 """Run the paper's experiments on one GPU that is available for minutes at a time: train, evaluate, publish, resume.
 
-    python -m pipeline.reproduce_on_gpu --plan
-    python -m pipeline.reproduce_on_gpu --corpus handwriting=iam-ondb.parquet --experiment prediction-3-layer \\
+    python -m tools.reproduce_on_gpu --plan
+    python -m tools.reproduce_on_gpu --corpus handwriting=iam-ondb.parquet --experiment prediction-3-layer \\
         --seconds 540 --shards /mnt/out --results results/published
 
 Every experiment of the configuration (the paper preset, or --config) is a chain of trainings and their evaluations, run
@@ -23,15 +23,15 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from pipeline.command import command
-from pipeline.evaluations import read_evaluation
-from pipeline.experiment import ROOT, load_config, named_corpora, rows, training_settings
+from pipeline._command import command
+from pipeline._evaluations import read_evaluation
+from pipeline._settings import ROOT, load_config, named_corpora, rows, training_settings
 from pipeline.publish import publish
 from rnngen.artifacts import write_json
 from rnngen.errors import InputError
 from rnngen.models.checkpoint import forget_state_before
 from rnngen.models.model_directory import read_config
-from rnngen.shards import join, split
+from tools.shards import join, split
 
 PAPER = ROOT / "workflow" / "presets" / "paper.yaml"
 SAFETY = 20.0

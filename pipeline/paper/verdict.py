@@ -1,15 +1,9 @@
 """What the paper claims, what was measured, and a plain verdict on it."""
 
-import tomllib
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent
-CLAIMS = tomllib.loads((FOLDER / "claims.toml").read_text(encoding="utf-8"))
-FIGURES = CLAIMS.pop("figures")
-PAPER = tomllib.loads((FOLDER.parent / "paper.toml").read_text(encoding="utf-8"), parse_float=Decimal)
-"""The paper's numbers with the digits it prints."""
+from pipeline.paper import CLAIMS, NUMBERS
 
 Evaluations = dict[str, dict[str, dict[str, Any]]]
 """experiment → "row.static" → the evaluation's JSON."""
@@ -40,7 +34,7 @@ def comparisons(experiment: str, rows: list[str], found: Evaluations, comparable
     if claim is None:
         return []
     headline = claim["headline"]
-    printed = PAPER[claim["table"]].get(experiment, {})
+    printed = NUMBERS[claim["table"]].get(experiment, {})
     entries = []
     for row in rows:
         for kind in ("static", "dynamic"):

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.experiment import (
+from pipeline._settings import (
     ROOT,
     Settings,
     check_config,
