@@ -380,6 +380,30 @@ def test_a_second_process_is_refused_in_one_line(corpus, tmp_path):
         run(SETTINGS, corpus, tmp_path / "m")
 
 
+def test_two_commands_on_one_state_the_second_is_refused_and_the_first_unharmed(corpus, tmp_path):
+    settings = altered(training={"maximum_epochs": 40})
+    whole, _ = run(settings, corpus, tmp_path / "whole")
+    command = [sys.executable, "-m", "pipeline.train", "--settings", json.dumps(settings), "--corpus", str(corpus)]
+    command += ["--output", str(tmp_path / "m"), "--state", str(tmp_path / "state")]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while not (tmp_path / "state" / "lock").exists():
+        assert first.poll() is None, first.stdout.read()
+        time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)
+    try:
+        second = subprocess.run(command, capture_output=True, text=True)
+    finally:
+        first.send_signal(signal.SIGCONT)
+    assert second.returncode == 1
+    assert second.stderr.splitlines() == [
+        f"error: {tmp_path / 'state'}: another process is training with this state; wait for it, or end it first"
+    ]
+    said, _ = first.communicate()
+    assert first.returncode == 0, said
+    weights = load_file(tmp_path / "m" / "weights.safetensors")
+    assert all(torch.equal(weight, weights[name]) for name, weight in whole.items())
+
+
 def test_other_files_in_the_state_folder_are_left_alone(corpus, tmp_path):
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     (tmp_path / ".state.json.1.partial").write_text("of a process that was killed", encoding="utf-8")
