@@ -87,7 +87,7 @@ def main(
         for k, job in enumerate(jobs)
     ]
     with tqdm(total=len(jobs), unit="line", disable=not sys.stderr.isatty()) as bar:
-        written = writer.write(requests, end, threads=threads, progress=bar.update)
+        written = writer.sample(requests, end, threads=threads, progress=bar.update)
     found: list[WrittenLine] = [
         WrittenLine(line.line, "real", line.strokes, block, line.text, steps=sum(map(len, line.strokes)))
         for block, line in real

@@ -8,10 +8,12 @@ __version__ = "0.1.0"
 _WHERE = {
     "AdaptiveWeightNoise": "training.adaptive_weight_noise",
     "GravesRMSProp": "training.rmsprop",
+    "HandwritingModel": "models.handwriting_model",
     "MixtureDensity": "losses.mixture_density",
     "PeepholeLSTM": "cells.peephole_lstm",
     "PredictionNetwork": "networks.prediction_network",
     "SynthesisNetwork": "networks.synthesis_network",
+    "TextModel": "models.text_model",
     "WeightNoise": "training.weight_noise",
     "load_network": "models.checkpoint",
     "save_network": "models.checkpoint",

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from tqdm import tqdm
 
@@ -21,9 +20,8 @@ from rnngen.corpora.alphabet import named
 from rnngen.corpora.handwriting.stored_lines import CorpusLines
 from rnngen.errors import InputError, one_line, one_line_exits
 from rnngen.ink.drawing import FORMATS, Pen, check_colour, check_format, write_drawing
-from rnngen.ink.page import placed, wrapped
 from rnngen.ink.read_strokes import read_ink
-from rnngen.ink.strokes import smoothed
+from rnngen.models.handwriting import CHARACTER_WIDTH, MOST_PIECES
 from rnngen.models.handwriting_model import End, HandwritingModel, Prime
 
 app = typer.Typer(
@@ -47,11 +45,6 @@ def _root(
     ] = False,
 ) -> None:
     """Write handwriting and text with trained networks, and inspect models, runs and corpora."""
-
-
-PITCH = 3.2  # from line to line, in widths of a character
-LONGEST_LINE = 1_000  # characters; the window's weights of every step are kept
-MOST_PIECES = 100  # of curve that a step is drawn in
 
 
 def _finite(value: float) -> float:
@@ -88,10 +81,10 @@ def write(
     width: Annotated[int, typer.Option(min=1, help="Characters per line; longer text is wrapped between words.")] = 40,
     size: Annotated[
         float, typer.Option(min=0.1, max=1000, callback=_finite, help="Average width of a character in millimetres.")
-    ] = 3.0,
+    ] = CHARACTER_WIDTH,
     pen_width: Annotated[
         float, typer.Option(min=0.01, max=100, callback=_finite, help="Width of the pen in millimetres.")
-    ] = 0.45,
+    ] = Pen.width,
     colour: Annotated[str, typer.Option(help="Colour of the ink: a name or #rrggbb.")] = Pen.colour,
     smooth: Annotated[
         int | None,
@@ -141,59 +134,37 @@ def write(
     if writer.alphabet is None:
         raise InputError(f"{model}: a prediction network writes no text; give a synthesis network")
     source = read_typed(text, "the text to write")
-    wanted = wrapped(source, width)
-    replaced = writer.replacements("".join(wanted)) if replace_unknown else {}
-    lines = [writer.readable(line, replace_unknown).strip() for line in wanted]
-    texts = [line for line in lines if line]  # a blank line is a distance on the page
-    if not texts:
-        raise InputError("there is no text to write")
-    longest = max(map(len, texts))
-    if longest > LONGEST_LINE:
-        raise InputError(f"a line of {longest:,} characters, over the limit of {LONGEST_LINE:,}: break it")
-    if replaced:
-        said = ", ".join(f"{named([character])} by {instead!r}" for character, instead in replaced.items())
+    with tqdm(unit="line", leave=False, disable=not sys.stderr.isatty()) as bar:
+
+        def show(finished: int, lines: int) -> None:
+            bar.total = lines
+            bar.update(finished)
+
+        written = writer.write(
+            source,
+            bias,
+            seed,
+            _prime(writer, style, corpus, style_strokes, style_text, style_as_recorded),
+            width=width,
+            separator=separator,
+            end=end,
+            steps=steps,
+            replace_unknown=replace_unknown,
+            progress=show,
+        )
+    if written.replaced:
+        said = ", ".join(f"{named([character])} by {instead!r}" for character, instead in written.replaced.items())
         print(f"warning: replaced {one_line(said)}", file=sys.stderr)
-    prime = _prime(writer, style, corpus, style_strokes, style_text, style_as_recorded)
-    requests = [
-        writer.request(line, bias=bias, seed=seed + k, prime=prime, separator=separator, maximum_steps=steps, end=end)
-        for k, line in enumerate(texts)
-    ]
-    with tqdm(total=len(texts), unit="line", leave=False, disable=not sys.stderr.isatty()) as bar:
-        written = writer.write(requests, end, threads=torch.get_num_threads(), progress=bar.update)
-    misfit = writer.misfit(written[0], prime) if prime is not None and style_strokes is not None else None
-    remedy = "give --style-text word for word as it is written" if misfit else "try another --seed"
-    if not all(len(result.new_t3) for result in written):
-        raise InputError(f"{misfit or 'the network ended a line before it wrote anything'}: {remedy}")
-    if misfit:
-        print(f"warning: {misfit}: {remedy}", file=sys.stderr)
-    for line, result in zip(texts, written, strict=True):
-        if result.stopped == "cap":
+    if written.misfit and style_strokes is not None:
+        print(f"warning: {written.misfit}: give --style-text word for word as it is written", file=sys.stderr)
+    for line in written.written:
+        if line.stopped == "cap":
             print(
-                f"warning: {line!r} did not end within {len(result.new_t3)} points and was cut: "
+                f"warning: {line.text!r} did not end within {line.steps} points and was cut: "
                 "try another --seed, a higher --bias or more --steps",
                 file=sys.stderr,
             )
-    pieces = smooth or min(writer.normaliser.every, MOST_PIECES)
-    drawn = (smoothed(writer.strokes(result), pieces) for result in written)
-    strokes = [next(drawn) if line else [] for line in lines]
-    scale = size / writer.character_width
-    page = placed(strokes, pitch=PITCH * size, scale=scale)
-    pen = Pen(pen_width, colour, writer.points_per_second * pieces * speed, Pen.seconds_between_strokes / speed)
-    about = {
-        "lines": [
-            {
-                "text": line,
-                "bias": bias,
-                "seed": seed + k,
-                "style": None if prime is None else prime.name,
-                "stopped": result.stopped,
-                "steps": len(result.new_t3),
-            }
-            for k, (line, result) in enumerate(zip(texts, written, strict=True))
-        ],
-        "end": end,
-        "replaced": replaced,
-    }
+    page, pen, about = written.page(size, smooth), written.pen(pen_width, colour, speed, smooth), written.about
     for path in output:
         write_drawing(
             path, page, pen=pen, animate=animate and path.suffix.lower() == ".svg", dpi=dpi, title=source, about=about

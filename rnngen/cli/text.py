@@ -43,7 +43,7 @@ def text(
     written = []
     streams = output is None and not summary
     for number in range(samples):
-        pieces = writer.sample(symbols, seed=seed + number, prime=source, temperature=temperature)
+        pieces = writer.stream(source, symbols, temperature, seed + number)
         if streams:
             if number:
                 print("---")

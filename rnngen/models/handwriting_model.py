@@ -5,26 +5,30 @@ Shapes: t points; offsets are (T, 3), Δx, Δy and the end-of-stroke bit.
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from rnngen.corpora.alphabet import Alphabet, named, shown
 from rnngen.corpora.handwriting.lines import Normaliser
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.choose_texts import TYPOGRAPHIC
+from rnngen.ink.page import wrapped
 from rnngen.ink.strokes import Ink, Stroke, resampled, strokes_from_offsets, transformed
 from rnngen.models.checkpoint import load_network
+from rnngen.models.handwriting import Handwriting, HandwrittenLine
 from rnngen.models.model_directory import checked_file, read_config
 from rnngen.networks.prediction_network import PredictionNetwork
 from rnngen.sampling.handwriting import LineRequest, Network, NextWord, SampledLine, sample
 
 POINTS_PER_CHARACTER = 25.0  # §4.2, where a model does not say
 RECORDED_HERTZ = 100.0  # points a second of the corpora, before any are left out
+LONGEST_LINE = 1_000  # characters; the window's weights of every step are kept
 UNSEEN = {"Mn", "Me", "Cf"}  # Unicode's categories of accents and of signs without a width
 
 
@@ -110,8 +114,74 @@ class HandwritingModel:
         """Rate of the points that the network writes."""
         return RECORDED_HERTZ / self.normaliser.every
 
-    def write(self, requests: Sequence[LineRequest], end: End = End.STROKE, **options: Any) -> list[SampledLine]:
-        """Write the lines of `requests`, made with the same `end`; `options` are those of `sample`."""
+    def write(
+        self,
+        text: str,
+        bias: float = 0.75,
+        seed: int = 1,
+        style: Prime | None = None,
+        *,
+        width: int | None = 40,
+        separator: str = " ",
+        end: End = End.WORD,
+        steps: int | None = None,
+        replace_unknown: bool = False,
+        threads: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Handwriting:
+        """Write `text` by hand (sections 5.3 to 5.5).
+
+        bias             0: as people write; 1 and more: neater, less varied (eq 61–62).
+        seed             of the first line; the next has seed + 1, and so on. Equal arguments, equal ink.
+        style            writing that every line goes on from: `prime`, `prime_from_any`.
+        width            characters a line; longer text is wrapped between words. None: only at its own line breaks.
+        separator        between the text of the style and the new text.
+        end              what ends a line.
+        steps            most points a line; by default four times what it should need.
+        replace_unknown  whether a character that the model does not know is replaced, as `replacements` says.
+        threads          by default as many as PyTorch uses.
+        progress         is called with the number of lines finished since the last call, and of all.
+
+        Raises InputError for a text of nothing, too long a line, and characters that the model does not know.
+        """
+        if self.alphabet is None:
+            raise InputError("a prediction network writes no text; give a synthesis network")
+        wanted = wrapped(text, width)
+        lines = [self.readable(line, replace_unknown).strip() for line in wanted]
+        texts = [line for line in lines if line]  # a blank line is a distance on the page
+        if not texts:
+            raise InputError("there is no text to write")
+        longest = max(map(len, texts))
+        if longest > LONGEST_LINE:
+            raise InputError(f"a line of {longest:,} characters, over the limit of {LONGEST_LINE:,}: break it")
+        requests = [
+            self.request(line, bias=bias, seed=seed + k, prime=style, separator=separator, maximum_steps=steps, end=end)
+            for k, line in enumerate(texts)
+        ]
+        report = None if progress is None else lambda finished: progress(finished, len(texts))
+        sampled = self.sample(requests, end, threads=threads or torch.get_num_threads(), progress=report)
+        misfit = None if style is None else self.misfit(sampled[0], style)
+        if not all(len(line.new_t3) for line in sampled):
+            remedy = "give it word for word as it is written" if misfit else "try another seed"
+            raise InputError(f"{misfit or 'the network ended a line before it wrote anything'}: {remedy}")
+        written = iter(
+            HandwrittenLine(
+                line, self.strokes(drawn), bias, request.seed, style and style.name, drawn.stopped, len(drawn.new_t3)
+            )
+            for line, request, drawn in zip(texts, requests, sampled, strict=True)
+        )
+        return Handwriting(
+            [next(written) if line else HandwrittenLine("", []) for line in lines],
+            self.character_width,
+            self.points_per_second,
+            self.normaliser.every,
+            end,
+            self.replacements("".join(wanted)) if replace_unknown else {},
+            misfit,
+        )
+
+    def sample(self, requests: Sequence[LineRequest], end: End = End.STROKE, **options: Any) -> list[SampledLine]:
+        """Draw the lines of `requests`, made with the same `end`; `options` are those of the function `sample`."""
         finish_stroke = 0 if end == End.PAPER else round(STROKE_SECONDS * self.points_per_second)
         return sample(self.network, requests, finish_stroke=finish_stroke, **options)
 

@@ -59,10 +59,14 @@ class TextModel:
             yield f" {symbol}" if apart else symbol
             after = symbol
 
-    def sample(self, count: int, *, seed: int, prime: str = "", temperature: float = 1.0) -> Iterator[str]:
-        """`count` symbols after `prime`, as text to be put behind it, piece by piece."""
+    def generate(self, prime: str = "", n: int = 500, temperature: float = 1.0, seed: int = 1) -> str:
+        """`prime` and `n` symbols more (section 3); temperature 1 samples as the paper does. Equal seed, equal text."""
+        return prime + "".join(self.stream(prime, n, temperature, seed))
+
+    def stream(self, prime: str = "", n: int = 500, temperature: float = 1.0, seed: int = 1) -> Iterator[str]:
+        """What `generate` puts behind `prime`, piece by piece as it is drawn."""
         codes = self.encode(prime)
-        draws = sample_symbols(self.network, count, seeds=[seed], prime=codes, temperature=temperature)
+        draws = sample_symbols(self.network, n, seeds=[seed], prime=codes, temperature=temperature)
         return self.text((int(symbol_b[0]) for symbol_b in draws), after=prime)
 
 

@@ -153,7 +153,7 @@ def test_a_next_word_follows_the_text(model, line, tmp_path):
 def test_lines_are_written_by_the_rule_asked_for(model, end):
     request = model.request("sun", seed=3, bias=0.5, end=end)
     finish_stroke = 0 if end == End.PAPER else 25
-    (one,), (two,) = model.write([request], end), sample(model.network, [request], finish_stroke=finish_stroke)
+    (one,), (two,) = model.sample([request], end), sample(model.network, [request], finish_stroke=finish_stroke)
     assert np.array_equal(one.offsets_t3, two.offsets_t3) and one.phi_su.shape[1] == 4
 
 
@@ -202,3 +202,43 @@ def test_a_prediction_network_needs_a_number_of_steps(tmp_path):
     assert model.request(None, maximum_steps=3).symbols_u is None
     with pytest.raises(InputError, match="no text to write"):
         HandwritingModel.load(write_model(tmp_path / "synthesis")).request("")
+
+
+def test_writing_is_lines_strokes_and_a_picture(model):
+    told = []
+    written = model.write("hello\n\nunder the sun", 1.0, 5, width=9, progress=lambda done, of: told.append((done, of)))
+    assert [line.text for line in written.lines] == ["hello", "", "under the", "sun"]
+    assert [(line.text, line.seed, line.bias) for line in written.written] == [
+        ("hello", 5, 1.0),
+        ("under the", 6, 1.0),
+        ("sun", 7, 1.0),
+    ]
+    assert sum(done for done, _ in told) == 3 and {of for _, of in told} == {3}
+    again = model.write("hello\n\nunder the sun", 1.0, 5, width=9)
+    assert all(map(np.array_equal, written.strokes, again.strokes)) and len(written.strokes) == len(again.strokes)
+    picture = written._repr_svg_()
+    assert picture.startswith("<svg ") and picture.count("<path ") == len(written.strokes)
+    assert written.page(6.0).width == pytest.approx(2 * written.page(3.0).width)
+    (alone,) = model.write("sun", 1.0, 7).written
+    assert all(map(np.array_equal, alone.strokes, written.lines[3].strokes))
+
+
+def test_writing_goes_on_from_a_style(model, line):
+    style = model.prime(line.ink, line.text, line.line)
+    (styled,), (plain,) = model.write("sun", style=style).written, model.write("sun").written
+    assert (styled.style, plain.style) == ("a00-001z-01", None) and styled.steps != plain.steps
+
+
+def test_what_cannot_be_written_is_said(model, tmp_path):
+    for nothing in ("", " \n\n\t "):
+        with pytest.raises(InputError, match="there is no text to write"):
+            model.write(nothing)
+    with pytest.raises(InputError, match=r"a line of 5,000 characters, over the limit of 1,000"):
+        model.write("hello" * 1000)
+    with pytest.raises(InputError, match=r"'é' \(U\+00E9\) outside"):
+        model.write("hé")
+    replaced = model.write("hé", replace_unknown=True)
+    assert replaced.replaced == {"é": "e"} and replaced.lines[0].text == "he"
+    prediction = HandwritingModel.load(write_model(tmp_path / "prediction", "prediction"))
+    with pytest.raises(InputError, match="a prediction network writes no text"):
+        prediction.write("a")

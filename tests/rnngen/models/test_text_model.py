@@ -51,7 +51,7 @@ def test_text_and_symbols(tmp_path, unit, text, codes):
 @pytest.mark.parametrize("prime", ["", "the", "the ", "the cat\n", "the\tcat"])
 def test_words_stand_a_blank_apart_and_apart_from_the_prime(tmp_path, prime):
     model = TextModel.load(write_text_model(tmp_path, "word"))
-    whole = prime + "".join(model.sample(40, seed=3, prime=prime))
+    whole = model.generate(prime, 40, seed=3)
     assert model.encode(whole)[: len(model.encode(prime))] == model.encode(prime)
     assert len(model.encode(whole)) == len(model.encode(prime)) + 40
     written = whole[len(prime) :]
@@ -64,9 +64,10 @@ def test_bytes_have_names():
 
 def test_a_text_goes_on_from_its_prime(tmp_path):
     model = TextModel.load(write_text_model(tmp_path))
-    one, two = ("".join(model.sample(40, seed=3, prime=prime)) for prime in ("abc", "abc"))
-    assert one == two != "".join(model.sample(40, seed=4, prime="abc"))
-    assert "".join(model.sample(15, seed=3, prime="abc")) == one[: len("".join(model.sample(15, seed=3, prime="abc")))]
+    one, two = (model.generate("abc", 40, seed=3) for _ in range(2))
+    assert one == two != model.generate("abc", 40, seed=4) and one.startswith("abc")
+    assert one.startswith(model.generate("abc", 15, seed=3))
+    assert one != model.generate("abc", 40, temperature=5.0, seed=3)
 
 
 def test_strangers_are_named(tmp_path):

@@ -1,0 +1,85 @@
+"""What a model wrote: lines of strokes with their texts and how each came about, ready to be laid out and drawn."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rnngen.ink.drawing import Pen, svg
+from rnngen.ink.page import Page, placed
+from rnngen.ink.strokes import Stroke, smoothed
+
+CHARACTER_WIDTH = 3.0  # millimetres, on average
+PITCH = 3.2  # from line to line, in widths of a character
+MOST_PIECES = 100  # of curve that a step is drawn in
+
+
+@dataclass(frozen=True)
+class HandwrittenLine:
+    """A line as the network drew it; strokes (n, 2) in units of the corpus. A blank line has no text and no strokes."""
+
+    text: str
+    strokes: list[Stroke]
+    bias: float = 0.0
+    seed: int = 0
+    style: str | None = None
+    stopped: str = "rule"  # "cap": cut, because it had not ended by itself
+    steps: int = 0
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """All but the strokes."""
+        names = ("text", "bias", "seed", "style", "stopped", "steps")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Handwriting:
+    """The lines of a text, blank ones included, written by one model."""
+
+    lines: list[HandwrittenLine]
+    character_width: float  # on average, in units of the corpus
+    points_per_second: float  # as the model writes
+    every: int  # of the points that were recorded the model writes only so many
+    end: str
+    replaced: dict[str, str]  # characters of the text that the model does not know, and what was written instead
+    misfit: str | None = None  # what is wrong with the text of the style
+
+    @property
+    def written(self) -> list[HandwrittenLine]:
+        """The lines that are not blank."""
+        return [line for line in self.lines if line.text]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """How it came about, as plain values."""
+        return {"lines": [line.about for line in self.written], "end": str(self.end), "replaced": self.replaced}
+
+    def page(self, size: float = CHARACTER_WIDTH, smooth: int | None = None) -> Page:
+        """The lines one below the other, a character `size` millimetres wide on average.
+
+        Each step is drawn as `smooth` pieces of a curve; by default as many as the model leaves points out.
+        """
+        pieces = self._pieces(smooth)
+        return placed(
+            [smoothed(line.strokes, pieces) for line in self.lines],
+            pitch=PITCH * size,
+            scale=size / self.character_width,
+        )
+
+    def pen(
+        self, width: float = Pen.width, colour: str = Pen.colour, speed: float = 1.0, smooth: int | None = None
+    ) -> Pen:
+        """A pen that draws `page` as fast as people write, times `speed`; `width` in millimetres."""
+        rate = self.points_per_second * self._pieces(smooth) * speed
+        return Pen(width, colour, rate, Pen.seconds_between_strokes / speed)
+
+    def _pieces(self, smooth: int | None) -> int:
+        return smooth or min(self.every, MOST_PIECES)
+
+    @property
+    def strokes(self) -> list[Stroke]:
+        """All strokes on the page in pen order, (n, 2) in millimetres, y downwards."""
+        return self.page().strokes
+
+    def _repr_svg_(self) -> str:
+        """How a notebook shows it."""
+        return svg(self.page(), self.pen(), title="\n".join(line.text for line in self.lines))
