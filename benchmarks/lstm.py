@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from benchmarks import lstm_cuda
 from pipeline._command import command
 from rnngen.artifacts import machine
-from rnngen.cells.fused_lstm import compiled_gates
+from rnngen.cells.c_kernels import compiled_gates
+from rnngen.cells.layer import PeepholeLSTM
 from rnngen.cells.matmul import onednn_float32_is_exact
-from rnngen.cells.peephole_lstm import PeepholeLSTM
 from rnngen.errors import InputError
 from rnngen.networks.synthesis_network import SynthesisNetwork
 

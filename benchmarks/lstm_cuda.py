@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from pipeline._command import command
 from rnngen.artifacts import machine, write_json
 from rnngen.cells.cuda_graphs import LOOPS
-from rnngen.cells.peephole_lstm import PeepholeLSTM
+from rnngen.cells.layer import PeepholeLSTM
 from rnngen.corpora.sequences import TextBatch
 from rnngen.errors import InputError
 from rnngen.networks.prediction_network import PredictionNetwork

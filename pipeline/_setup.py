@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rnngen.cells.fused_lstm import compiled_gates
-from rnngen.cells.peephole_lstm import backend_named
+from rnngen.cells.backends import backend_named
+from rnngen.cells.c_kernels import compiled_gates
 from rnngen.corpora.handwriting.lines import HandwritingBatches, load_handwriting
 from rnngen.corpora.sequences import ChunkBatches, SentenceBatches
 from rnngen.corpora.treebank import END, load_treebank

@@ -10,7 +10,7 @@ _WHERE = {
     "GravesRMSProp": "training.rmsprop",
     "HandwritingModel": "models.handwriting_model",
     "MixtureDensity": "losses.mixture_density",
-    "PeepholeLSTM": "cells.peephole_lstm",
+    "PeepholeLSTM": "cells.layer",
     "PredictionNetwork": "networks.prediction_network",
     "SynthesisNetwork": "networks.synthesis_network",
     "TextModel": "models.text_model",

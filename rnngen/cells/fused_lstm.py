@@ -13,94 +13,15 @@ derivatives are in the parameters' type.
 Shapes: t time, b batch, i inputs side by side, h cells, g = 4h gates; n all steps of all sequences, step by step.
 """
 
-import ctypes
-import functools
 import math
-from collections.abc import Sequence
-from itertools import accumulate
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rnngen.cells.matmul import Workspaces, fastest_float32, repeated
-from rnngen.compiled import library
-
-WORKSPACES = Workspaces()
-
-
-class Packing:
-    """Where each step of each sequence lies once rows are ordered by time, then by falling length of their sequence."""
-
-    def __init__(self, steps: int, batch: int, lengths_b: Tensor | None):
-        self.batch = batch
-        self.whole = lengths_b is None or int(lengths_b.min()) == steps
-        if self.whole:
-            self.rows_at = [batch] * steps
-            self.total = steps * batch
-            return
-        lengths_b, self.order_b = lengths_b.sort(descending=True, stable=True)
-        running_tb = torch.arange(steps, device=lengths_b.device)[:, None] < lengths_b
-        self.rows_at = running_tb.sum(1).tolist()
-        self.total = sum(self.rows_at)
-        start_t = torch.tensor([0, *accumulate(self.rows_at)], device=lengths_b.device)
-        column_b = torch.arange(batch, device=lengths_b.device)
-        # of packed row n: its row in (T·B), and where its predecessor lies when the B initial states come first
-        self.source_n = (torch.arange(steps, device=lengths_b.device)[:, None] * batch + self.order_b)[running_tb]
-        before_tb = start_t[:steps, None] - start_t.new_tensor(self.rows_at)[:, None] + batch + column_b
-        before_tb[1:] = start_t[: steps - 1, None] + batch + column_b
-        before_tb[0] = column_b
-        self.before_n = before_tb[running_tb]
-        self.last_b = start_t[lengths_b - 1] + column_b
-
-    def pack(self, x_tb: Tensor) -> Tensor:
-        """(T, B, ...) → (N, ...)."""
-        flat = x_tb.reshape(-1, *x_tb.shape[2:])
-        return flat if self.whole else flat.index_select(0, self.source_n)
-
-    def unpack(self, x_n: Tensor) -> Tensor:
-        """(N, ...) → (T, B, ...), zero where a sequence has ended."""
-        steps = len(self.rows_at)
-        if self.whole:
-            return x_n.view(steps, self.batch, *x_n.shape[1:])
-        flat = x_n.new_zeros(steps * self.batch, *x_n.shape[1:])
-        return flat.index_copy_(0, self.source_n, x_n).view(steps, self.batch, *x_n.shape[1:])
-
-    def sort(self, x_b: Tensor) -> Tensor:
-        return x_b if self.whole else x_b.index_select(0, self.order_b)
-
-    def unsort(self, x_b: Tensor) -> Tensor:
-        return x_b if self.whole else torch.empty_like(x_b).index_copy_(0, self.order_b, x_b)
-
-    def before(self, x: Tensor) -> Tensor:
-        """Of (B + N, ...), the initial rows first: for each packed row the one a step earlier."""
-        return x[: self.total] if self.whole else x.index_select(0, self.before_n)
-
-    def last(self, x_n: Tensor) -> Tensor:
-        """The last row of each sequence, in the callers' order; a copy."""
-        return x_n[-self.batch :].clone() if self.whole else self.unsort(x_n.index_select(0, self.last_b))
-
-
-class Steps:
-    """The buffers of one call, cut into time steps: what a step's arithmetic reads and writes."""
-
-    def __init__(
-        self, packing: Packing, g_ng: Tensor, c_all: Tensor, parameters: dict[str, Tensor | None], clip: float
-    ):
-        rows_at, batch = packing.rows_at, packing.batch
-        self.packing, self.clip = packing, clip
-        self.g_ng, self.c_all, self.g = g_ng, c_all, g_ng.split(rows_at)
-        self.c = c_all[batch:].split(rows_at)
-        self.c_before = self.before(c_all, self.c)
-        self.peepholes_3h, self.bias_g = parameters["peepholes"], parameters["bias"]
-        self.rows_kg, self.symbols_n = parameters["rows"], parameters["symbols"]
-        self.symbols = [None] * len(rows_at) if self.symbols_n is None else self.symbols_n.split(rows_at)
-
-    def before(self, x_all: Tensor, steps: Sequence[Tensor]) -> list[Tensor]:
-        """For each step the rows of the step before that still run; the initial rows lead `x_all`."""
-        rows_at = self.packing.rows_at
-        return [x[:rows] for x, rows in zip((x_all[: self.packing.batch], *steps), rows_at, strict=False)]
+from rnngen.cells.c_kernels import compiled_gates
+from rnngen.cells.matmul import fastest_float32, repeated
+from rnngen.cells.packing import WORKSPACES, Packing, Steps
 
 
 class EagerGates:
@@ -172,73 +93,6 @@ class EagerGates:
         if steps.rows_kg is not None:  # one addition a row; −1, the null vector, has none
             d_rows = torch.ops.aten.embedding_dense_backward(g_ng, steps.symbols_n, len(steps.rows_kg), -1, False)
         return g_ng.sum(0), d_peepholes, d_rows
-
-
-class CompiledGates:
-    """The gates' arithmetic in C; gates are kept in the operands' type and the sums are made along the way."""
-
-    def __init__(self, kernels: ctypes.CDLL):
-        self.kernels = kernels
-        pointer, integer, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
-        self.run_forward, self.run_backward, self.run_transpose = {}, {}, {}
-        for dtype, name in ((torch.float32, "float"), (torch.bfloat16, "bfloat16")):
-            forward, backward = kernels[f"forward_{name}"], kernels[f"backward_{name}"]
-            forward.argtypes = [pointer, integer, *[pointer] * 8, integer, pointer, integer, integer]
-            backward.argtypes = [
-                *[pointer] * 5, integer, pointer, integer, pointer, real, *[pointer] * 4, integer, integer
-            ]  # fmt: skip
-            transpose = kernels[f"transpose_{name}"]
-            transpose.argtypes = [pointer, integer, integer, integer, pointer, integer]
-            forward.restype = backward.restype = transpose.restype = None
-            self.run_forward[dtype], self.run_backward[dtype] = forward, backward
-            self.run_transpose[dtype] = transpose
-
-    def storage(self, parameters: torch.dtype, operands: torch.dtype) -> torch.dtype:
-        return operands
-
-    def transposed(self, x: Tensor, operands: torch.dtype) -> Tensor:
-        """xᵀ as an operand; in bfloat16 laid out anew, which makes products with it twice as fast."""
-        if operands != torch.bfloat16:
-            return x.t()
-        turned = torch.empty(x.shape[1], x.shape[0], dtype=operands)
-        self.run_transpose[x.dtype](x.data_ptr(), *x.shape, x.stride(0), turned.data_ptr(), turned.stride(0))
-        return turned
-
-    def fill(self, steps: Steps, x_ni: Tensor | None, weight_ig: Tensor | None) -> None:
-        steps.filled = x_ni is not None
-        if steps.filled:
-            torch.mm(x_ni, weight_ig, out=steps.g_ng)
-
-    def forward(self, steps: Steps, t: int, recurrent_bg: Tensor, h_bh: Tensor, out_bh: Tensor | None) -> None:
-        g = steps.g[t]
-        self.run_forward[g.dtype](
-            g.data_ptr(), steps.filled, recurrent_bg.data_ptr(), _address(steps.rows_kg), _address(steps.symbols[t]),
-            steps.bias_g.data_ptr(), steps.peepholes_3h.data_ptr(), steps.c_before[t].data_ptr(),
-            steps.c[t].data_ptr(), h_bh.data_ptr(), h_bh.stride(0), _address(out_bh), *h_bh.shape,
-        )  # fmt: skip
-
-    def backward(self, steps: Steps, t: int, d_out: Tensor, d_recurrent: Tensor, d_c: Tensor) -> None:
-        if t == len(steps.g) - 1:
-            steps.sums = (
-                torch.zeros_like(steps.bias_g),
-                torch.zeros_like(steps.peepholes_3h),
-                None if steps.rows_kg is None else torch.zeros_like(steps.rows_kg),
-            )
-        g = steps.g[t]
-        d_bias, d_peepholes, d_rows = steps.sums
-        self.run_backward[g.dtype](
-            g.data_ptr(), steps.peepholes_3h.data_ptr(), steps.c_before[t].data_ptr(), steps.c[t].data_ptr(),
-            d_out.data_ptr(), d_out.stride(0), d_recurrent.data_ptr(), d_recurrent.stride(0), d_c.data_ptr(),
-            steps.clip, d_bias.data_ptr(), d_peepholes.data_ptr(), _address(d_rows), _address(steps.symbols[t]),
-            *d_out.shape,
-        )  # fmt: skip
-
-    def sums(self, steps: Steps) -> tuple[Tensor, Tensor, Tensor | None]:
-        return steps.sums
-
-
-def _address(x: Tensor | None) -> int | None:
-    return None if x is None else x.data_ptr()
 
 
 class FusedBPTT(torch.autograd.Function):
@@ -383,17 +237,6 @@ def fused(weights, symbols_tb, dense, state, lengths_b, clip, precision, gates=N
         *pairs,
     )
     return out_tbh, (h_bh, c_bh)
-
-
-@functools.cache
-def _load_gates() -> CompiledGates | None:
-    kernels = library(Path(__file__).with_name("kernels.c"))
-    return None if kernels is None else CompiledGates(kernels)
-
-
-def compiled_gates(parameter: Tensor) -> CompiledGates | None:
-    """The kernels in C, where they can be had and fit the parameters: float32 on the CPU."""
-    return _load_gates() if parameter.device.type == "cpu" and parameter.dtype == torch.float32 else None
 
 
 def compiled(weights, symbols_tb, dense, state, lengths_b, clip, precision):

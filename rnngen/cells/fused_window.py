@@ -6,10 +6,9 @@ the layer's weights, and one product after the loop gives all their derivatives.
 the parameters' type, also with precision "bfloat16".
 
 Shapes: t time, b sequence, i input, h cells, g = 4h gates, v alphabet, k window component, u position in the text;
-n all steps of all sequences, packed (`rnngen.cells.fused_lstm.Packing`).
+n all steps of all sequences, packed (`rnngen.cells.packing.Packing`).
 """
 
-import ctypes
 import math
 
 import torch
@@ -17,10 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rnngen.cells.fused_lstm import WORKSPACES, CompiledGates, EagerGates, Packing, Steps, compiled_gates
+from rnngen.cells.c_kernels import CompiledGates, CompiledWindow, compiled_gates
+from rnngen.cells.fused_lstm import EagerGates
 from rnngen.cells.matmul import fastest_float32, repeated
-from rnngen.cells.peephole_lstm import Weights, require_triton
-from rnngen.cells.soft_window import WindowState, WindowTrace, WindowWeights, window_layer
+from rnngen.cells.packing import WORKSPACES, Packing, Steps
+from rnngen.cells.peephole_lstm import Weights
+from rnngen.cells.soft_window import WindowState, WindowTrace, WindowWeights
 
 
 class EagerWindow:
@@ -61,38 +62,6 @@ class EagerWindow:
         """exp(−β (κ − u)²) and κ − u, (B, K, U)."""
         distance = kappa.unsqueeze(2) - self.position_u
         return distance.square().mul_(-beta.unsqueeze(2)).exp_(), distance
-
-
-class CompiledWindow:
-    """The same in C."""
-
-    def __init__(
-        self, text_bu: Tensor, text_lengths_b: Tensor, like: Tensor, kernels: ctypes.CDLL, operands: torch.dtype
-    ):
-        self.text_bu, self.text_lengths_b = text_bu.contiguous(), text_lengths_b.contiguous()
-        self.scratch_u = like.new_empty(text_bu.shape[1])
-        name = "bfloat16" if operands == torch.bfloat16 else "float"
-        self.run_forward, self.run_backward = kernels[f"window_forward_{name}"], kernels[f"window_backward_{name}"]
-        pointer, integer = ctypes.c_void_p, ctypes.c_int64
-        self.run_forward.argtypes = [*[pointer] * 4, integer, *[pointer] * 4, *[integer] * 4]
-        self.run_backward.argtypes = [*[pointer] * 4, integer, *[pointer] * 5, *[integer] * 4]
-        self.run_forward.restype = self.run_backward.restype = None
-        self.text = (self.text_bu.data_ptr(), self.text_lengths_b.data_ptr(), self.scratch_u.data_ptr())
-
-    def forward(self, a_b3k: Tensor, kappa_before: Tensor, kappa: Tensor, operand_bv: Tensor, out_bv: Tensor) -> None:
-        self.run_forward(
-            a_b3k.data_ptr(), kappa_before.data_ptr(), kappa.data_ptr(), operand_bv.data_ptr(), operand_bv.stride(0),
-            out_bv.data_ptr(), *self.text, *kappa.shape, self.text_bu.shape[1], out_bv.shape[1],
-        )  # fmt: skip
-
-    def backward(
-        self, a_b3k: Tensor, kappa: Tensor, d_out_bv: Tensor, d_later_bv: Tensor, d_hats_b3k: Tensor, d_kappa: Tensor
-    ) -> None:
-        self.run_backward(
-            a_b3k.data_ptr(), kappa.data_ptr(), d_out_bv.data_ptr(), d_later_bv.data_ptr(), d_later_bv.stride(0),
-            d_hats_b3k.data_ptr(), d_kappa.data_ptr(), *self.text, *kappa.shape, self.text_bu.shape[1],
-            d_out_bv.shape[1],
-        )  # fmt: skip
 
 
 class WindowBPTT(torch.autograd.Function):
@@ -249,24 +218,3 @@ def fused_window_layer(
 def compiled_window_layer(weights: Weights, *arguments) -> tuple[Tensor, Tensor, WindowState, WindowTrace]:
     """`fused_window_layer` with gates and window in C; without a compiler, and in float64, `fused_window_layer`."""
     return fused_window_layer(weights, *arguments, gates=compiled_gates(weights.bias_g))
-
-
-def triton_window_layer(*arguments) -> tuple[Tensor, Tensor, WindowState, WindowTrace]:
-    """Triton kernels, the time loop recorded in a CUDA graph; imported when first used."""
-    require_triton()
-    from rnngen.cells.triton.window_layer import triton_window_layer
-
-    return triton_window_layer(*arguments)
-
-
-WINDOW_LAYERS = {"reference": window_layer, "fused": fused_window_layer, "compiled": compiled_window_layer}
-"""Back end that runs on any device → function with the signature of `window_layer`."""
-
-
-def window_layer_named(backend: str, device: torch.device):
-    """The window layer for a back end of the LSTM layer; one that has none of its own uses the fused one."""
-    if backend == "auto" and device.type == "cpu":
-        backend = "compiled"
-    if backend == "triton":
-        return triton_window_layer
-    return WINDOW_LAYERS.get(backend, fused_window_layer)

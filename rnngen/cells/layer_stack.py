@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from rnngen.cells.peephole_lstm import PeepholeLSTM, State, require_triton
+from rnngen.cells.backends import stack_named
+from rnngen.cells.layer import PeepholeLSTM
+from rnngen.cells.peephole_lstm import State
 
 
 def layer_stack(
@@ -21,26 +23,25 @@ def layer_stack(
     """Run `layers` over whole sequences; returns h_tbh of each and its (h, c) after each sequence's last step.
 
     Every layer reads `symbols_tb` (if not None) and `dense`, and last the layer below it; the lowest reads `below_tbh`
-    there, if that is not None. With the back end `triton`, several layers advance side by side along diagonals where
-    the batch is small enough for that to pay; otherwise one runs after the other.
+    there, if that is not None. A back end may advance several layers side by side (`stack_named`); otherwise one runs
+    after the other.
     """
-    if len(layers) > 1 and layers[0].backend == "triton":
-        require_triton()
-        from rnngen.cells.triton import lstm_stack
-
-        batch = (symbols_tb if symbols_tb is not None else dense[0]).shape[1]
-        if batch <= lstm_stack.WIDEST_BATCH:
-            first = list(dense) if below_tbh is None else [*dense, below_tbh]
-            layers[0].require_fitting(symbols_tb, first, states[0], lengths_b)
-            return lstm_stack.stack(
-                [layer.weights() for layer in layers],
-                symbols_tb,
-                [first, *[list(dense)] * (len(layers) - 1)],
-                [state or layer.zero_state(batch) for layer, state in zip(layers, states, strict=True)],
-                lengths_b,
-                layers[0].clip,
-                layers[0].precision,
-            )
+    if not layers:
+        return [], []
+    batch = (symbols_tb if symbols_tb is not None else dense[0]).shape[1]
+    side_by_side = stack_named(layers[0].backend, len(layers), batch)
+    if side_by_side is not None:
+        first = list(dense) if below_tbh is None else [*dense, below_tbh]
+        layers[0].require_fitting(symbols_tb, first, states[0], lengths_b)
+        return side_by_side(
+            [layer.weights() for layer in layers],
+            symbols_tb,
+            [first, *[list(dense)] * (len(layers) - 1)],
+            [state or layer.zero_state(batch) for layer, state in zip(layers, states, strict=True)],
+            lengths_b,
+            layers[0].clip,
+            layers[0].precision,
+        )
     hidden, after = [], []
     for layer, state in zip(layers, states, strict=True):
         inputs = dense if below_tbh is None else [*dense, below_tbh]

@@ -5,7 +5,6 @@ Shapes: n rows, i inputs, o outputs.
 
 import functools
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -81,39 +80,3 @@ def _packed(weight_oi: Tensor, rows: int) -> Tensor | None:
         return torch.ops.mkldnn._reorder_linear_weight(weight_oi.contiguous(), rows)
     except (AttributeError, NotImplementedError, RuntimeError):
         return None
-
-
-class Workspaces:
-    """Large buffers kept between calls: the kernel zeroes a fresh one page by page, which costs as much as a product.
-
-    At most as many are kept as were ever in use at once. Other devices have an allocator that keeps memory already.
-    """
-
-    def __init__(self) -> None:
-        self._free: list[Tensor] = []
-        self._lock = threading.Lock()
-
-    def take(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-        """An uninitialised tensor."""
-        if device.type != "cpu":
-            return torch.empty(shape, dtype=dtype, device=device)
-        size = dtype.itemsize
-        for length in shape:
-            size *= length
-        with self._lock:
-            fitting = [block for block in self._free if block.numel() >= size]
-            # with none large enough, a smaller one makes room for the new one
-            block = min(fitting or self._free, key=len, default=None)
-            if block is not None:
-                self._free = [other for other in self._free if other is not block]
-        if block is None or len(block) < size:
-            block = torch.empty(size, dtype=torch.uint8)
-        return block[:size].view(dtype).view(shape)
-
-    def give_back(self, *buffers: Tensor | None) -> None:
-        """Return what `take` gave; the caller must hold no other reference to it."""
-        with self._lock:
-            for buffer in buffers:
-                if buffer is not None and buffer.device.type == "cpu":
-                    storage = buffer.untyped_storage()
-                    self._free.append(torch.empty(0, dtype=torch.uint8).set_(storage))

@@ -12,22 +12,17 @@ pre-activations of every cell are clipped elementwise at every time step, inside
 flow to the weights, to the layer below and to h_{t-1}. The path from c_t to c_{t-1} is not clipped, nor are weight
 gradients.
 
-Several back ends compute the same function; `reference` below is the one to read.
+Several back ends (`rnngen.cells.backends`) compute the same function; `reference` below is the one to read.
 
 Shapes: t time, b batch, i input, h cells, k symbols; 4h the four gates side by side.
 """
 
-import importlib.util
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
-from rnngen.cells.fused_lstm import compiled, fused
-from rnngen.errors import InputError
+from torch import Tensor
 
 State = tuple[Tensor, Tensor]
 """(h_bh, c_bh): what the layer carries from one step to the next."""
@@ -63,6 +58,24 @@ def product(x: Tensor, weight: Tensor, precision: str) -> Tensor:
     return F.linear(x, weight)
 
 
+def lstm_step(a_bg: Tensor, c_bh: Tensor, peepholes_3h: Tensor, clip: float | None) -> State:
+    """Eq 7–11 from the products on: a_bg is W_x x_t + W_h h_{t−1} + b of the four gates, c_bh is c_{t−1}.
+
+    Returns (h_t, c_t). The derivatives of the four pre-activations are clipped to ±clip on their way back.
+    """
+
+    def clipped(pre_activation: Tensor) -> Tensor:
+        return pre_activation if clip is None else ClipDerivative.apply(pre_activation, clip)
+
+    peep_i, peep_f, peep_o = peepholes_3h
+    a_i, a_f, a_g, a_o = a_bg.chunk(4, 1)
+    i = torch.sigmoid(clipped(a_i + peep_i * c_bh))
+    f = torch.sigmoid(clipped(a_f + peep_f * c_bh))
+    c = f * c_bh + i * torch.tanh(clipped(a_g))
+    o = torch.sigmoid(clipped(a_o + peep_o * c))
+    return o * torch.tanh(c), c
+
+
 def reference(
     weights: Weights,
     symbols_tb: Tensor | None,
@@ -88,19 +101,10 @@ def reference(
     for x, weight in zip(dense, weights.dense_gi, strict=True):
         input_tbg = input_tbg + product(x if within_tb1 is None else x.masked_fill(~within_tb1, 0), weight, precision)
 
-    def clipped(pre_activation: Tensor) -> Tensor:
-        return pre_activation if clip is None else ClipDerivative.apply(pre_activation, clip)
-
-    peep_i, peep_f, peep_o = weights.peepholes_3h
     outputs = []
     # unbind, not input_tbg[t]: the derivative of each [t] would be a zero tensor of the whole sequence's size
     for t, input_bg in enumerate(input_tbg.unbind(0)):
-        a_i, a_f, a_g, a_o = (input_bg + product(h, weights.recurrent_gh, precision)).chunk(4, 1)
-        i = torch.sigmoid(clipped(a_i + peep_i * c))
-        f = torch.sigmoid(clipped(a_f + peep_f * c))
-        new_c = f * c + i * torch.tanh(clipped(a_g))
-        o = torch.sigmoid(clipped(a_o + peep_o * new_c))
-        new_h = o * torch.tanh(new_c)
+        new_h, new_c = lstm_step(input_bg + product(h, weights.recurrent_gh, precision), c, weights.peepholes_3h, clip)
         if within_tb1 is None:
             h, c = new_h, new_c
             outputs.append(h)
@@ -108,168 +112,3 @@ def reference(
             h, c = torch.where(within_tb1[t], new_h, h), torch.where(within_tb1[t], new_c, c)
             outputs.append(new_h.masked_fill(~within_tb1[t], 0))
     return torch.stack(outputs), (h, c)
-
-
-def triton(*arguments) -> tuple[Tensor, State]:
-    """Triton kernels, the time loop recorded in a CUDA graph; imported when first used."""
-    require_triton()
-    from rnngen.cells.triton.lstm_stack import triton_layer
-
-    return triton_layer(*arguments)
-
-
-def require_triton() -> None:
-    """InputError if Triton is not installed."""
-    if importlib.util.find_spec("triton") is None:
-        raise InputError("back end 'triton': the package triton is not installed; pip install 'rnngen[gpu]'")
-
-
-Backend = Callable[..., tuple[Tensor, State]]
-BACKENDS: dict[str, Backend] = {"reference": reference, "fused": fused, "compiled": compiled, "triton": triton}
-"""Name → function with the signature of `reference`."""
-
-
-def backend_named(name: str, device: torch.device) -> Backend:
-    """The back end `name`; "auto" is the fastest one for `device`. InputError if no back end has that name."""
-    if name == "auto":
-        name = "compiled" if device.type == "cpu" else "fused"
-    if name not in BACKENDS:
-        raise InputError(f"unknown back end {name!r}: expected auto, {', '.join(BACKENDS)}")
-    return BACKENDS[name]
-
-
-class PeepholeLSTM(nn.Module):
-    """One layer of LSTM cells with peepholes.
-
-    Args:
-        cells: H, the number of memory cells.
-        dense_inputs: the sizes I of the real-valued inputs, each with its own weights.
-        symbols: K, the size of the alphabet of a one-hot input; its weights are one gathered row a symbol.
-        clip: bound on the derivatives of the pre-activations at every step (the paper's 1 for text, 10 for
-            handwriting); None for no clipping.
-        backend: "reference", "fused", "compiled", "triton" or "auto".
-        precision: "float32" computes in the type of the parameters (float64 parameters give float64); "bfloat16"
-            multiplies matrices in bfloat16 and keeps the cells, the clipping and the parameters as they are.
-        init_range: every parameter is drawn from Uniform[−init_range, init_range].
-    """
-
-    def __init__(
-        self,
-        cells: int,
-        dense_inputs: Sequence[int] = (),
-        symbols: int | None = None,
-        *,
-        clip: float | None = None,
-        backend: str = "auto",
-        precision: str = "float32",
-        init_range: float = 0.1,
-    ):
-        super().__init__()
-        if not dense_inputs and symbols is None:
-            raise InputError("a layer needs an input: expected dense_inputs or symbols, got neither")
-        if precision not in ("float32", "bfloat16"):
-            raise InputError(f"unknown precision {precision!r}: expected 'float32' or 'bfloat16'")
-        if clip is not None and not 0 < clip < math.inf:
-            raise InputError(f"clip must be a positive number or None, got {clip}")
-        backend_named(backend, torch.device("cpu"))
-        self.cells, self.dense_inputs, self.symbols = cells, tuple(dense_inputs), symbols
-        self.clip, self.backend, self.precision = clip, backend, precision
-        gates = 4 * cells
-        self.weight_symbols = None if symbols is None else nn.Parameter(torch.empty(symbols, gates))
-        self.weight_dense = nn.ParameterList(nn.Parameter(torch.empty(gates, size)) for size in self.dense_inputs)
-        self.weight_recurrent = nn.Parameter(torch.empty(gates, cells))
-        self.peepholes = nn.Parameter(torch.empty(3, cells))
-        self.bias = nn.Parameter(torch.empty(gates))
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -init_range, init_range)
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.cells}, dense_inputs={self.dense_inputs}, symbols={self.symbols}, clip={self.clip}, "
-            f"backend={self.backend!r}, precision={self.precision!r}"
-        )
-
-    def forward(
-        self,
-        symbols_tb: Tensor | None,
-        dense: Sequence[Tensor] = (),
-        state: State | None = None,
-        lengths_b: Tensor | None = None,
-    ) -> tuple[Tensor, State]:
-        """Run the layer over whole sequences.
-
-        Args:
-            symbols_tb: int64 (T, B), or None if the layer has no one-hot input; −1 is the null vector.
-            dense: one (T, B, I) tensor for each of `dense_inputs`.
-            state: (h, c), each (B, H), from which the first step starts; None for zeros.
-            lengths_b: int64 (B), 1 to T; None if every sequence has T steps. Nothing past a length is read.
-
-        Returns:
-            h_tbh (0 past a sequence's length) and (h, c) after each sequence's last step.
-
-        Raises:
-            InputError: a shape, length or symbol that does not fit.
-        """
-        steps, batch = self.require_fitting(symbols_tb, dense, state, lengths_b)
-        longest = steps
-        if lengths_b is not None and self.backend != "triton":  # there the look at the lengths would cost more
-            longest = int(lengths_b.max())
-            symbols_tb = None if symbols_tb is None else symbols_tb[:longest]
-            dense = [x[:longest] for x in dense]
-        if state is None:
-            state = self.zero_state(batch)
-        run = backend_named(self.backend, self.bias.device)
-        h_tbh, state = run(self.weights(), symbols_tb, dense, state, lengths_b, self.clip, self.precision)
-        return F.pad(h_tbh, (0, 0, 0, 0, 0, steps - longest)) if longest < steps else h_tbh, state
-
-    def weights(self) -> Weights:
-        """The parameters as back ends receive them."""
-        return Weights(self.weight_symbols, tuple(self.weight_dense), self.weight_recurrent, self.peepholes, self.bias)
-
-    def zero_state(self, batch: int) -> State:
-        """(h, c) before the first step."""
-        zeros = self.bias.new_zeros(batch, self.cells)
-        return zeros, zeros
-
-    def require_fitting(self, symbols_tb, dense, state, lengths_b) -> tuple[int, int]:
-        """T and B of inputs that fit together; InputError for others."""
-        if (symbols_tb is None) != (self.symbols is None):
-            expected = "no symbols" if self.symbols is None else f"symbols (T, B) below {self.symbols}"
-            raise InputError(f"expected {expected}, got {'none' if symbols_tb is None else tuple(symbols_tb.shape)}")
-        if len(dense) != len(self.dense_inputs):
-            raise InputError(f"expected {len(self.dense_inputs)} dense inputs, got {len(dense)}")
-        first = dense[0] if symbols_tb is None else symbols_tb
-        if first.dim() < 2 or 0 in first.shape[:2]:
-            raise InputError(
-                f"expected inputs of at least one step and one sequence, (T, B, ...), got {tuple(first.shape)}"
-            )
-        steps, batch = first.shape[:2]
-        if symbols_tb is not None and (symbols_tb.dim() != 2 or symbols_tb.dtype != torch.int64):
-            raise InputError(f"expected symbols int64 (T, B), got {symbols_tb.dtype} {tuple(symbols_tb.shape)}")
-        for number, (x, size) in enumerate(zip(dense, self.dense_inputs, strict=True)):
-            if tuple(x.shape) != (steps, batch, size) or x.dtype != self.bias.dtype:
-                raise InputError(
-                    f"dense input {number}: expected {self.bias.dtype} {(steps, batch, size)}, "
-                    f"got {x.dtype} {tuple(x.shape)}"
-                )
-        for name, part in zip(("h", "c"), state or (), strict=False):
-            if tuple(part.shape) != (batch, self.cells) or part.dtype != self.bias.dtype:
-                raise InputError(
-                    f"state {name}: expected {self.bias.dtype} {(batch, self.cells)}, "
-                    f"got {part.dtype} {tuple(part.shape)}"
-                )
-        if lengths_b is not None:
-            if tuple(lengths_b.shape) != (batch,) or lengths_b.dtype != torch.int64:
-                raise InputError(f"expected lengths int64 {(batch,)}, got {lengths_b.dtype} {tuple(lengths_b.shape)}")
-            if lengths_b.device.type == "cpu":  # looking at the values would wait for another device
-                low, high = int(lengths_b.min()), int(lengths_b.max())
-                if low < 1 or high > steps:
-                    raise InputError(f"expected lengths from 1 to {steps} (T), got {low} to {high}")
-        if symbols_tb is not None and symbols_tb.device.type == "cpu":
-            read = symbols_tb
-            if lengths_b is not None:
-                read = symbols_tb[torch.arange(steps)[:, None] < lengths_b]
-            low, high = int(read.min()), int(read.max())
-            if low < -1 or high >= self.symbols:
-                raise InputError(f"expected symbols from -1 (null) to {self.symbols - 1}, got {low} to {high}")
-        return steps, batch

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rnngen.cells.peephole_lstm import ClipDerivative, Weights, product
-from rnngen.losses.softmax import within
+from rnngen.cells.packing import within
+from rnngen.cells.peephole_lstm import Weights, lstm_step, product
 
 
 class WindowState(NamedTuple):
@@ -91,20 +91,11 @@ def window_layer(
         x_tbi = x_tbi.masked_fill(~within_tb1, 0)  # so that no padded value is read, not even multiplied by 0
     input_tbg = product(x_tbi, weight_x, precision) + weights.bias_g
 
-    def clipped(pre_activation: Tensor) -> Tensor:
-        return pre_activation if clip is None else ClipDerivative.apply(pre_activation, clip)
-
-    peep_i, peep_f, peep_o = weights.peepholes_3h
     h, c, window, kappa = state
     outputs, windows, traces = [], [], []
     for t, input_bg in enumerate(input_tbg.unbind(0)):
         recurrent_bg = product(window, weight_window, precision) + product(h, weights.recurrent_gh, precision)
-        a_i, a_f, a_g, a_o = (input_bg + recurrent_bg).chunk(4, 1)
-        i = torch.sigmoid(clipped(a_i + peep_i * c))
-        f = torch.sigmoid(clipped(a_f + peep_f * c))
-        new_c = f * c + i * torch.tanh(clipped(a_g))
-        o = torch.sigmoid(clipped(a_o + peep_o * new_c))
-        new_h = o * torch.tanh(new_c)
+        new_h, new_c = lstm_step(input_bg + recurrent_bg, c, weights.peepholes_3h, clip)
         hat_b3k = torch.addmm(to_window.bias_3k, new_h, to_window.parameters_3kh.t())
         new_window, alpha, beta, new_kappa = soft_window(hat_b3k, kappa, text_bu, real_bu, window.shape[1])
         if within_tb1 is None:

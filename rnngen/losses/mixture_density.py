@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from rnngen.cells.packing import within
 from rnngen.errors import InputError
-from rnngen.losses.softmax import within
 
 
 class MixtureDensity:

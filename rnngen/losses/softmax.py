@@ -3,10 +3,10 @@
 Shapes: t time, b sequence, k symbol.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rnngen.cells.packing import within
 from rnngen.errors import InputError
 
 
@@ -37,8 +37,3 @@ def errors(y_tbk: Tensor, target_tb: Tensor, lengths_b: Tensor | None = None) ->
     if lengths_b is not None:
         wrong_tb &= within(lengths_b, y_tbk.shape[0])
     return wrong_tb.sum(0)
-
-
-def within(lengths_b: Tensor, steps: int) -> Tensor:
-    """(T, B) bool: is step t of sequence b before the sequence's end?"""
-    return torch.arange(steps, device=lengths_b.device)[:, None] < lengths_b

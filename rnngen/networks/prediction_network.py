@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rnngen.cells.layer import PeepholeLSTM
 from rnngen.cells.layer_stack import layer_stack
-from rnngen.cells.peephole_lstm import PeepholeLSTM, State
+from rnngen.cells.peephole_lstm import State
 from rnngen.errors import InputError
 from rnngen.networks.initialisation import initialise
 

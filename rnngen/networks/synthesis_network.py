@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnngen.cells.fused_window import window_layer_named
+from rnngen.cells.backends import window_layer_named
+from rnngen.cells.layer import PeepholeLSTM
 from rnngen.cells.layer_stack import layer_stack
-from rnngen.cells.peephole_lstm import PeepholeLSTM, Weights
+from rnngen.cells.packing import within
+from rnngen.cells.peephole_lstm import Weights
 from rnngen.cells.soft_window import WindowState, WindowTrace, WindowWeights
 from rnngen.errors import InputError
-from rnngen.losses.softmax import within
 from rnngen.networks.initialisation import initialise
 from rnngen.networks.prediction_network import output_layer, require_sizes
 

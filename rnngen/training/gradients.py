@@ -5,7 +5,7 @@ replayed, which leaves a processor a few dozen launches an update in place of so
 outside: it is a few launches for all weights together (torch._foreach), and so learning rate, momentum, noise and the
 look at the loss before the weights change are the same with and without a recording.
 
-Only the back end `triton` on a CUDA device is recorded, and not with RNNGEN_CUDA_GRAPHS=0.
+Only back ends that never wait for a CUDA device (`NEVER_WAITING`) are recorded, and not with RNNGEN_CUDA_GRAPHS=0.
 """
 
 from collections import Counter
@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rnngen.cells.backends import NEVER_WAITING
 from rnngen.cells.cuda_graphs import LOOPS, recorded
 
 Forward = Callable[[Any, Any], tuple[Any, ...]]
@@ -85,6 +86,6 @@ def gradients_of(network: nn.Module, forward: Forward) -> Callable[[Any, Any], t
     """(batch, state) → `backpropagated(forward, batch, state)`, recorded where that is asked for and possible."""
     layers = getattr(network, "layers", ())
     on_cuda = all(p.device.type == "cuda" for p in network.parameters())
-    if on_cuda and LOOPS.graphs and layers and all(layer.backend == "triton" for layer in layers):
+    if on_cuda and LOOPS.graphs and layers and all(layer.backend in NEVER_WAITING for layer in layers):
         return RecordedGradients(network, forward)
     return lambda batch, state: backpropagated(forward, batch, state)

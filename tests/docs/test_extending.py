@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from pipeline._settings import check_config, load_config, training_settings
-from rnngen.cells.peephole_lstm import BACKENDS
+from rnngen.cells.backends import BACKENDS
 
 ROOT = Path(__file__).resolve().parents[2]
 

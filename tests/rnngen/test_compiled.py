@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from rnngen import compiled
-from rnngen.cells import fused_lstm
-from rnngen.cells.peephole_lstm import PeepholeLSTM
+from rnngen.cells import c_kernels
+from rnngen.cells.layer import PeepholeLSTM
 
 compile_again = compiled.library.__wrapped__
 
@@ -97,7 +97,7 @@ def test_two_processes_at_once(source):
 
 
 def test_the_layer_runs_without_a_compiler(monkeypatch):
-    monkeypatch.setattr(fused_lstm, "_load_gates", lambda: None)
+    monkeypatch.setattr(c_kernels, "_load_gates", lambda: None)
     x, results = torch.randn(4, 3, 2), []
     for backend in ("compiled", "fused"):
         torch.manual_seed(0)
@@ -110,13 +110,13 @@ def test_the_layer_runs_without_a_compiler(monkeypatch):
 
 def test_the_kernels_compile_where_there_is_a_compiler():
     """Otherwise every test of the compiled back end would silently test another one."""
-    assert isinstance(compiled.library(Path(fused_lstm.__file__).with_name("kernels.c")), ctypes.CDLL)
+    assert isinstance(compiled.library(Path(c_kernels.__file__).with_name("kernels.c")), ctypes.CDLL)
 
 
 @pytest.mark.parametrize("name", ["float", "bfloat16"])
 @pytest.mark.parametrize("shape", [(1, 1), (33, 5), (64, 96), (7, 130)])
 def test_turned_over(name, shape):
-    gates = fused_lstm.compiled_gates(torch.zeros(1))
+    gates = c_kernels.compiled_gates(torch.zeros(1))
     x = torch.randn(shape).to(torch.float32 if name == "float" else torch.bfloat16)
     x[0, 0] = torch.nan
     found = gates.transposed(x, torch.bfloat16)

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from rnngen.cells.fused_window import fused_window_layer, window_layer_named
+from rnngen.cells.backends import window_layer_named
+from rnngen.cells.fused_window import fused_window_layer
 from rnngen.networks.synthesis_network import SynthesisNetwork, SynthesisState
 
 STEPS, BATCH, CELLS, SYMBOLS, COMPONENTS = 9, 5, 7, 6, 3

@@ -8,7 +8,8 @@ import threading
 import pytest
 import torch
 
-from rnngen.cells.matmul import Workspaces, fastest_float32, onednn_float32_is_exact, repeated
+from rnngen.cells.matmul import fastest_float32, onednn_float32_is_exact, repeated
+from rnngen.cells.packing import Workspaces
 
 
 def test_float32_products_are_float32():

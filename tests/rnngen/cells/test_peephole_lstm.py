@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnngen.cells.peephole_lstm import PeepholeLSTM
+from rnngen.cells.layer import PeepholeLSTM
 from rnngen.errors import InputError
 
 RUNNING = ("reference", "fused", "compiled")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnngen.cells.fused_window import WINDOW_LAYERS
+from rnngen.cells.backends import WINDOW_LAYERS
 from rnngen.cells.peephole_lstm import Weights
 from rnngen.cells.soft_window import WindowState, WindowWeights, phi, soft_window
 

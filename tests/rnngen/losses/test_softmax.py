@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from rnngen.cells.packing import within
 from rnngen.errors import InputError
-from rnngen.losses.softmax import cross_entropy, errors, surprisal, within
+from rnngen.losses.softmax import cross_entropy, errors, surprisal
 
 T, B, K = 6, 3, 5
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rnngen.cells.peephole_lstm import PeepholeLSTM
+from rnngen.cells.layer import PeepholeLSTM
 from rnngen.errors import InputError
 from rnngen.networks.prediction_network import PredictionNetwork
 

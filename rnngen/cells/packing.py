@@ -1,0 +1,131 @@
+"""Sequences of several lengths without padding, and the buffers of one pass through them.
+
+Rows are sorted by length, so a step holds only the rows still running: nothing is computed for padding, nothing of it
+is read.
+
+Shapes: t time, b batch, h cells, g = 4h gates, k symbols; n all steps of all sequences, step by step.
+"""
+
+import threading
+from collections.abc import Sequence
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+
+def within(lengths_b: Tensor, steps: int) -> Tensor:
+    """(T, B) bool: is step t of sequence b before the sequence's end?"""
+    return torch.arange(steps, device=lengths_b.device)[:, None] < lengths_b
+
+
+class Packing:
+    """Where each step of each sequence lies once rows are ordered by time, then by falling length of their sequence."""
+
+    def __init__(self, steps: int, batch: int, lengths_b: Tensor | None):
+        self.batch = batch
+        self.whole = lengths_b is None or int(lengths_b.min()) == steps
+        if self.whole:
+            self.rows_at = [batch] * steps
+            self.total = steps * batch
+            return
+        lengths_b, self.order_b = lengths_b.sort(descending=True, stable=True)
+        running_tb = torch.arange(steps, device=lengths_b.device)[:, None] < lengths_b
+        self.rows_at = running_tb.sum(1).tolist()
+        self.total = sum(self.rows_at)
+        start_t = torch.tensor([0, *accumulate(self.rows_at)], device=lengths_b.device)
+        column_b = torch.arange(batch, device=lengths_b.device)
+        # of packed row n: its row in (T·B), and where its predecessor lies when the B initial states come first
+        self.source_n = (torch.arange(steps, device=lengths_b.device)[:, None] * batch + self.order_b)[running_tb]
+        before_tb = start_t[:steps, None] - start_t.new_tensor(self.rows_at)[:, None] + batch + column_b
+        before_tb[1:] = start_t[: steps - 1, None] + batch + column_b
+        before_tb[0] = column_b
+        self.before_n = before_tb[running_tb]
+        self.last_b = start_t[lengths_b - 1] + column_b
+
+    def pack(self, x_tb: Tensor) -> Tensor:
+        """(T, B, ...) → (N, ...)."""
+        flat = x_tb.reshape(-1, *x_tb.shape[2:])
+        return flat if self.whole else flat.index_select(0, self.source_n)
+
+    def unpack(self, x_n: Tensor) -> Tensor:
+        """(N, ...) → (T, B, ...), zero where a sequence has ended."""
+        steps = len(self.rows_at)
+        if self.whole:
+            return x_n.view(steps, self.batch, *x_n.shape[1:])
+        flat = x_n.new_zeros(steps * self.batch, *x_n.shape[1:])
+        return flat.index_copy_(0, self.source_n, x_n).view(steps, self.batch, *x_n.shape[1:])
+
+    def sort(self, x_b: Tensor) -> Tensor:
+        return x_b if self.whole else x_b.index_select(0, self.order_b)
+
+    def unsort(self, x_b: Tensor) -> Tensor:
+        return x_b if self.whole else torch.empty_like(x_b).index_copy_(0, self.order_b, x_b)
+
+    def before(self, x: Tensor) -> Tensor:
+        """Of (B + N, ...), the initial rows first: for each packed row the one a step earlier."""
+        return x[: self.total] if self.whole else x.index_select(0, self.before_n)
+
+    def last(self, x_n: Tensor) -> Tensor:
+        """The last row of each sequence, in the callers' order; a copy."""
+        return x_n[-self.batch :].clone() if self.whole else self.unsort(x_n.index_select(0, self.last_b))
+
+
+class Steps:
+    """The buffers of one call, cut into time steps: what a step's arithmetic reads and writes."""
+
+    def __init__(
+        self, packing: Packing, g_ng: Tensor, c_all: Tensor, parameters: dict[str, Tensor | None], clip: float
+    ):
+        rows_at, batch = packing.rows_at, packing.batch
+        self.packing, self.clip = packing, clip
+        self.g_ng, self.c_all, self.g = g_ng, c_all, g_ng.split(rows_at)
+        self.c = c_all[batch:].split(rows_at)
+        self.c_before = self.before(c_all, self.c)
+        self.peepholes_3h, self.bias_g = parameters["peepholes"], parameters["bias"]
+        self.rows_kg, self.symbols_n = parameters["rows"], parameters["symbols"]
+        self.symbols = [None] * len(rows_at) if self.symbols_n is None else self.symbols_n.split(rows_at)
+
+    def before(self, x_all: Tensor, steps: Sequence[Tensor]) -> list[Tensor]:
+        """For each step the rows of the step before that still run; the initial rows lead `x_all`."""
+        rows_at = self.packing.rows_at
+        return [x[:rows] for x, rows in zip((x_all[: self.packing.batch], *steps), rows_at, strict=False)]
+
+
+class Workspaces:
+    """Large buffers kept between calls: the kernel zeroes a fresh one page by page, which costs as much as a product.
+
+    At most as many are kept as were ever in use at once. Other devices have an allocator that keeps memory already.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[Tensor] = []
+        self._lock = threading.Lock()
+
+    def take(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """An uninitialised tensor."""
+        if device.type != "cpu":
+            return torch.empty(shape, dtype=dtype, device=device)
+        size = dtype.itemsize
+        for length in shape:
+            size *= length
+        with self._lock:
+            fitting = [block for block in self._free if block.numel() >= size]
+            # with none large enough, a smaller one makes room for the new one
+            block = min(fitting or self._free, key=len, default=None)
+            if block is not None:
+                self._free = [other for other in self._free if other is not block]
+        if block is None or len(block) < size:
+            block = torch.empty(size, dtype=torch.uint8)
+        return block[:size].view(dtype).view(shape)
+
+    def give_back(self, *buffers: Tensor | None) -> None:
+        """Return what `take` gave; the caller must hold no other reference to it."""
+        with self._lock:
+            for buffer in buffers:
+                if buffer is not None and buffer.device.type == "cpu":
+                    storage = buffer.untyped_storage()
+                    self._free.append(torch.empty(0, dtype=torch.uint8).set_(storage))
+
+
+WORKSPACES = Workspaces()
