@@ -24,7 +24,8 @@ from rnngen.artifacts import machine
 from rnngen.cells.soft_window import phi
 from rnngen.losses.mixture_density import Mixture
 from rnngen.networks.synthesis_network import SynthesisNetwork
-from rnngen.sampling.handwriting import LineRequest, sample
+from rnngen.sampling.handwriting import sample
+from rnngen.sampling.lines import LineRequest
 
 CHARACTERS = 50
 BIAS = 0.5

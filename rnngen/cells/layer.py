@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rnngen.cells.backends import NEVER_WAITING, backend_named
-from rnngen.cells.peephole_lstm import State, Weights
+from rnngen.cells.peephole_lstm import State, Weights, reference
 from rnngen.errors import InputError
 
 
@@ -98,6 +98,22 @@ class PeepholeLSTM(nn.Module):
         run = backend_named(self.backend, self.bias.device)
         h_tbh, state = run(self.weights(), symbols_tb, dense, state, lengths_b, self.clip, self.precision)
         return F.pad(h_tbh, (0, 0, 0, 0, 0, steps - longest)) if longest < steps else h_tbh, state
+
+    def step(self, symbols_b: Tensor | None, dense: Sequence[Tensor], state: State) -> State:
+        """One step by eq 7–11: symbols (B), a (B, I) for each of `dense_inputs`, (h, c) before; (h, c) after it.
+
+        What the fast back ends prepare for a whole sequence would be lost on one step, so this is the readable one.
+        """
+        _, after = reference(
+            self.weights(),
+            None if symbols_b is None else symbols_b[None],
+            [x_bi[None] for x_bi in dense],
+            state,
+            None,
+            self.clip,
+            self.precision,
+        )
+        return after
 
     def weights(self) -> Weights:
         """The parameters as back ends receive them."""

@@ -24,7 +24,8 @@ from rnngen.models.checkpoint import load_network
 from rnngen.models.handwriting import Handwriting, HandwrittenLine
 from rnngen.models.model_directory import checked_file, read_config
 from rnngen.networks.prediction_network import PredictionNetwork
-from rnngen.sampling.handwriting import LineRequest, Network, NextWord, SampledLine, sample
+from rnngen.sampling.handwriting import sample
+from rnngen.sampling.lines import LineRequest, Network, NextWord, SampledLine
 
 POINTS_PER_CHARACTER = 25.0  # §4.2, where a model does not say
 RECORDED_HERTZ = 100.0  # points a second of the corpora, before any are left out

@@ -88,6 +88,19 @@ class PredictionNetwork(nn.Module):
         hidden, after = layer_stack(self.layers, symbols_tb, dense, None, states, lengths_b)
         return output_layer(hidden, self.weight_output, self.bias_output), after
 
+    def step(self, x: Tensor, state: list[State]) -> tuple[Tensor, list[State]]:
+        """One step: ŷ (B, output_size) and the state after it; `x` is (B, input_size), or int64 (B) for symbols."""
+        symbols_b, dense = (x, []) if self.arguments["symbols"] else (None, [x])
+        after: list[State] = []
+        for layer, before in zip(self.layers, state, strict=True):
+            after.append(layer.step(symbols_b, [*dense, after[-1][0]] if after else dense, before))
+        y_1bo = output_layer([h_bh[None] for h_bh, _ in after], self.weight_output, self.bias_output)
+        return y_1bo[0], after
+
+    def zero_state(self, x: Tensor) -> list[State]:
+        """The state before the first step, for `x` as `step` takes it."""
+        return [layer.zero_state(len(x)) for layer in self.layers]
+
 
 def output_layer(hidden: list[Tensor], weights: nn.ParameterList, bias_o: Tensor) -> Tensor:
     """ŷ_t = b_y + Σ_n W_{h^n y} h^n_t (eq 3), without joining the layers' outputs in memory."""

@@ -15,8 +15,7 @@ from rnngen.cells.backends import window_layer_named
 from rnngen.cells.layer import PeepholeLSTM
 from rnngen.cells.layer_stack import layer_stack
 from rnngen.cells.packing import within
-from rnngen.cells.peephole_lstm import Weights
-from rnngen.cells.soft_window import WindowState, WindowTrace, WindowWeights
+from rnngen.cells.soft_window import WindowState, WindowTrace, WindowWeights, window_layer
 from rnngen.errors import InputError
 from rnngen.networks.initialisation import initialise
 from rnngen.networks.prediction_network import output_layer, require_sizes
@@ -130,12 +129,12 @@ class SynthesisNetwork(nn.Module):
         self._require_input(x_tbi, text_bu, text_lengths_b, lengths_b)
         first, *others = self.layers
         if state is None:
-            state = self.zero_state(x_tbi)
+            state = self.zero_state(x_tbi[0])
         if len(state.layers) != len(self.layers):
             raise InputError(f"a state of {len(state.layers)} layers for a network of {len(self.layers)}")
         run = window_layer_named(first.backend, x_tbi.device)
         h_tbh, window_tbv, last, trace = run(
-            Weights(None, tuple(first.weight_dense), first.weight_recurrent, first.peepholes, first.bias),
+            first.weights(),
             WindowWeights(self.weight_window, self.bias_window),
             x_tbi,
             text_bu,
@@ -150,15 +149,36 @@ class SynthesisNetwork(nn.Module):
         y_tbo = output_layer(hidden, self.weight_output, self.bias_output)
         return y_tbo, SynthesisState(after, last.window_bv, last.kappa_bk), trace
 
-    def zero_state(self, x_tbi: Tensor) -> SynthesisState:
-        """The state before the first step, for inputs like `x_tbi`."""
-        batch = x_tbi.shape[1]
+    def step(
+        self, x_bi: Tensor, text_bu: Tensor, text_lengths_b: Tensor, state: SynthesisState
+    ) -> tuple[Tensor, SynthesisState, tuple[Tensor, Tensor, Tensor]]:
+        """One step: ŷ (B, 6M + 1), the state after it, and the window's α, β, κ (B, K); arguments as for the whole."""
+        first, *others = self.layers
+        _, _, last, trace = window_layer(
+            first.weights(),
+            WindowWeights(self.weight_window, self.bias_window),
+            x_bi[None],
+            text_bu,
+            text_lengths_b,
+            WindowState(*state.layers[0], state.window_bv, state.kappa_bk),
+            None,
+            first.clip,
+            first.precision,
+        )
+        after = [(last.h_bh, last.c_bh)]
+        for layer, before in zip(others, state.layers[1:], strict=True):
+            after.append(layer.step(None, [x_bi, last.window_bv, after[-1][0]], before))
+        y_1bo = output_layer([h_bh[None] for h_bh, _ in after], self.weight_output, self.bias_output)
+        alpha, beta, kappa = (values_1bk[0] for values_1bk in trace)
+        return y_1bo[0], SynthesisState(after, last.window_bv, last.kappa_bk), (alpha, beta, kappa)
+
+    def zero_state(self, x_bi: Tensor) -> SynthesisState:
+        """The state before the first step, for `x_bi` as `step` takes it."""
         sizes = self.arguments
-        h_bh = x_tbi.new_zeros(batch, sizes["cells"])
         return SynthesisState(
-            [(h_bh, h_bh) for _ in self.layers],
-            x_tbi.new_zeros(batch, sizes["alphabet_size"]),
-            x_tbi.new_zeros(batch, sizes["window_components"]),
+            [layer.zero_state(len(x_bi)) for layer in self.layers],
+            x_bi.new_zeros(len(x_bi), sizes["alphabet_size"]),
+            x_bi.new_zeros(len(x_bi), sizes["window_components"]),
         )
 
     def _require_input(self, x_tbi: Tensor, text_bu: Tensor, text_lengths_b: Tensor, lengths_b: Tensor | None) -> None:

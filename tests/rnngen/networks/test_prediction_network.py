@@ -218,3 +218,26 @@ def test_states_sizes_lengths_and_back_ends_that_do_not_fit_are_named():
         PredictionNetwork(layers=1.5)
     with pytest.raises(InputError, match="cuda-magic"):
         PredictionNetwork(cells=2, backend="cuda-magic")
+
+
+@pytest.mark.parametrize("backend", ["reference", "auto"])
+@pytest.mark.parametrize("symbols", [False, True])
+def test_steps_are_the_whole_sequence(backend, symbols):
+    """`step` after `step` gives what one call gives, gradients too."""
+    network = small(symbols=symbols, backend=backend, clip=0.1)
+    x = torch.tensor([[0, -1], [2, 1], [1, 0], [2, 2]]) if symbols else points(4)
+    whole, last = network(x)
+    state, outputs = network.zero_state(x[0]), []
+    for x_b in x:
+        y_bo, state = network.step(x_b, state)
+        outputs.append(y_bo)
+    torch.testing.assert_close(torch.stack(outputs), whole, rtol=1e-11, atol=1e-12)
+    for pair, expected in zip(state, last, strict=True):
+        torch.testing.assert_close(pair, expected, rtol=1e-11, atol=1e-12)
+    weights = list(network.parameters())
+    for ours, theirs in zip(
+        torch.autograd.grad(torch.stack(outputs).square().sum(), weights),
+        torch.autograd.grad(whole.square().sum(), weights),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)

@@ -203,3 +203,29 @@ def test_a_state_of_another_depth_is_refused():
     state.layers.pop()
     with pytest.raises(InputError, match="state of 2 layers for a network of 3"):
         call(network, x_tbi, state)
+
+
+@pytest.mark.parametrize("backend", ["reference", "auto"])
+def test_steps_are_the_whole_line(backend):
+    """`step` after `step` gives what one call gives: outputs, window, state and gradients."""
+    network, x_tbi = small(backend=backend, clip=0.1), points()
+    text_bu, lengths_b = torch.tensor([[0, 2, 1], [3, 1, 0]]), torch.tensor([3, 2])
+    whole, last, trace = network(x_tbi, text_bu, lengths_b)
+    state, outputs, windows = network.zero_state(x_tbi[0]), [], []
+    for x_bi in x_tbi:
+        y_bo, state, window = network.step(x_bi, text_bu, lengths_b, state)
+        outputs.append(y_bo)
+        windows.append(torch.stack(window))
+    close = {"rtol": 1e-11, "atol": 1e-12}
+    torch.testing.assert_close(torch.stack(outputs), whole, **close)
+    torch.testing.assert_close(torch.stack(windows, 1).detach(), torch.stack(list(trace)), **close)
+    for ours, theirs in zip(state.layers, last.layers, strict=True):
+        torch.testing.assert_close(ours, theirs, **close)
+    torch.testing.assert_close((state.window_bv, state.kappa_bk), (last.window_bv, last.kappa_bk), **close)
+    weights = list(network.parameters())
+    for ours, theirs in zip(
+        torch.autograd.grad(torch.stack(outputs).square().sum(), weights),
+        torch.autograd.grad(whole.square().sum(), weights),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)

@@ -11,7 +11,8 @@ from rnngen.errors import InputError
 from rnngen.losses.mixture_density import Mixture
 from rnngen.networks.prediction_network import PredictionNetwork
 from rnngen.networks.synthesis_network import SynthesisNetwork
-from rnngen.sampling.handwriting import LineRequest, NextWord, SampledLine, sample, stops
+from rnngen.sampling.handwriting import sample
+from rnngen.sampling.lines import LineRequest, NextWord, SampledLine, stops
 from rnngen.sampling.philox import uniforms
 
 BACKENDS = ["torch", "compiled"]
@@ -321,7 +322,7 @@ def test_other_types_run_on_torch(synthesis, requests):
 
 
 def test_without_a_compiler_torch_takes_over(synthesis, requests, monkeypatch):
-    monkeypatch.setattr("rnngen.sampling.handwriting.compiled_library", lambda source: None)
+    monkeypatch.setattr("rnngen.sampling.handwriting_c.compiled_library", lambda source: None)
     lines = sample(synthesis, requests)
     assert all(equal(*pair) for pair in zip(lines, sample(synthesis, requests, backend="torch"), strict=True))
     with pytest.raises(InputError, match="no C compiler"):
