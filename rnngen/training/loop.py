@@ -1,11 +1,7 @@
 """The training loop: losses summed over time, averaged over sequences; early stopping; resumable to the bit.
 
-One loop serves every experiment. What differs is passed in:
-
-- an *objective* (`rnngen.training.objectives`): network outputs and loss of a batch;
-- *batches* (`rnngen.corpora`): an order of the data that can be entered at any position;
-- a *noise* (`rnngen.training.weight_noise`, `rnngen.training.adaptive_weight_noise`) or None;
-- an optimiser.
+One loop serves every experiment. What differs is passed in (contracts.py): an objective, batches, a noise or None, and
+an optimiser.
 
 The loop backpropagates the plain sum of the losses of a batch's sequences and divides the gradients of the weights by
 their number afterwards. So the clip of the LSTM's derivatives (§2.1) and of ∂L/∂ŷ (§4.2) act on every sequence as they
@@ -23,6 +19,7 @@ import torch
 from torch import Tensor
 
 from rnngen.errors import InputError
+from rnngen.training.contracts import B, Batches, Carried, Noise, Objective
 from rnngen.training.gradients import backpropagated, gradients_of
 from rnngen.training.learning_rate import set_learning_rate
 
@@ -91,16 +88,16 @@ class NotFiniteError(InputError):
 
 
 def train(
-    objective: Any,
-    batches: Any,
+    objective: Objective[B],
+    batches: Batches[B],
     validate: Callable[[], dict[str, float]],
     optimiser: torch.optim.Optimizer,
     schedule: Schedule,
     progress: Progress,
     *,
-    noise: Any = None,
+    noise: Noise | None = None,
     generator: torch.Generator,
-    state: Any = None,
+    state: Carried = None,
     look_every: int = 1,
 ) -> Iterator[tuple[str, Any]]:
     """Train until the schedule says stop, yielding what happens so that the caller can show, save and interrupt.
@@ -193,7 +190,7 @@ def _validated(
     progress: Progress,
     per_epoch: int,
     rate: float,
-    noise: Any,
+    noise: Noise | None,
     parameters: dict[str, Tensor],
 ) -> tuple[dict[str, float], bool]:
     """Book a validation; returns its row of the log and whether it is the best so far."""

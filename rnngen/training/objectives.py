@@ -12,9 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from rnngen.corpora.handwriting.lines import HandwritingBatch
+from rnngen.corpora.sequences import TextBatch
 from rnngen.losses.bits_per_character import bits
 from rnngen.losses.mixture_density import MixtureDensity
 from rnngen.losses.softmax import cross_entropy, errors
+from rnngen.training.contracts import Carried
 
 
 def outputs(network: nn.Module, weights: Mapping[str, Tensor] | None, *arguments: Any, **options: Any) -> Any:
@@ -30,32 +33,36 @@ class NextSymbol:
     def __init__(self, network: nn.Module) -> None:
         self.network = network
 
-    def predict(self, batch: Any, state: Any, weights: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Any]:
+    def predict(
+        self, batch: TextBatch, state: Carried, weights: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         """ŷ (T, B, K) and the state after the batch; the state is reset first where the batch says so."""
         if batch.reset:
             state = None
         return outputs(self.network, weights, batch.inputs_tb, state, batch.lengths_b)
 
-    def losses(self, batch: Any, state: Any, weights: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Any]:
+    def losses(
+        self, batch: TextBatch, state: Carried, weights: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, Carried]:
         """Nats per sequence (B,) and the carried state, cut from the graph (truncated BPTT, §3.2)."""
-        y_tbk, state = self.predict(batch, state, weights)
-        return cross_entropy(y_tbk, batch.targets_tb, batch.lengths_b), detached(state)
+        y_tbk, after = self.predict(batch, state, weights)
+        return cross_entropy(y_tbk, batch.targets_tb, batch.lengths_b), detached(after)
 
     @torch.inference_mode()
-    def evaluate(self, batches: Iterable[Any]) -> dict[str, float]:
+    def evaluate(self, batches: Iterable[TextBatch]) -> dict[str, float]:
         """Measures over a set: loss (nats per sequence), bits per symbol, error rate (share of wrong argmax)."""
         # sums stay on the network's device: to look at each would wait for it after every batch
-        nats = torch.zeros((), dtype=torch.float64, device=next(self.network.parameters()).device)
-        wrong = torch.zeros_like(nats, dtype=torch.int64)
+        nats_sum = torch.zeros((), dtype=torch.float64, device=next(self.network.parameters()).device)
+        wrong_sum = torch.zeros_like(nats_sum, dtype=torch.int64)
         sequences = predictions = 0
-        state = None
+        state: Carried = None
         for batch in batches:
             y_tbk, state = self.predict(batch, state)
-            nats += cross_entropy(y_tbk, batch.targets_tb, batch.lengths_b).double().sum()
-            wrong += errors(y_tbk, batch.targets_tb, batch.lengths_b).sum()
+            nats_sum += cross_entropy(y_tbk, batch.targets_tb, batch.lengths_b).double().sum()
+            wrong_sum += errors(y_tbk, batch.targets_tb, batch.lengths_b).sum()
             sequences += batch.sequences
             predictions += batch.predictions
-        nats, wrong = nats.item(), wrong.item()
+        nats, wrong = nats_sum.item(), wrong_sum.item()
         return {
             "loss": nats / sequences,
             "bits_per_symbol": bits(nats / predictions),
@@ -70,16 +77,18 @@ class NextPoint:
         self.network = network
         self.density = MixtureDensity(clip=clip_output)
 
-    def predict(self, batch: Any, weights: Mapping[str, Tensor] | None = None) -> Tensor:
+    def predict(self, batch: HandwritingBatch, weights: Mapping[str, Tensor] | None = None) -> Tensor:
         """ŷ (T, B, 6M + 1)."""
         return outputs(self.network, weights, batch.inputs_tb3, None, batch.lengths_b)[0]
 
-    def losses(self, batch: Any, state: Any, weights: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Any]:
+    def losses(
+        self, batch: HandwritingBatch, state: Carried, weights: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, Carried]:
         """Nats per line (B,); a line is a whole sequence, so there is no state to carry."""
         return self.density.loss(self.predict(batch, weights), batch.targets_tb3, batch.lengths_b), None
 
     @torch.inference_mode()
-    def evaluate(self, batches: Iterable[Any]) -> dict[str, float]:
+    def evaluate(self, batches: Iterable[HandwritingBatch]) -> dict[str, float]:
         """Measures over a set: loss (nats per line), nats per point, and the sum-squared errors per point.
 
         The paper does not define its point prediction: `mean` is the mixture's mean, `top` the mean of the heaviest
@@ -107,12 +116,12 @@ class NextPoint:
 class NextPointGivenText(NextPoint):
     """The same, conditioned on the text of the line (eq 46–55); `network` is a SynthesisNetwork."""
 
-    def predict(self, batch: Any, weights: Mapping[str, Tensor] | None = None) -> Tensor:
+    def predict(self, batch: HandwritingBatch, weights: Mapping[str, Tensor] | None = None) -> Tensor:
         return outputs(
             self.network, weights, batch.inputs_tb3, batch.text_bu, batch.text_lengths_b, lengths_b=batch.lengths_b
         )[0]
 
 
-def detached(state: Any) -> Any:
+def detached(state: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
     """A recurrent state without its history: gradients end at the start of the next chunk."""
-    return [tuple(tensor.detach() for tensor in layer) for layer in state]
+    return [(h.detach(), c.detach()) for h, c in state]
