@@ -39,6 +39,10 @@ def main(
         ),
     ] = None,
     characters: Annotated[str | None, typer.Option(help="Write only these characters, not the whole alphabet.")] = None,
+    ascii: Annotated[bool, typer.Option("--ascii", help="Write characters of ASCII only: no letters with marks.")] = False,
+    uneven_clock: Annotated[
+        bool, typer.Option("--uneven-clock", help="A clock that misses ticks, as IAM-OnDB's does, not an even one.")
+    ] = False,
     held_out: Annotated[Path | None, typer.Option(help="File of words that no line may hold, for later tests.")] = None,
     alphabet: Annotated[Path, typer.Option(help="Glyphs, in the format of latin.txt, the default.")] = LATIN,
 ) -> None:
@@ -55,12 +59,12 @@ def main(
     paragraphs = leading(
         itertools.chain.from_iterable(map(read_paragraphs, text)), max(LEAST_POOL, POOL * lines * longest)
     )
-    allowed = (characters or glyphs.characters).replace(" ", "")
+    allowed = "".join(c for c in characters or glyphs.characters if c != " " and (c.isascii() or not ascii))
     chosen = choose_lines(
         paragraphs, lines, shortest, longest, allowed, np.random.default_rng([seed, 0]), held_out=avoided
     )
     hands = draw_writers(glyphs, writers, seed, variety, joining)
-    write_archives(write_forms(chosen, hands, seed, per_form), output)
+    write_archives(write_forms(chosen, hands, seed, per_form, uneven_clock), output)
     print(f"{lines} lines, {sum(map(len, chosen))} characters, {min(writers, -(-lines // per_form))} writers: {output}")
 
 

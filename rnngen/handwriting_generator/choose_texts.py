@@ -1,6 +1,7 @@
 """Which lines a corpus of handwriting holds: short runs of words from real text, in which rare letters are not rare."""
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -9,9 +10,13 @@ import numpy as np
 from rnngen.errors import InputError
 
 SHORTFALL = 3  # characters a line may stay below the length drawn for it
+ENOUGH = 50  # words with a letter, below which it is also put into others
 MISS = 0.1  # an attempt that no line came of, in occurrences, so that no character is asked for without end
 MARKS = ".,'\"-?!"  # the commoner signs
-ALONE = "&+=*#/@"  # signs written between blanks
+IN_PLACE_OF = {"ß": "s", "æ": "a", "œ": "e", "ø": "o", "ł": "l", "ı": "i", "Æ": "A", "Ø": "O", "Ł": "L"}
+"""What a letter that is no base with a mark stands for in English words; other letters with marks stand for their base."""
+WITHIN = "ßı"  # never the first of a word
+ALONE = "&+=*#/"  # signs written between blanks
 TYPOGRAPHIC = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "−": "-", "\u00a0": " "})
 
 
@@ -33,7 +38,7 @@ def choose_lines(
 
     Every line is chosen for the character that is rarest in the lines so far, counted against its share: a line for a
     small letter starts at a word that holds it, one for a capital at a word that begins with it, one for a digit or a
-    sign at a word that is given it. The line goes on as the text does and ends with a word. It never crosses a word
+    sign at a word that is given it; a letter with a mark that few words hold takes the place of its base. The line goes on as the text does and ends with a word. It never crosses a word
     that is held out or that needs a character outside `characters`. Raises InputError where the text is too small.
     """
     avoided = {bare(word) for word in held_out}
@@ -51,6 +56,13 @@ def choose_lines(
                 holding[letter].append(place)
             if word[0].isalpha() and word[0].upper() in allowed:
                 starting[word[0].upper()].append(place)
+    marked = {}
+    for character in sorted(allowed):
+        kind = starting if character.isupper() else holding
+        base = _base(character)
+        if base in kind and len(kind.get(character, ())) < ENOUGH:
+            marked[character] = base
+            kind[character] = kind[base]
     signs = {c for c in allowed if not c.isalpha() and c != " "}
     if not holding:
         raise InputError(f"the text has no word of at most {longest} characters from {characters!r}: give more text")
@@ -68,13 +80,17 @@ def choose_lines(
         line = words[place]
         if wanted in signs:
             line = _dressed(line, wanted, rng)
+        elif wanted in marked:
+            line = _marked(line, wanted, marked[wanted], rng)
         elif wanted not in holding:
             line = wanted + line[1:]
         while place + 1 < len(words) and words[place + 1] and len(line) + 1 + len(words[place + 1]) <= length:
             place += 1
             line += " " + words[place]
+            if wanted in marked and rng.random() < 0.5:
+                line = _marked(line, wanted, marked[wanted], rng)
         fits = max(shortest, length - SHORTFALL) <= len(line) <= length and set(line) <= allowed and line not in chosen
-        if fits:
+        if fits and (wanted not in marked or wanted in line):
             chosen[line] = None
             seen.update(line)
         else:
@@ -87,8 +103,28 @@ def choose_lines(
     return list(chosen)
 
 
+def _base(character: str) -> str:
+    """The plain letter in whose place a letter with a mark may stand, none for any other character."""
+    base, *marks = unicodedata.normalize("NFD", character)
+    return base if marks and base.isascii() else IN_PLACE_OF.get(character, "")
+
+
+def _marked(line: str, character: str, base: str, rng: np.random.Generator) -> str:
+    """The line with the letter in one of the places where its base stands; a capital's are the beginnings of words."""
+    if character.isupper():
+        line = line[:1].upper() + line[1:]
+    where = rf"\b{base}" if character.isupper() else rf"\B{base}" if character in WITHIN else base
+    places = [found.start() for found in re.finditer(where, line)]
+    if not places:
+        return line
+    at = places[rng.integers(len(places))]
+    return line[:at] + character + line[at + 1 :]
+
+
 def _share(character: str) -> int:
     """How often a character is wanted beside others; the commonest occur oftener by themselves."""
+    if not character.isascii():
+        return 1 if character.isupper() else 2
     if character.isalpha() and not character.isupper():
         return 6
     return 3 if character.isalnum() or character in MARKS else 1
@@ -110,6 +146,10 @@ def _dressed(word: str, sign: str, rng: np.random.Generator) -> str:
         return f"{word}'s"
     if sign == "-":
         return f"{word}-{word}" if len(word) < 5 else f"{word[:3]}-{word[3:]}"
+    if sign == "$":
+        return f"${rng.integers(1, 1000)} {word}"
+    if sign in "_@":
+        return f"{word}{sign}{word[:4]}"
     if sign == "%":
         return f"{rng.integers(1, 100)}%"
     return f"{word} {sign}" if sign in ALONE else word + sign

@@ -22,12 +22,16 @@ def draw_writers(
     return [draw_writer(alphabet, np.random.default_rng([seed, WRITERS, k]), variety, joining) for k in range(count)]
 
 
-def write_numbered_line(text: str, writer: Writer, seed: int, number: int) -> RecordedLine:
+def write_numbered_line(
+    text: str, writer: Writer, seed: int, number: int, uneven_clock: bool = False
+) -> RecordedLine:
     """Write the line of that number; it depends on text, hand, seed and number and on nothing written before."""
-    return write_line(text, writer, np.random.default_rng([seed, LINES, number]))
+    return write_line(text, writer, np.random.default_rng([seed, LINES, number]), uneven_clock)
 
 
-def write_forms(lines: Sequence[str], writers: Sequence[Writer], seed: int, per_form: int = 8) -> Iterator[Form]:
+def write_forms(
+    lines: Sequence[str], writers: Sequence[Writer], seed: int, per_form: int = 8, uneven_clock: bool = False
+) -> Iterator[Form]:
     """Write the lines, `per_form` to a form, hands taking turns.
 
     With at least ten hands no hand appears in two sets, as in IAM-OnDB; with fewer the sets divide the forms instead.
@@ -52,7 +56,7 @@ def write_forms(lines: Sequence[str], writers: Sequence[Writer], seed: int, per_
             writer=FIRST_WRITER + writer,
             split=split,
             lines=tuple(
-                write_numbered_line(text, writers[writer], seed, number)
+                write_numbered_line(text, writers[writer], seed, number, uneven_clock)
                 for number, text in enumerate(lines[first : first + per_form], start=first)
             ),
         )

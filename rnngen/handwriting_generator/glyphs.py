@@ -1,6 +1,7 @@
 """Letter shapes: a text file of control points becomes an alphabet of allographs. Units: x-height 10."""
 
-from dataclasses import dataclass
+import unicodedata
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from rnngen.errors import InputError
 
 LATIN = Path(__file__).with_name("latin.txt")
 HANDS = ("print", "cursive", "any")
+LONGEST_LIGATURE = 3  # characters
+ATTACHED_BELOW, OGONEK = 202, "\u0328"  # a combining class of Unicode; a mark of that class at the right of its letter
+MARK_GAP = 2.4  # from the top of a letter to a mark above it
 BANDS = np.array([-10.0, -5.0, -1.0, 2.5, 6.0, 9.0, 12.0, 16.0, 21.0])  # heights between which letters must not collide
 
 
@@ -23,7 +27,7 @@ class Stroke:
 
 @dataclass(frozen=True, eq=False)
 class Glyph:
-    """One way to write one character.
+    """One way to write one character, a ligature of a few, or a mark of a letter.
 
     `strokes` come in writing order; those from index `delayed` on may wait until the word is done. `lead` and `tail`
     are the points (n, 2) passed where the character is entered or left without a lift, None where it never is.
@@ -49,18 +53,20 @@ class Glyph:
 
 @dataclass(frozen=True)
 class Alphabet:
-    """Allographs by character."""
+    """Allographs by character, or by the characters of a ligature; and the letters that are a base and a mark."""
 
     glyphs: dict[str, tuple[Glyph, ...]]
+    composed: dict[str, tuple[str, str]]  # letter: its base and its mark, both of `glyphs`
 
     @property
     def characters(self) -> str:
         """Every character that can be written, the space included, in order of code points."""
-        return "".join(sorted({" ", *self.glyphs}))
+        single = {c for c in self.glyphs if len(c) == 1 and not unicodedata.combining(c)}
+        return "".join(sorted({" ", *single, *self.composed}))
 
     def require(self, text: str, where: str) -> None:
         """Raise InputError naming every character of `text` that has no glyph."""
-        missing = sorted(set(text) - set(self.glyphs) - {" "})
+        missing = sorted(set(text) - set(self.characters))
         if missing:
             names = ", ".join(f"{c!r} (U+{ord(c):04X})" for c in missing)
             raise InputError(
@@ -92,9 +98,10 @@ def _glyph(row: str, where: str) -> Glyph:
             raise InputError(f"{where}: {character!r} is not a code point; write for instance U+0023") from None
     hand, _, rest = rest.strip().partition(" ")
     weight, _, body = rest.strip().partition(" ")
-    if len(character) != 1 or character.isspace():
+    if not 1 <= len(character) <= LONGEST_LIGATURE or character.isspace():
         raise InputError(
-            f"{where}: {character!r} is not one visible character; a row is: character hand weight strokes"
+            f"{where}: {character!r} is neither one visible character nor a ligature of at most {LONGEST_LIGATURE};"
+            " a row is: character hand weight strokes"
         )
     if hand not in HANDS:
         raise InputError(f"{where}: hand {hand!r}: expected one of {', '.join(HANDS)}")
@@ -133,6 +140,39 @@ def _profile(strokes: list[Stroke]) -> tuple[np.ndarray, np.ndarray]:
     return left, right
 
 
+def compose(base: Glyph, mark: Glyph, character: str) -> Glyph:
+    """A letter with its mark: above it, or at its foot for a cedilla or an ogonek. i and j lose their dots.
+
+    A mark is drawn around x = 0 and upwards from y = 0 (downwards where it hangs). It may wait like a dot.
+    """
+    if base.character in "ij":
+        base = replace(base, strokes=base.strokes[: base.delayed])
+    points = np.concatenate([stroke.points for stroke in base.strokes])
+    if unicodedata.combining(mark.character) == ATTACHED_BELOW:
+        low = points[points[:, 1] < 2]
+        at = np.array([low[:, 0].max() - 1.5 if mark.character == OGONEK else low[:, 0].mean(), 0.0])
+    else:
+        top = points[:, 1].max()
+        high = points[points[:, 1] > 0.6 * top]
+        at = np.array([0.5 * (high[:, 0].min() + high[:, 0].max()), top + MARK_GAP])
+    strokes = [*base.strokes, *(Stroke(stroke.points + at, stroke.corners) for stroke in mark.strokes)]
+    left, right = _profile(strokes)
+    return replace(base, character=character, strokes=tuple(strokes), left=left, right=right)
+
+
+def _parts(characters: str, glyphs: dict[str, tuple[Glyph, ...]], where: str) -> dict[str, tuple[str, str]]:
+    """The base and the mark of each of the characters."""
+    parts = {}
+    for character in characters:
+        base, *marks = unicodedata.normalize("NFD", character)
+        if len(marks) != 1 or base not in glyphs or marks[0] not in glyphs:
+            raise InputError(
+                f"{where}: {character!r} is not composed of a base and a mark that have rows; draw it in a row of its own"
+            )
+        parts[character] = (base, marks[0])
+    return parts
+
+
 @cache
 def load_alphabet(path: Path = LATIN) -> Alphabet:
     """Read an alphabet from a text file in the format that latin.txt explains.
@@ -144,10 +184,20 @@ def load_alphabet(path: Path = LATIN) -> Alphabet:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: byte {error.start} is not UTF-8; save the alphabet as UTF-8") from None
     glyphs: dict[str, tuple[Glyph, ...]] = {}
+    lists: list[tuple[str, str]] = []
     for number, row in enumerate(rows, start=1):
-        if row.strip() and not row.startswith("#"):
-            glyph = _glyph(row, f"{path}, line {number}")
-            glyphs[glyph.character] = (*glyphs.get(glyph.character, ()), glyph)
+        if not row.strip() or row.startswith("#"):
+            continue
+        where = f"{path}, line {number}"
+        characters, _, rest = row.partition(" ")
+        if rest.strip() == "composed":
+            lists.append((unicodedata.normalize("NFC", characters), where))
+            continue
+        glyph = _glyph(row, where)
+        glyphs[glyph.character] = (*glyphs.get(glyph.character, ()), glyph)
     if not glyphs:
         raise InputError(f"{path}: holds no glyph; a row is: character hand weight strokes")
-    return Alphabet(glyphs)
+    composed: dict[str, tuple[str, str]] = {}
+    for characters, where in lists:
+        composed |= _parts(characters, glyphs, where)
+    return Alphabet(glyphs, composed)

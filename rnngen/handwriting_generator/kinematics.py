@@ -59,7 +59,7 @@ def smooth_curve(points: np.ndarray, corners: np.ndarray, first: np.ndarray) -> 
     return curve, starts
 
 
-def _speed(curve: np.ndarray, starts: np.ndarray, pace: float) -> tuple[np.ndarray, np.ndarray]:
+def _speed(curve: np.ndarray, starts: np.ndarray, pace: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
     """Length of every step along the curve and the hand's speed on it (units a second)."""
     step = np.diff(curve, axis=0, prepend=curve[:1])
     step[starts] = 0
@@ -83,13 +83,13 @@ def _speed(curve: np.ndarray, starts: np.ndarray, pace: float) -> tuple[np.ndarr
 
 
 def record(
-    curve: np.ndarray, starts: np.ndarray, pace: float, lifts: np.ndarray
+    curve: np.ndarray, starts: np.ndarray, pace: np.ndarray | float, lifts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Move a hand along a curve and note its place every 1/RATE seconds while the pen is down.
 
-    curve (m, 2) with stroke starts (m,) as from `smooth_curve`; pace in units a second on a curve of radius 3 units;
-    lifts (strokes,) the seconds in the air before each stroke. Returns points (n, 2), ticks (n,) of the clock since the
-    start of the line, and the number of points of each stroke; every stroke has at least two.
+    curve (m, 2) with stroke starts (m,) as from `smooth_curve`; pace in units a second on a curve of radius 3
+    units, one or (m,); lifts (strokes,) the seconds in the air before each stroke. Returns points (n, 2), ticks (n,) of
+    the clock since the start of the line, and the number of points of each stroke; every stroke has at least two.
     """
     length, speed = _speed(curve, starts, pace)
     mean_speed = 0.5 * (speed + np.concatenate([speed[:1], speed[:-1]]))

@@ -1,6 +1,7 @@
 """A specimen sheet: every form of every character as it stands in the alphabet, then sentences in several hands."""
 
 import io
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from PIL import Image
 
 from rnngen.artifacts import written_whole
 from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
-from rnngen.handwriting_generator.glyphs import Alphabet
+from rnngen.handwriting_generator.glyphs import Alphabet, compose
 from rnngen.handwriting_generator.hands import draw_writer
 from rnngen.handwriting_generator.write_line import RecordedLine, write_line
 
@@ -41,10 +42,21 @@ def draw_specimen(path: str | Path, alphabet: Alphabet, sentences: Sequence[str]
         slant=0.0,
         jitter=0.0,
         variation=0.0,
+        rhythm=0.0,
+        wander=0.0,
         waviness=0.0,
         noise=0.0,
     )
-    forms = [glyph for character in alphabet.glyphs for glyph in alphabet.glyphs[character]]
+    forms = [
+        glyph
+        for character in alphabet.glyphs
+        if not unicodedata.combining(character[0])
+        for glyph in alphabet.glyphs[character]
+    ]
+    forms += [
+        compose(alphabet.glyphs[base][0], alphabet.glyphs[mark][0], character)
+        for character, (base, mark) in alphabet.composed.items()
+    ]
     hands = draw_writers(alphabet, writers, seed)
     written = [
         [write_numbered_line(sentence, hand, seed, k * len(sentences) + n) for n, sentence in enumerate(sentences)]
@@ -58,7 +70,8 @@ def draw_specimen(path: str | Path, alphabet: Alphabet, sentences: Sequence[str]
     axes = figure.add_axes((0, 0, 1, 1))
     for number, glyph in enumerate(forms):
         row, column = divmod(number, COLUMNS)
-        hand = replace(plain, forms={glyph.character: glyph})
+        hand = replace(plain, forms=dict.fromkeys(glyph.character, (glyph,)) | {glyph.character: (glyph,)})
+        hand = replace(hand, places=dict.fromkeys(hand.forms, "end"))
         line = write_line(glyph.character, hand, np.random.default_rng(0))
         top = max(stroke.points[:, 1].max() for stroke in glyph.strokes) * plain.size
         _ink(axes, line, column * COLUMN + 40, top - row * ROW)

@@ -71,7 +71,7 @@ def test_two_runs_give_the_same_bytes_and_another_seed_others(tmp_path, text):
 @pytest.mark.parametrize(
     ("more", "complaint"),
     [
-        (("--characters", "abß"), "--characters: no glyph for 'ß' (U+00DF)"),
+        (("--characters", "abþ"), "--characters: no glyph for 'þ' (U+00FE)"),
         (("--shortest", 9, "--longest", 8), "--shortest 9 exceeds --longest 8"),
         (("--lines", 4000, "--characters", "abcdefghijklmnopqrstuvwxyz"), "the text gives only"),
         (("--held-out", "missing.txt"), "missing.txt: No such file"),

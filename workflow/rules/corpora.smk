@@ -120,13 +120,15 @@ if HANDWRITING["folder"] is None:
             variety=HANDWRITING["variety"],
             shortest=HANDWRITING["characters"][0],
             longest=HANDWRITING["characters"][1],
+            characters=["--ascii"] * (not HANDWRITING["diacritics"]),
+            clock=["--uneven-clock"] * (HANDWRITING["clock"] == "uneven"),
             seed=config["seed"],
         message:
             "write {params.lines} lines by hand"
         shell:
             "python -m pipeline.generate_handwriting --text {input.text:q} --held-out {input.held_out:q} --lines {params.lines:q}"
             " --writers {params.writers:q} --variety {params.variety:q} --shortest {params.shortest:q} --longest {params.longest:q} --seed {params.seed:q}"
-            " --output {output:q} > {log:q} 2>&1"
+            " {params.characters:q} {params.clock:q} --output {output:q} > {log:q} 2>&1"
 
 
 if HANDWRITING["folder"] is not None and holds_ink(HANDWRITING["folder"]):

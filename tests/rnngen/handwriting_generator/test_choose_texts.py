@@ -55,7 +55,7 @@ def test_digits_and_signs_are_put_in_where_the_text_has_none():
 
 def test_rare_characters_come_as_often_as_their_shares():
     """Letters before capitals, digits and common signs before rare signs, each kind evenly."""
-    everything = load_alphabet().characters.replace(" ", "")
+    everything = "".join(c for c in load_alphabet().characters if c.isascii() and c != " ")
     lines = choose(count=2000, longest=20, characters=everything)
     count = Counter("".join(lines))
     initials = {word[0].upper() for word in WORDS}
@@ -92,6 +92,29 @@ def test_held_out_words_never_occur(dressed):
 
 def test_typographic_signs_become_plain():
     assert any("'" in line for line in choose(5, 4, 12, LETTERS + "'", paragraphs=["the dog’s bone’s end"] * 3))
+
+
+def test_letters_with_marks_take_the_place_of_their_bases():
+    marked = "äéñçøłßÄØ"
+    lines = choose(count=1000, shortest=2, longest=50, characters=LETTERS + marked)
+    count = Counter("".join(lines))
+    assert all(count[c] >= 10 for c in marked)
+    initials = {word[0] for line in lines for word in line.split()}
+    assert not initials & set("ß") and set("ÄØ") <= initials
+    assert not any(c in word[1:] for line in lines for word in line.split() for c in "ÄØ")
+
+
+def test_words_of_the_text_come_before_made_up_ones():
+    paragraphs = [*PARAGRAPHS, *["caña señor niño"] * 60]
+    lines = choose(count=300, characters=LETTERS + "ñ", paragraphs=paragraphs)
+    words = {word.strip(",.").lower() for line in lines for word in line.split() if "ñ" in word}
+    assert words == {"caña", "señor", "niño"}
+
+
+def test_lines_of_all_lengths_come_of_one_range():
+    lengths = [len(line) for line in choose(count=1000, shortest=2, longest=50)]
+    assert min(lengths) <= 5 and max(lengths) == 50
+    assert all(sum(low < n <= low + 12 for n in lengths) > 100 for low in (2, 14, 26, 38))
 
 
 def test_the_seed_decides():

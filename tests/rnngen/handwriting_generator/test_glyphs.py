@@ -1,10 +1,11 @@
 import string
+import unicodedata
 
 import numpy as np
 import pytest
 
 from rnngen.errors import InputError
-from rnngen.handwriting_generator.glyphs import LATIN, load_alphabet
+from rnngen.handwriting_generator.glyphs import LATIN, compose, load_alphabet
 
 
 @pytest.fixture
@@ -18,8 +19,43 @@ def alphabet_file(tmp_path):
 
 
 def test_latin_holds_letters_digits_and_signs():
-    wanted = string.ascii_letters + string.digits + ".,'\"-?!:;()&/+=%*# "
-    assert sorted(load_alphabet(LATIN).characters) == sorted(wanted)
+    wanted = string.ascii_letters + string.digits + ".,'\"-?!:;()&/+=%*#$@_ "
+    characters = load_alphabet(LATIN).characters
+    assert sorted(c for c in characters if c.isascii()) == sorted(wanted)
+    assert set("áàâãäåæçéèêëíîïñóòôõöøúùûüýßœąćčęěğłńőřśšşůűźżžıÄÅÆÇÉÖØÜŁŠŽ") <= set(characters)
+
+
+def test_letters_with_marks_are_their_bases_with_something_above_or_below():
+    alphabet = load_alphabet(LATIN)
+    for character, (base, mark) in alphabet.composed.items():
+        for form in alphabet.glyphs[base]:
+            letter = compose(form, alphabet.glyphs[mark][0], character)
+            body, added = letter.strokes[: form.delayed], letter.strokes[form.delayed :]
+            assert all(np.array_equal(a.points, b.points) for a, b in zip(body, form.strokes, strict=False))
+            points = np.concatenate([stroke.points for stroke in added])
+            whole = np.concatenate([stroke.points for stroke in body])
+            assert points[:, 1].min() > whole[:, 1].max() or points[:, 1].max() < 1
+            assert whole[:, 0].min() - 2 < points[:, 0].mean() < whole[:, 0].max() + 2
+    (dotless,) = {len(compose(i, alphabet.glyphs["\u0301"][0], "í").strokes) for i in alphabet.glyphs["i"]}
+    assert dotless == 2  # the body and the acute
+
+
+@pytest.mark.parametrize(("row", "letter"), [("ą composed", "ą"), ("a composed", "a"), ("ø composed", "ø"), ("ǖ composed", "ǖ")])
+def test_a_letter_that_cannot_be_composed_is_refused(alphabet_file, row, letter):
+    path = alphabet_file("a any 1 0,0 1,1", "o any 1 0,0 1,1", "U+0301 any 1 0,0 1,1", row)
+    with pytest.raises(InputError, match=f"line 4: '{letter}' is not composed of a base and a mark"):
+        load_alphabet(path)
+
+
+def test_a_list_of_composed_letters_may_come_before_their_parts(alphabet_file):
+    alphabet = load_alphabet(alphabet_file("áó composed", "a any 1 0,0 1,1", "o any 1 0,0 1,1", "U+0301 any 1 0,0 1,1"))
+    assert alphabet.characters == " aoáó"
+    assert alphabet.composed == {"á": ("a", "\u0301"), "ó": ("o", "\u0301")}
+
+
+def test_a_ligature_is_no_character(alphabet_file):
+    alphabet = load_alphabet(alphabet_file("a any 1 0,0 1,1", "aaa any 1 0,0 1,1"))
+    assert alphabet.characters == " a" and set(alphabet.glyphs) == {"a", "aaa"}
 
 
 def test_latin_has_forms_to_choose_from():
@@ -28,8 +64,8 @@ def test_latin_has_forms_to_choose_from():
 
 
 def test_every_form_stays_between_ascender_and_descender():
-    for glyphs in load_alphabet(LATIN).glyphs.values():
-        for glyph in glyphs:
+    for character, glyphs in load_alphabet(LATIN).glyphs.items():
+        for glyph in glyphs if not unicodedata.combining(character[0]) else ():
             points = np.concatenate([stroke.points for stroke in glyph.strokes])
             assert points[:, 1].min() >= -9.1 and points[:, 1].max() <= 20.5
             assert points[:, 0].min() >= -2 and points[:, 0].max() <= 19
@@ -58,7 +94,7 @@ def test_a_row_is_read_as_it_stands(alphabet_file):
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
-        ("ab any 1 0,0 1,1", "'ab' is not one visible character"),
+        ("abcd any 1 0,0 1,1", "'abcd' is neither one visible character nor a ligature"),
         ("U+XYZ any 1 0,0 1,1", "'U+XYZ' is not a code point"),
         ("U+110000 any 1 0,0 1,1", "is not a code point"),
         ("a bold 1 0,0 1,1", "hand 'bold': expected one of print, cursive, any"),

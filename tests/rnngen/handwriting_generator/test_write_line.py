@@ -10,7 +10,7 @@ from rnngen.errors import InputError
 from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
 from rnngen.handwriting_generator.glyphs import load_alphabet
 from rnngen.handwriting_generator.hands import draw_writer
-from rnngen.handwriting_generator.write_line import write_line
+from rnngen.handwriting_generator.write_line import _spell, _wander, write_line
 
 ALPHABET = load_alphabet()
 HANDS = draw_writers(ALPHABET, 12, seed=3)
@@ -36,16 +36,16 @@ def test_a_hand_does_not_depend_on_how_many_there_are():
 def test_hands_differ_in_form_and_measure():
     assert len({hand.slant for hand in HANDS}) == len(HANDS)
     assert len({id(hand.forms) for hand in HANDS}) == len(HANDS)
-    tops = {len(hand.forms["g"].strokes[0].points) for hand in draw_writers(ALPHABET, 40, seed=1)}
+    tops = {len(hand.forms["g"][0].strokes[0].points) for hand in draw_writers(ALPHABET, 40, seed=1)}
     assert len(tops) > 1  # both forms of g are in use
 
 
 def test_no_variety_gives_one_hand():
     one, other = (draw_writer(ALPHABET, np.random.default_rng(k), variety=0.0) for k in (1, 2))
-    for character, glyph in one.forms.items():
-        for a, b in zip(glyph.strokes, other.forms[character].strokes, strict=True):
+    for character, (glyph,) in one.forms.items():
+        for a, b in zip(glyph.strokes, other.forms[character][0].strokes, strict=True):
             np.testing.assert_array_equal(a.points, b.points)
-    assert replace(one, forms={}) == replace(other, forms={})
+    assert replace(one, forms={}, places={}) == replace(other, forms={}, places={})
 
 
 @pytest.mark.parametrize("joining", [0.0, 1.0])
@@ -121,7 +121,7 @@ def test_every_character_is_written_alone(character):
         line = write_line(character, hand, np.random.default_rng(0))
         assert line.stroke_char.tolist() == [0] * len(line.stroke_len)
         height = int(line.y.max() - line.y.min())
-        assert height > 0 if character in "-=." else height > 2 * hand.size
+        assert height > 0 if character in "-=._" else height > 2 * hand.size
 
 
 @settings(max_examples=60)
@@ -145,3 +145,68 @@ def test_any_other_text_is_refused_by_name(text):
     with pytest.raises(InputError) as error:
         write_line(text, HANDS[0], np.random.default_rng(0))
     assert all(repr(character) in str(error.value) for character in missing)
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "expected"),
+    [
+        ("start", "nana nan", [0, 5]),
+        ("end", "nana nan", [7]),
+        ("doubled", "nanna nn", [3, 7]),
+        ("after high", "onn wn n", [1, 5]),
+    ],
+)
+def test_the_second_form_of_a_letter_stands_in_its_place(place, text, expected):
+    usual, second = ALPHABET.glyphs["n"][:2]
+    hand = neat()
+    hand = replace(hand, forms=hand.forms | {"n": (usual, second)}, places=hand.places | {"n": place})
+    luck = np.full((len(text), 2), 0.5)
+    assert [at for at, form in filter(None, _spell(text, hand, luck)) if form is second] == expected
+
+
+def test_a_ligature_takes_the_place_of_its_letters():
+    tt = next(form for form in ALPHABET.glyphs["tt"] if form.hand == "print")
+    hand = neat(joining=0.0, delays=0.0)
+    apart = write_line("atta", hand, np.random.default_rng(0))
+    assert apart.stroke_char.tolist() == [0, 1, 1, 2, 2, 3]
+    hand = replace(hand, forms=hand.forms | {"tt": (tt,)}, places=hand.places | {"tt": "end"})
+    luck = np.full((4, 2), 0.5)
+    assert [at for at, _ in _spell("atta", hand, luck)] == [0, 1, 3]
+    luck[1, 0] = 0.99  # now and then a hand writes the letters apart
+    assert [at for at, _ in _spell("atta", hand, luck)] == [0, 1, 2, 3]
+
+
+def test_marks_on_the_way_back_come_last_first():
+    there = write_line("tin", neat(joining=0.0, delays=1.0, returns=0.0), np.random.default_rng(1))
+    back = write_line("tin", neat(joining=0.0, delays=1.0, returns=1.0), np.random.default_rng(1))
+    assert there.stroke_char.tolist() == [0, 1, 2, 0, 1]
+    assert back.stroke_char.tolist() == [0, 1, 2, 1, 0]
+
+
+def test_slips_run_on_along_a_word():
+    text = "minimum minimum minimum"
+    deviations = np.array([_wander(np.random.default_rng(k), text) for k in range(3000)])
+    assert abs(deviations.std() - 1) < 0.03 and abs(deviations.mean()) < 0.03
+    correlation = np.corrcoef(deviations.T)
+    assert correlation[1, 2] > 0.5 and correlation[0, 6] > 0.3  # within a word
+    assert abs(correlation[6, 8]) < 0.1  # between words
+
+
+def test_lines_climb_and_fall_by_hand_and_by_line():
+    rises = []
+    for hand in HANDS:
+        for k in range(4):
+            line = write_numbered_line("minimum minimum minimum", hand, 1, k)
+            rises.append(-np.polyfit(line.x, line.y, 1)[0])
+    assert min(rises) < -0.005 and max(rises) > 0.005 and np.abs(rises).max() < 0.12
+
+
+def test_an_uneven_clock_misses_ticks_within_strokes_only():
+    even = write_line("some text", HANDS[0], np.random.default_rng(1))
+    uneven = write_line("some text", HANDS[0], np.random.default_rng(1), uneven_clock=True)
+    assert 0.6 < len(uneven.t) / len(even.t) < 0.8
+    assert len(uneven.stroke_len) == len(even.stroke_len) and uneven.stroke_len.sum() == len(uneven.t)
+    assert set(uneven.t) < set(even.t)
+    ends, all_ends = np.cumsum(uneven.stroke_len), np.cumsum(even.stroke_len)
+    np.testing.assert_array_equal(uneven.t[ends - 1], even.t[all_ends - 1])
+    np.testing.assert_array_equal(uneven.t[ends - uneven.stroke_len], even.t[all_ends - even.stroke_len])
