@@ -39,7 +39,7 @@ def main(
         ),
     ] = None,
     characters: Annotated[str | None, typer.Option(help="Write only these characters, not the whole alphabet.")] = None,
-    ascii: Annotated[bool, typer.Option("--ascii", help="Write characters of ASCII only: no letters with marks.")] = False,
+    ascii: Annotated[bool, typer.Option("--ascii", help="Write characters of ASCII only, no é or ß.")] = False,
     uneven_clock: Annotated[
         bool, typer.Option("--uneven-clock", help="A clock that misses ticks, as IAM-OnDB's does, not an even one.")
     ] = False,

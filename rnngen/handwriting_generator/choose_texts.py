@@ -14,7 +14,7 @@ ENOUGH = 50  # words with a letter, below which it is also put into others
 MISS = 0.1  # an attempt that no line came of, in occurrences, so that no character is asked for without end
 MARKS = ".,'\"-?!"  # the commoner signs
 IN_PLACE_OF = {"ß": "s", "æ": "a", "œ": "e", "ø": "o", "ł": "l", "ı": "i", "Æ": "A", "Ø": "O", "Ł": "L"}
-"""What a letter that is no base with a mark stands for in English words; other letters with marks stand for their base."""
+"""In place of which letter of an English word a letter stands that is no base with a mark."""
 WITHIN = "ßı"  # never the first of a word
 ALONE = "&+=*#/"  # signs written between blanks
 TYPOGRAPHIC = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "−": "-", "\u00a0": " "})
@@ -38,8 +38,9 @@ def choose_lines(
 
     Every line is chosen for the character that is rarest in the lines so far, counted against its share: a line for a
     small letter starts at a word that holds it, one for a capital at a word that begins with it, one for a digit or a
-    sign at a word that is given it; a letter with a mark that few words hold takes the place of its base. The line goes on as the text does and ends with a word. It never crosses a word
-    that is held out or that needs a character outside `characters`. Raises InputError where the text is too small.
+    sign at a word that is given it; a letter with a mark that few words hold takes the place of its base. The line goes
+    on as the text does and ends with a word. It never crosses a word that is held out or that needs a character outside
+    `characters`. Raises InputError where the text is too small.
     """
     avoided = {bare(word) for word in held_out}
     allowed = {*characters, " "}

@@ -22,9 +22,7 @@ def draw_writers(
     return [draw_writer(alphabet, np.random.default_rng([seed, WRITERS, k]), variety, joining) for k in range(count)]
 
 
-def write_numbered_line(
-    text: str, writer: Writer, seed: int, number: int, uneven_clock: bool = False
-) -> RecordedLine:
+def write_numbered_line(text: str, writer: Writer, seed: int, number: int, uneven_clock: bool = False) -> RecordedLine:
     """Write the line of that number; it depends on text, hand, seed and number and on nothing written before."""
     return write_line(text, writer, np.random.default_rng([seed, LINES, number]), uneven_clock)
 

@@ -167,7 +167,7 @@ def _parts(characters: str, glyphs: dict[str, tuple[Glyph, ...]], where: str) ->
         base, *marks = unicodedata.normalize("NFD", character)
         if len(marks) != 1 or base not in glyphs or marks[0] not in glyphs:
             raise InputError(
-                f"{where}: {character!r} is not composed of a base and a mark that have rows; draw it in a row of its own"
+                f"{where}: {character!r} is not composed of a base and a mark with rows; draw it in a row of its own"
             )
         parts[character] = (base, marks[0])
     return parts

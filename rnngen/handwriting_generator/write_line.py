@@ -74,7 +74,9 @@ def _spell(text: str, writer: Writer, luck: np.ndarray) -> list[tuple[int, Glyph
             place += 1
             continue
         length = next(
-            n for n in range(LONGEST_LIGATURE, 0, -1) if text[place : place + n] in writer.forms and place + n <= len(text)
+            n
+            for n in range(LONGEST_LIGATURE, 0, -1)
+            if text[place : place + n] in writer.forms and place + n <= len(text)
         )
         if length > 1 and luck[place, 0] > LIGATURE_USED:
             length = 1
@@ -125,7 +127,9 @@ def _place(text: str, writer: Writer, rng: np.random.Generator) -> tuple[_Stroke
             delays = luck[place, 2] < writer.delays  # a habit of the hand, decided anew for each word
             returns = luck[place, 5] < writer.returns
         else:
-            x += _advance(previous, glyph, writer.spacing * (0.8 + 0.4 * luck[place, 0]) + _reach(previous, glyph, pen_down))
+            x += _advance(
+                previous, glyph, writer.spacing * (0.8 + 0.4 * luck[place, 0]) + _reach(previous, glyph, pen_down)
+            )
         origins[place] = x
         lead = glyph.lead
         joined = pen_down and lead is not None
@@ -164,7 +168,7 @@ def _reach(left: Glyph, right: Glyph, joined: bool) -> float:
 
 
 def _wander(rng: np.random.Generator, text: str) -> np.ndarray:
-    """A deviation (characters,) of variance 1: in equal parts of each letter, of the run of the word, and of the word."""
+    """Deviations (characters,) of variance 1, in three parts: of each letter, running on along a word, of each word."""
     letter, step, word = rng.normal(0, 1, (3, len(text)))
     run = np.zeros(len(text))
     for k in range(len(text)):
@@ -236,7 +240,7 @@ def write_line(text: str, writer: Writer, rng: np.random.Generator, uneven_clock
 def _miss_ticks(
     places: np.ndarray, ticks: np.ndarray, stroke_len: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Leave out points within strokes, so that the clock runs at intervals of 10 to 20 ms and sometimes stops longer."""
+    """Leave out points within strokes: the clock runs at intervals of 10 to 20 ms and now and then stops for longer."""
     kept = rng.random(len(ticks)) > 0.3
     for at in np.flatnonzero(rng.random(len(ticks)) < 0.005):
         kept[at : at + 3] = False

@@ -40,7 +40,9 @@ def test_letters_with_marks_are_their_bases_with_something_above_or_below():
     assert dotless == 2  # the body and the acute
 
 
-@pytest.mark.parametrize(("row", "letter"), [("ą composed", "ą"), ("a composed", "a"), ("ø composed", "ø"), ("ǖ composed", "ǖ")])
+@pytest.mark.parametrize(
+    ("row", "letter"), [("ą composed", "ą"), ("a composed", "a"), ("ø composed", "ø"), ("ǖ composed", "ǖ")]
+)
 def test_a_letter_that_cannot_be_composed_is_refused(alphabet_file, row, letter):
     path = alphabet_file("a any 1 0,0 1,1", "o any 1 0,0 1,1", "U+0301 any 1 0,0 1,1", row)
     with pytest.raises(InputError, match=f"line 4: '{letter}' is not composed of a base and a mark"):
