@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rnngen.cells.packing import Steps
+from rnngen.cells.packing import Steps, Sums
 from rnngen.compiled import library
 
 
@@ -46,8 +46,8 @@ class CompiledGates:
         return turned
 
     def fill(self, steps: Steps, x_ni: Tensor | None, weight_ig: Tensor | None) -> None:
-        steps.filled = x_ni is not None
-        if steps.filled:
+        if x_ni is not None and weight_ig is not None:
+            steps.filled = True
             torch.mm(x_ni, weight_ig, out=steps.g_ng)
 
     def forward(self, steps: Steps, t: int, recurrent_bg: Tensor, h_bh: Tensor, out_bh: Tensor | None) -> None:
@@ -59,7 +59,7 @@ class CompiledGates:
         )  # fmt: skip
 
     def backward(self, steps: Steps, t: int, d_out: Tensor, d_recurrent: Tensor, d_c: Tensor) -> None:
-        if t == len(steps.g) - 1:
+        if steps.sums is None:  # at the last step, the first to run backward
             steps.sums = (
                 torch.zeros_like(steps.bias_g),
                 torch.zeros_like(steps.peepholes_3h),
@@ -74,7 +74,9 @@ class CompiledGates:
             *d_out.shape,
         )  # fmt: skip
 
-    def sums(self, steps: Steps) -> tuple[Tensor, Tensor, Tensor | None]:
+    def sums(self, steps: Steps) -> Sums:
+        if steps.sums is None:
+            raise RuntimeError("no step has run backward")
         return steps.sums
 
 

@@ -13,7 +13,7 @@ with RNNGEN_CUDA_GRAPHS=0 in the environment, they are simply made.
 import gc
 import os
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -126,7 +126,7 @@ class Loops:
         """Loops in a caller's graph. It has their addresses, so nobody else gets them, and they live on."""
         self._lock = threading.Lock()
 
-    def take(self, kind: type[RecordedLoop], shape: Hashable) -> Any:
+    def take(self, kind: type[RecordedLoop], shape: Any) -> Any:
         """A loop of this kind and shape that nobody else uses."""
         with self._lock:
             matching = [n for n, loop in enumerate(self._free) if type(loop) is kind and loop.shape == shape]

@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 
 from rnngen.cells.c_kernels import compiled_gates
 from rnngen.cells.matmul import fastest_float32, repeated
-from rnngen.cells.packing import WORKSPACES, Packing, Steps
+from rnngen.cells.packing import WORKSPACES, CellParameters, Packing, Steps, Sums
 
 
 class EagerGates:
@@ -37,12 +37,12 @@ class EagerGates:
     def fill(self, steps: Steps, x_ni: Tensor | None, weight_ig: Tensor | None) -> None:
         """The share of the inputs and the bias in the pre-activations of all steps."""
         g_ng = steps.g_ng
-        if steps.rows_kg is not None:
+        if steps.rows_kg is not None and steps.symbols_n is not None:
             torch.index_select(steps.rows_kg, 0, steps.symbols_n.clamp(min=0), out=g_ng)
             g_ng.masked_fill_(steps.symbols_n[:, None] < 0, 0).add_(steps.bias_g)
-            if x_ni is not None:
+            if x_ni is not None and weight_ig is not None:
                 g_ng.add_(torch.mm(x_ni, weight_ig))
-        elif x_ni is None:
+        elif x_ni is None or weight_ig is None:
             g_ng.copy_(steps.bias_g.expand_as(g_ng))
         elif x_ni.dtype == g_ng.dtype:
             torch.addmm(steps.bias_g, x_ni, weight_ig, out=g_ng)
@@ -83,7 +83,7 @@ class EagerGates:
         g.clamp_(-steps.clip, steps.clip)
         torch.addcmul(e_f, i, peep_i, out=d_c).addcmul_(f, peep_f)
 
-    def sums(self, steps: Steps) -> tuple[Tensor, Tensor, Tensor | None]:
+    def sums(self, steps: Steps) -> Sums:
         """Derivatives of the bias, the peepholes and the symbols' rows, once all steps have run backward."""
         g_ng = steps.g_ng
         d_i, d_f, _, d_o = g_ng.view(len(g_ng), 4, -1).unbind(1)
@@ -134,8 +134,8 @@ class FusedBPTT(torch.autograd.Function):
             out_nh = bias.new_empty(total, cells) if rounded else None
 
             symbols_n = None if symbols_tb is None else packing.pack(symbols_tb).contiguous()
-            parameters = {"peepholes": peepholes.contiguous(), "bias": bias.contiguous(), "symbols": symbols_n}
-            parameters["rows"] = None if rows_kg is None else rows_kg.contiguous()
+            rows_kg = None if rows_kg is None else rows_kg.contiguous()
+            parameters = CellParameters(peepholes.contiguous(), bias.contiguous(), rows_kg, symbols_n)
             steps = Steps(packing, g_ng, c_all, parameters, clip)
             gates.fill(steps, x_ni, weight_ig)
             recur = repeated(recurrent.to(operands), batch)

@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from rnngen.cells.c_kernels import CompiledGates, CompiledWindow, compiled_gates
 from rnngen.cells.fused_lstm import EagerGates
 from rnngen.cells.matmul import fastest_float32, repeated
-from rnngen.cells.packing import WORKSPACES, Packing, Steps
+from rnngen.cells.packing import WORKSPACES, CellParameters, Packing, Steps
 from rnngen.cells.peephole_lstm import Weights
 from rnngen.cells.soft_window import WindowState, WindowTrace, WindowWeights
 
@@ -95,8 +95,9 @@ class WindowBPTT(torch.autograd.Function):
             a_n3k = take(total, len(bias_p))
             out_nh, out_nv = bias.new_empty(total, cells), bias.new_empty(total, alphabet)
 
-            parameters = {"peepholes": peepholes.contiguous(), "bias": bias.contiguous(), "rows": None, "symbols": None}
-            steps = Steps(packing, g_ng, c_all, parameters, clip)
+            steps = Steps(
+                packing, g_ng, c_all, CellParameters(peepholes.contiguous(), bias.contiguous(), None, None), clip
+            )
             gates.fill(steps, None, None)
             recur = repeated(torch.cat([weight.to(operands) for weight in (weight_w, recurrent, weight_x)], 1), batch)
             weight_hp = weight_p.t().contiguous()
@@ -190,7 +191,7 @@ def fused_window_layer(
     lengths_b: Tensor | None,
     clip: float | None,
     precision: str,
-    gates: EagerGates | CompiledGates | None = None,
+    gates: CompiledGates | None = None,
 ) -> tuple[Tensor, Tensor, WindowState, WindowTrace]:
     """`rnngen.cells.soft_window.window_layer`, one product a step and one backward pass."""
     steps, batch = x_tbi.shape[:2]
@@ -215,6 +216,19 @@ def fused_window_layer(
     return h_tbh, w_tbv, WindowState(*last), WindowTrace(*trace)
 
 
-def compiled_window_layer(weights: Weights, *arguments) -> tuple[Tensor, Tensor, WindowState, WindowTrace]:
+def compiled_window_layer(
+    weights: Weights,
+    to_window: WindowWeights,
+    x_tbi: Tensor,
+    text_bu: Tensor,
+    text_lengths_b: Tensor,
+    state: WindowState,
+    lengths_b: Tensor | None,
+    clip: float | None,
+    precision: str,
+) -> tuple[Tensor, Tensor, WindowState, WindowTrace]:
     """`fused_window_layer` with gates and window in C; without a compiler, and in float64, `fused_window_layer`."""
-    return fused_window_layer(weights, *arguments, gates=compiled_gates(weights.bias_g))
+    gates = compiled_gates(weights.bias_g)
+    return fused_window_layer(
+        weights, to_window, x_tbi, text_bu, text_lengths_b, state, lengths_b, clip, precision, gates
+    )

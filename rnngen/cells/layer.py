@@ -158,7 +158,7 @@ class PeepholeLSTM(nn.Module):
                 low, high = int(lengths_b.min()), int(lengths_b.max())
                 if low < 1 or high > steps:
                     raise InputError(f"expected lengths from 1 to {steps} (T), got {low} to {high}")
-        if symbols_tb is not None and symbols_tb.device.type == "cpu":
+        if symbols_tb is not None and self.symbols is not None and symbols_tb.device.type == "cpu":
             read = symbols_tb
             if lengths_b is not None:
                 read = symbols_tb[torch.arange(steps)[:, None] < lengths_b]

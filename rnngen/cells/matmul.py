@@ -40,12 +40,13 @@ def onednn_float32_is_exact() -> bool:
 
 @contextmanager
 def _onednn_float32() -> Iterator[None]:
-    before = torch.backends.mkldnn.matmul.fp32_precision
-    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    switch = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # made when torch is imported
+    before = switch.fp32_precision
+    switch.fp32_precision = "bf16"
     try:
         yield
     finally:
-        torch.backends.mkldnn.matmul.fp32_precision = before
+        switch.fp32_precision = before
 
 
 @contextmanager

@@ -9,9 +9,13 @@ Shapes: t time, b batch, h cells, g = 4h gates, k symbols; n all steps of all se
 import threading
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+Sums = tuple[Tensor, Tensor, Tensor | None]
+"""Derivatives of the bias (4H), the peepholes (3, H) and the symbols' rows (K, 4H)."""
 
 
 def within(lengths_b: Tensor, steps: int) -> Tensor:
@@ -24,11 +28,13 @@ class Packing:
 
     def __init__(self, steps: int, batch: int, lengths_b: Tensor | None):
         self.batch = batch
-        self.whole = lengths_b is None or int(lengths_b.min()) == steps
-        if self.whole:
+        self.whole = True
+        if lengths_b is None or int(lengths_b.min()) == steps:
             self.rows_at = [batch] * steps
             self.total = steps * batch
             return
+        self.whole = False
+        self.order_b: Tensor
         lengths_b, self.order_b = lengths_b.sort(descending=True, stable=True)
         running_tb = torch.arange(steps, device=lengths_b.device)[:, None] < lengths_b
         self.rows_at = running_tb.sum(1).tolist()
@@ -71,20 +77,33 @@ class Packing:
         return x_n[-self.batch :].clone() if self.whole else self.unsort(x_n.index_select(0, self.last_b))
 
 
+class CellParameters(NamedTuple):
+    """What the gates' arithmetic reads besides products: contiguous."""
+
+    peepholes_3h: Tensor
+    bias_g: Tensor
+    rows_kg: Tensor | None
+    """Rows of the symbols' weights, with `symbols_n`, for a layer that reads symbols."""
+    symbols_n: Tensor | None
+
+
 class Steps:
     """The buffers of one call, cut into time steps: what a step's arithmetic reads and writes."""
 
-    def __init__(
-        self, packing: Packing, g_ng: Tensor, c_all: Tensor, parameters: dict[str, Tensor | None], clip: float
-    ):
+    def __init__(self, packing: Packing, g_ng: Tensor, c_all: Tensor, parameters: CellParameters, clip: float):
         rows_at, batch = packing.rows_at, packing.batch
         self.packing, self.clip = packing, clip
         self.g_ng, self.c_all, self.g = g_ng, c_all, g_ng.split(rows_at)
         self.c = c_all[batch:].split(rows_at)
         self.c_before = self.before(c_all, self.c)
-        self.peepholes_3h, self.bias_g = parameters["peepholes"], parameters["bias"]
-        self.rows_kg, self.symbols_n = parameters["rows"], parameters["symbols"]
-        self.symbols = [None] * len(rows_at) if self.symbols_n is None else self.symbols_n.split(rows_at)
+        self.peepholes_3h, self.bias_g, self.rows_kg, self.symbols_n = parameters
+        self.symbols: Sequence[Tensor | None] = [None] * len(rows_at)
+        if self.symbols_n is not None:
+            self.symbols = self.symbols_n.split(rows_at)
+        self.filled = False
+        """Whether the pre-activations hold the inputs' share already."""
+        self.sums: Sums | None = None
+        """Derivatives of bias, peepholes and symbols' rows, where they are made along the way."""
 
     def before(self, x_all: Tensor, steps: Sequence[Tensor]) -> list[Tensor]:
         """For each step the rows of the step before that still run; the initial rows lead `x_all`."""

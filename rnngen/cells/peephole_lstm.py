@@ -93,7 +93,7 @@ def reference(
         within_tb1 = (torch.arange(steps, device=lengths_b.device)[:, None] < lengths_b).unsqueeze(2).to(h.device)
 
     input_tbg = weights.bias_g.expand(steps, len(h), -1)
-    if symbols_tb is not None:
+    if symbols_tb is not None and weights.symbols_kg is not None:
         if within_tb1 is not None:
             symbols_tb = symbols_tb.masked_fill(~within_tb1[:, :, 0], -1)
         rows_tbg = F.embedding(symbols_tb.clamp(min=0), weights.symbols_kg)

@@ -271,12 +271,12 @@ class ChunkBatches:
         if self.resident_n is not None:
             first_b = self.resident_first_b[:rows] + ahead
             return self.resident_n[first_b + torch.arange(count, device=first_b.device)[:, None]].long()
-        first_b = self.first_b[:rows] + ahead
-        rows_bt = np.stack([self.symbols[first : first + count] for first in first_b])
+        starts_b = self.first_b[:rows] + ahead
+        rows_bt = np.stack([self.symbols[first : first + count] for first in starts_b])
         rows_tb = np.ascontiguousarray((rows_bt if self.table is None else self.table[rows_bt]).T.astype(np.int64))
         if rows_tb.size and rows_tb.min() < 0:
             step, row = np.argwhere(rows_tb < 0)[0]
-            self._refuse(int(first_b[row]) + int(step))
+            self._refuse(int(starts_b[row]) + int(step))
         return torch.from_numpy(rows_tb)
 
     def _refuse(self, at: int) -> None:

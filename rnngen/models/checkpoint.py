@@ -24,12 +24,11 @@ from torch import Tensor, nn
 
 from rnngen.artifacts import sha256, take_lock, write_json, written_whole
 from rnngen.errors import InputError
-from rnngen.networks.prediction_network import PredictionNetwork
-from rnngen.networks.synthesis_network import SynthesisNetwork
+from rnngen.networks import Network, PredictionNetwork, SynthesisNetwork
 
 log = logging.getLogger(__name__)
 
-NETWORKS = {network.__name__: network for network in (PredictionNetwork, SynthesisNetwork)}
+NETWORKS: dict[str, type[Network]] = {network.__name__: network for network in (PredictionNetwork, SynthesisNetwork)}
 NOT_IN_THE_SHAPE = ("clip", "init_range", "window_bias")
 """Constructor arguments that weights do not depend on once they are trained."""
 STATE, STATE_BEFORE = "state.json", "state.before.json"
@@ -40,7 +39,7 @@ LOCK = "lock"
 AWAY = "move the folder away to start anew"
 
 
-def save_network(network: nn.Module, path: str | Path, weights: Mapping[str, Tensor] | None = None) -> None:
+def save_network(network: Network, path: str | Path, weights: Mapping[str, Tensor] | None = None) -> None:
     """Write a network's weights, class and constructor arguments; equal networks give equal bytes.
 
     `weights` are written in the place of those the network has now: a `state_dict` of an earlier moment.
@@ -56,7 +55,7 @@ def load_network(
     backend: str = "auto",
     precision: str = "float32",
     device: str | torch.device = "cpu",
-) -> nn.Module:
+) -> Network:
     """The network that `save_network` wrote, with its weights in the type they were saved in.
 
     InputError if the file is missing, damaged, not of this program, or its weights do not fit its own description.
@@ -72,7 +71,7 @@ def load_network(
     return network
 
 
-def load_weights(network: nn.Module, path: str | Path) -> None:
+def load_weights(network: Network, path: str | Path) -> None:
     """Copy the weights of a checkpoint of the same class and sizes into `network`; InputError for any other."""
     about, tensors = _read_network(path)
     expected = {"network": type(network).__name__, **network.arguments}

@@ -23,9 +23,9 @@ from rnngen.ink.strokes import Ink, Stroke, resampled, strokes_from_offsets, tra
 from rnngen.models.checkpoint import load_network
 from rnngen.models.handwriting import Handwriting, HandwrittenLine
 from rnngen.models.model_directory import checked_file, read_config
-from rnngen.networks.prediction_network import PredictionNetwork
+from rnngen.networks import Network, PredictionNetwork
 from rnngen.sampling.handwriting import sample
-from rnngen.sampling.lines import LineRequest, Network, NextWord, SampledLine
+from rnngen.sampling.lines import LineRequest, NextWord, SampledLine
 
 POINTS_PER_CHARACTER = 25.0  # §4.2, where a model does not say
 RECORDED_HERTZ = 100.0  # points a second of the corpora, before any are left out
@@ -167,7 +167,13 @@ class HandwritingModel:
             raise InputError(f"{misfit or 'the network ended a line before it wrote anything'}: {remedy}")
         written = iter(
             HandwrittenLine(
-                line, self.strokes(drawn), bias, request.seed, style and style.name, drawn.stopped, len(drawn.new_t3)
+                line,
+                self.strokes(drawn),
+                bias,
+                request.seed,
+                None if style is None else style.name,
+                drawn.stopped,
+                len(drawn.new_t3),
             )
             for line, request, drawn in zip(texts, requests, sampled, strict=True)
         )
@@ -209,18 +215,24 @@ class HandwritingModel:
         The plain form of a typographic sign, the letter without its accents, nothing for a sign that is not seen, the
         class of other characters, or a blank.
         """
-        return {c: self._replacement(c) for c in self.alphabet.unknown(self._composed(text))}
+        return {c: self._replacement(c) for c in self._letters.unknown(self._composed(text))}
+
+    @property
+    def _letters(self) -> Alphabet:
+        if self.alphabet is None:
+            raise InputError("this model takes no text: give one of a synthesis network")
+        return self.alphabet
 
     def _composed(self, text: str) -> str:
         """`text` with each accent and its letter as one character, unless the alphabet has all of it as it is."""
-        return unicodedata.normalize("NFC", text) if self.alphabet.unknown(text) else text
+        return unicodedata.normalize("NFC", text) if self._letters.unknown(text) else text
 
     def _replacement(self, character: str) -> str:
         typed = character.translate(TYPOGRAPHIC)
         plain = "".join(c for c in unicodedata.normalize("NFKD", typed) if unicodedata.category(c) not in UNSEEN)
-        if not self.alphabet.unknown(plain):
+        if not self._letters.unknown(plain):
             return plain
-        return " " if self.alphabet.other is None else self.alphabet.other
+        return " " if self._letters.other is None else self._letters.other
 
     def request(
         self,
@@ -248,9 +260,9 @@ class HandwritingModel:
                 following = self.alphabet.encode(f" {text.strip()[:1]}")
                 symbols = np.concatenate([symbols, following])
                 next_word = self._next_word(len(following))
-        elif maximum_steps is None:
-            raise InputError("a network without text does not end by itself: say how many steps it is to write")
         if maximum_steps is None:
+            if not text or self.alphabet is None:
+                raise InputError("a network without text does not end by itself: say how many steps it is to write")
             maximum_steps = round(4 * self.points_per_character * len(text)) + 50
         return LineRequest(symbols, bias, seed, None if prime is None else prime.offsets_t3, maximum_steps, next_word)
 
@@ -280,6 +292,8 @@ class HandwritingModel:
         not past the whole line.
         """
         characters = len(prime.text or "")
+        if line.phi_su is None:
+            return None
         phi_u = line.phi_su[line.prime_steps]
         total = float(phi_u.sum())
         place = float(phi_u @ np.arange(len(phi_u))) / total if total > 0 else math.inf

@@ -12,6 +12,7 @@ from rnngen.corpora.treebank import END, Treebank
 from rnngen.errors import InputError
 from rnngen.models.checkpoint import load_network
 from rnngen.models.model_directory import checked_file, read_config
+from rnngen.networks import Network
 from rnngen.sampling.text import sample_symbols, utf8
 
 
@@ -86,7 +87,7 @@ def settings_of(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def described_network(folder: Path, about: dict[str, Any], **options: Any) -> nn.Module:
+def described_network(folder: Path, about: dict[str, Any], **options: Any) -> Network:
     """The network of a model directory, loaded with `options`; InputError unless it is the one config.json is about."""
     network = load_network(checked_file(folder, about), **options)
     described = {"network": about.get("network"), **(about.get("arguments") or {})}

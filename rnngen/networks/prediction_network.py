@@ -3,6 +3,7 @@
 Shapes: t time, b sequence, i input, h cells of a layer, o output.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -31,6 +32,8 @@ class PredictionNetwork(nn.Module):
     Parameters: 4,252,049 for one layer of 1000 cells on 49 symbols, 3,368,121 for handwriting's three layers of 400.
     """
 
+    layers: Sequence[PeepholeLSTM]
+
     def __init__(
         self,
         input_size: int = 3,
@@ -56,7 +59,7 @@ class PredictionNetwork(nn.Module):
             "clip": clip,
             "init_range": init_range,
         }
-        self.layers = nn.ModuleList(
+        self.layers = nn.ModuleList(  # type: ignore[assignment]  # a ModuleList does not say of what
             PeepholeLSTM(
                 cells,
                 [*([] if symbols else [input_size]), *([cells] if below else [])],

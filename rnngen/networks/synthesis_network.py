@@ -5,6 +5,7 @@ o output.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,8 @@ class SynthesisNetwork(nn.Module):
     Parameters: 3,653,751 for the defaults.
     """
 
+    layers: Sequence[PeepholeLSTM]
+
     def __init__(
         self,
         cells: int = 400,
@@ -85,7 +88,7 @@ class SynthesisNetwork(nn.Module):
             "init_range": init_range,
             "window_bias": window_bias,
         }
-        self.layers = nn.ModuleList(
+        self.layers = nn.ModuleList(  # type: ignore[assignment]  # a ModuleList does not say of what
             PeepholeLSTM(
                 cells,
                 [input_size, alphabet_size, *([cells] if below else [])],

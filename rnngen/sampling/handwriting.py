@@ -23,9 +23,10 @@ import torch
 
 from rnngen.cells.soft_window import phi
 from rnngen.errors import InputError
+from rnngen.networks import Network
 from rnngen.sampling.handwriting_c import compiled_sampler, sample_compiled
 from rnngen.sampling.handwriting_torch import sample_with_torch
-from rnngen.sampling.lines import LineRequest, Network, SampledLine, check_requests, without_next_word
+from rnngen.sampling.lines import LineRequest, SampledLine, check_requests, without_next_word
 
 
 def sample(
@@ -81,5 +82,6 @@ def read_line(
         return y_tbo[:, 0].cpu().numpy(), None
     text_1u = torch.from_numpy(np.asarray(symbols_u))[None].to(parameter.device)
     y_tbo, _, window = network(x_t13, text_1u, torch.tensor([len(symbols_u)], device=parameter.device))
-    phi_tu = phi(*(values_tbk[:, 0] for values_tbk in window), len(symbols_u) + 1)
+    alpha_tk, beta_tk, kappa_tk = (values_tbk[:, 0] for values_tbk in window)
+    phi_tu = phi(alpha_tk, beta_tk, kappa_tk, len(symbols_u) + 1)
     return y_tbo[:, 0].cpu().numpy(), phi_tu.cpu().numpy()

@@ -14,8 +14,8 @@ import torch
 from rnngen.compiled import library as compiled_library
 from rnngen.errors import InputError
 from rnngen.losses.mixture_density import components
-from rnngen.networks.synthesis_network import SynthesisNetwork
-from rnngen.sampling.lines import LineRequest, Network, SampledLine, require_finite
+from rnngen.networks import Network, SynthesisNetwork
+from rnngen.sampling.lines import LineRequest, SampledLine, require_finite
 from rnngen.sampling.philox import uniforms
 
 LANES, OUTS, OUTS1, MAX_LAYERS, MAX_MIXTURES = 16, 4, 8, 16, 256  # as in handwriting.c
@@ -44,16 +44,15 @@ def compiled_sampler(network: Network, required: bool) -> ctypes.CDLL | None:
     """The compiled back end; None where it cannot run this network, or an InputError if it is `required`."""
     arguments = network.arguments
     outputs = len(network.bias_output)
-    reason = None
+    library = None
     if any(p.dtype != torch.float32 or p.device.type != "cpu" for p in network.parameters()):
         reason = "it needs float32 weights on the CPU"
     elif arguments["layers"] > MAX_LAYERS or components(outputs) > MAX_MIXTURES:
         reason = f"it takes at most {MAX_LAYERS} layers and {MAX_MIXTURES} mixture components"
     else:
         library = compiled_library(Path(__file__).with_name("handwriting.c"))
-        if library is None:
-            reason = "there is no C compiler here"
-    if reason is None:
+        reason = "there is no C compiler here"
+    if library is not None:
         library.work_floats.argtypes = [_pointer, ctypes.c_int32]
         library.work_floats.restype = ctypes.c_int64
         library.sample.argtypes = [_pointer, _pointer, ctypes.c_int32]
@@ -113,7 +112,7 @@ def _packed(network: Network) -> tuple[_Network, list[np.ndarray]]:
         packed.weights[n] = address(_matrix([*layer.weight_dense, layer.weight_recurrent]))
         packed.bias[n] = address(_vector(layer.bias))
         packed.peepholes[n] = address(_vector(layer.peepholes))
-    if text:
+    if isinstance(network, SynthesisNetwork):
         packed.window_weights = address(_matrix([network.weight_window]))
         packed.window_bias = address(_vector(network.bias_window))
     packed.output_weights = address(_matrix(list(network.weight_output)))
@@ -162,7 +161,7 @@ def sample_compiled(
 
 
 def _expected_length(request: LineRequest) -> int:
-    return request.limit if request.symbols_u is None else len(request.symbols_u)
+    return request.characters or request.limit
 
 
 def _run(
@@ -173,7 +172,7 @@ def _run(
     arrays: list[dict[str, np.ndarray]] = []
     for line, request in zip(lines, requests, strict=True):
         limit, text = request.limit, packed.components > 0
-        characters = len(request.symbols_u) if text else 0
+        characters = request.characters
         a = {
             "text": np.ascontiguousarray(request.symbols_u if text else [], np.int32),
             "prime": np.ascontiguousarray(request.prime_t3 if request.prime_steps else [], np.float32),

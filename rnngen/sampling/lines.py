@@ -9,10 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rnngen.errors import InputError
-from rnngen.networks.prediction_network import PredictionNetwork
-from rnngen.networks.synthesis_network import SynthesisNetwork
+from rnngen.networks import Network, SynthesisNetwork
 
-Network = PredictionNetwork | SynthesisNetwork
 MOST_BIAS = 1_000_000  # at 10 hardly anything is left to chance; far beyond, single precision overflows
 
 
@@ -51,6 +49,11 @@ class LineRequest:
     prime_t3: np.ndarray | None = None  # offsets and end-of-stroke bits that the first inputs are clamped to
     maximum_steps: int = 1000  # new points after which the line is cut
     next_word: NextWord | None = None  # of the symbols; None: the line ends by the rule
+
+    @property
+    def characters(self) -> int:
+        """Symbols of the whole text."""
+        return 0 if self.symbols_u is None else len(self.symbols_u)
 
     @property
     def following(self) -> int:
@@ -93,7 +96,7 @@ def stops(phi_u: np.ndarray) -> bool:
 
 def without_next_word(line: SampledLine, request: LineRequest) -> SampledLine:
     """The line as far as it says its own text; `request` is what it was drawn for."""
-    if request.next_word is None:
+    if request.next_word is None or request.symbols_u is None or line.phi_su is None or line.kappa_sk is None:
         return line
     phi_su = line.phi_su[:, : len(request.symbols_u) - request.following + 1]
     if line.fired is None:

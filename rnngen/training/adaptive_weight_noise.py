@@ -99,12 +99,14 @@ class AdaptiveWeightNoise:
         prior_mean, prior_variance = self.prior()
         scale = 1 / (self.sequences * prior_variance)
 
+        means_gradients = []
         for mu in means:
             if mu.grad is None:
                 mu.grad = torch.zeros_like(mu)
+            means_gradients.append(mu.grad)
         pull = torch._foreach_add(means, prior_mean, alpha=-1)
         torch._foreach_mul_(pull, scale)
-        torch._foreach_add_([mu.grad for mu in means], pull)
+        torch._foreach_add_(means_gradients, pull)
 
         gradients = list(self._squares.values())
         torch._foreach_div_(gradients, batch_size)

@@ -49,7 +49,9 @@ class Objective(Protocol[B_contra]):
     @property
     def network(self) -> nn.Module: ...
 
-    def losses(self, batch: B_contra, state: Carried, weights: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Carried]:
+    def losses(
+        self, batch: B_contra, state: Carried, weights: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, Carried]:
         """Nats of every sequence (B,), added up over time, and the state after the batch.
 
         With `weights`, name → tensor, the network computes with these in place of its own (a draw of weight noise).

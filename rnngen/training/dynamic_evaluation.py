@@ -63,7 +63,7 @@ def evaluate_dynamically(
         pending += 1
         if pending == interval:
             if interval > 1:
-                torch._foreach_div_([p.grad for p in adapted.parameters()], interval)
+                torch._foreach_div_([p.grad for p in adapted.parameters() if p.grad is not None], interval)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             pending = 0

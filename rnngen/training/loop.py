@@ -114,7 +114,7 @@ def train(
     updates are the same. A loss that is not finite is then noticed up to N − 1 updates late, when the weights are
     already spoilt, so a caller that saves them must look at them first.
     """
-    parameters = dict(objective.network.named_parameters())
+    parameters: dict[str, Tensor] = dict(objective.network.named_parameters())
     rates = [group["lr"] for group in optimiser.param_groups] if progress.updates == 0 else None
     if rates is None:
         rates = [group["initial_lr"] for group in optimiser.param_groups]

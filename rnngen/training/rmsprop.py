@@ -43,7 +43,9 @@ class GravesRMSProp(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "decay": decay, "momentum": momentum, "damping": damping})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+    def step(  # type: ignore[override]  # torch writes it as two overloads
+        self, closure: Callable[[], Tensor] | None = None
+    ) -> Tensor | None:
         """One update of every parameter that has a gradient; `closure`, if given, computes the loss first."""
         loss = None
         if closure is not None:

@@ -27,7 +27,9 @@ class GravesSGD(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+    def step(  # type: ignore[override]  # torch writes it as two overloads
+        self, closure: Callable[[], Tensor] | None = None
+    ) -> Tensor | None:
         """One update of every parameter that has a gradient; `closure`, if given, computes the loss first."""
         loss = None
         if closure is not None:

@@ -12,7 +12,7 @@ Shapes: as in `rnngen.cells.triton.lstm_kernels`; i inputs.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -174,7 +174,7 @@ class Stack(torch.autograd.Function):
         for n, layer in enumerate(layers):
             recurrent = loop.weight_lgk[n].view(4, h, 1 + lower, h)
             recurrent[:, :cells, lower, :cells] = layer.recurrent.reshape(4, cells, cells)
-            if lower and n:
+            if layer.below is not None:
                 recurrent[:, :cells, 0, :cells] = layer.below.reshape(4, cells, cells)
             loop.bias_lg[n].view(4, h)[:, :cells] = layer.bias.reshape(4, cells)
             loop.peepholes_l3h[n, :, :cells] = layer.peepholes
@@ -238,7 +238,7 @@ class Stack(torch.autograd.Function):
         d_h_lbh = loop.r_lbk.view(layers, batch, 1 + lower, h)[:, :, lower, :cells].to(dtype, copy=True)
         d_c_lbh = loop.d_c_lbh[:, :, :cells].clone()
         one_hot_nk = None
-        flat = []
+        flat: list[Tensor | None] = []
         for n, sizes in enumerate(ctx.sizes):
             d_ng = loop.g_ltbg[n, :steps].view(rows, 4 * h)
             d_rows = None
@@ -281,13 +281,15 @@ class _Layer(NamedTuple):
     below: Tensor | None
 
 
-def _unflatten(flat: Sequence[Tensor | None], sizes: Sequence[Sequence[int]]) -> list[_Layer]:
+def _unflatten(flat: Sequence[Any], sizes: Sequence[Sequence[int]]) -> list[_Layer]:
     layers, at = [], 0
     for n, inputs in enumerate(sizes):
         count = len(inputs)
         dense, weights = flat[at + 6 : at + 6 + count], flat[at + 6 + count : at + 6 + 2 * count]
         end = at + 6 + 2 * count + (n > 0)
-        layers.append(_Layer(*flat[at : at + 6], dense, weights, flat[end - 1] if n else None))
+        h, c, rows, recurrent, peepholes, bias = flat[at : at + 6]
+        below = flat[end - 1] if n else None
+        layers.append(_Layer(h, c, rows, recurrent, peepholes, bias, dense, weights, below))
         at = end
     return layers
 
