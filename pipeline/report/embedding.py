@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnngen.ink.sampled_lines import WrittenLine
-from rnngen.models.handwriting_model import STROKE_SECONDS, HandwritingModel, Prime
+from rnngen.models.handwriting_model import PLAIN, STROKE_SECONDS, HandwritingModel, Prime
 
 LARGEST_NETWORK = 2_500_000
 """Weights above which the network stays out of the page; in half precision and base64 that many are 6.7 MB."""
@@ -24,6 +24,7 @@ def network_json(model: HandwritingModel) -> dict[str, Any]:
         "tensors": [[name, int(array.size)] for name, array in tensors.items()],
         "weights": base64.b64encode(halves.tobytes()).decode("ascii"),
         "alphabet": model.alphabet.as_json(),
+        "plain": PLAIN,
         "mean": [float(value) for value in model.normaliser.mean],
         "deviation": [float(value) for value in model.normaliser.deviation],
         "pointsPerCharacter": model.points_per_character,

@@ -19,9 +19,10 @@ from rnngen.cli.watch import watch
 from rnngen.corpora.alphabet import named
 from rnngen.corpora.handwriting.stored_lines import CorpusLines
 from rnngen.errors import InputError, one_line, one_line_exits
-from rnngen.ink.drawing import FORMATS, Pen, check_colour, check_format, write_drawing
+from rnngen.ink.drawing import FORMATS, Pen, check_colour, check_format, write_drawings
+from rnngen.ink.layout import CHARACTER_WIDTH, LINE_CHARACTERS, MARGIN, SIZES, Align, Layout, Sheet
 from rnngen.ink.read_strokes import read_ink
-from rnngen.models.handwriting import CHARACTER_WIDTH, MOST_PIECES
+from rnngen.models.handwriting import MOST_PIECES
 from rnngen.models.handwriting_model import End, HandwritingModel, Prime
 
 app = typer.Typer(
@@ -47,9 +48,9 @@ def _root(
     """Write handwriting and text with trained networks, and inspect models, runs and corpora."""
 
 
-def _finite(value: float) -> float:
+def _finite(value: float | None) -> float | None:
     """What the bounds of an option let pass: NaN is in no order with them."""
-    if not math.isfinite(value):
+    if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is not a finite number")
     return value
 
@@ -78,7 +79,31 @@ def write(
         bool, typer.Option("--style-as-recorded", help="Use --style-strokes as they are, neither resampled nor scaled.")
     ] = False,
     separator: Annotated[str, typer.Option(help="Put between the text of the style and the new text.")] = " ",
-    width: Annotated[int, typer.Option(min=1, help="Characters per line; longer text is wrapped between words.")] = 40,
+    width: Annotated[
+        int, typer.Option(min=1, help="Most characters per line; longer text is wrapped between words.")
+    ] = LINE_CHARACTERS,
+    page: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Paper: {', '.join(SIZES)}, or WIDTHxHEIGHT in mm; several pages where needed. Default: one page as "
+            "large as the writing."
+        ),
+    ] = None,
+    margin: Annotated[
+        str | None,
+        typer.Option(
+            help="Margins of --page in mm: one number, two (top and bottom, left and right) or four from the top "
+            f"clockwise. Default: {MARGIN:g}."
+        ),
+    ] = None,
+    align: Annotated[Align, typer.Option(help="Where lines stand.")] = Align.LEFT,
+    line_height: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1, max=1000, callback=_finite, help="From line to line in millimetres; default: 3.2 times --size."
+        ),
+    ] = None,
+    straight: Annotated[bool, typer.Option("--straight", help="Make the baselines level.")] = False,
     size: Annotated[
         float, typer.Option(min=0.1, max=1000, callback=_finite, help="Average width of a character in millimetres.")
     ] = CHARACTER_WIDTH,
@@ -126,10 +151,14 @@ def write(
     rnngen write "like her" --style a00-000z-01 --corpus results/corpora/handwriting.parquet -o her.svg
     rnngen write "like me" --style-strokes me.svg --style-text "my own hand" -o me-too.svg
     rnngen write "watch" --animate -o watch.svg
+    rnngen write - --page a4 --margin 25 --straight -o letter.pdf < letter.txt
     """
     for path in output:
         check_format(path, animate and path.suffix.lower() == ".svg")
     check_colour(colour)
+    if margin is not None and page is None:
+        raise InputError(f"--margin {margin}: margins belong to a sheet of paper; give --page as well")
+    sheet = None if page is None else Sheet.parse(page, margin)
     writer = HandwritingModel.load(model)
     if writer.alphabet is None:
         raise InputError(f"{model}: a prediction network writes no text; give a synthesis network")
@@ -146,6 +175,7 @@ def write(
             seed,
             _prime(writer, style, corpus, style_strokes, style_text, style_as_recorded),
             width=width,
+            layout=Layout(size, sheet, align, line_height, straight),
             separator=separator,
             end=end,
             steps=steps,
@@ -164,13 +194,13 @@ def write(
                 "try another --seed, a higher --bias or more --steps",
                 file=sys.stderr,
             )
-    page, pen, about = written.page(size, smooth), written.pen(pen_width, colour, speed, smooth), written.about
+    pages, pen, about = written.pages(smooth), written.pen(pen_width, colour, speed, smooth), written.about
+    files = []
     for path in output:
-        write_drawing(
-            path, page, pen=pen, animate=animate and path.suffix.lower() == ".svg", dpi=dpi, title=source, about=about
-        )
+        animated = animate and path.suffix.lower() == ".svg"
+        files += write_drawings(path, pages, pen=pen, animate=animated, dpi=dpi, title=source, about=about)
     if summary:
-        print(json.dumps({"files": [str(path) for path in output], **about}))
+        print(json.dumps({"files": [str(path) for path in files], **about}))
 
 
 def _prime(

@@ -171,8 +171,12 @@ def _write_png(path: Path, page: Page, pen: Pen, dpi: float) -> None:
     _figure(page, pen).savefig(path, format="png", dpi=dpi, metadata={"Software": None})
 
 
-def _write_pdf(path: Path, page: Page, pen: Pen) -> None:
-    _figure(page, pen).savefig(path, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
+def _write_pdf(path: Path, pages: Sequence[Page], pen: Pen) -> None:
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    with PdfPages(path, metadata={"CreationDate": None, "Producer": None, "Creator": None}) as file:
+        for page in pages:
+            file.savefig(_figure(page, pen))
 
 
 def _check_pixels(page: Page, dpi: float, limit: int = MAX_PIXELS) -> None:
@@ -291,11 +295,41 @@ def write_drawing(
         elif suffix == ".png":
             _write_png(partial, page, pen, dpi)
         elif suffix == ".pdf":
-            _write_pdf(partial, page, pen)
+            _write_pdf(partial, [page], pen)
         elif suffix == ".gif":
             _write_gif(partial, page, pen, min(dpi, 120.0))
         else:
             partial.write_text(json.dumps(ink_json(page, pen, about), ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_drawings(
+    path: str | Path,
+    pages: Sequence[Page],
+    *,
+    pen: Pen | None = None,
+    animate: bool = False,
+    dpi: float = 200.0,
+    title: str | None = None,
+    about: dict[str, Any] | None = None,
+) -> list[Path]:
+    """Write pages as `write_drawing` does, and return the files.
+
+    A single page is the file `path`, and so is a PDF of any number; otherwise there is one file a page, note-1.svg,
+    note-2.svg and so on, whose JSON says which page it is.
+    """
+    path = Path(path)
+    if len(pages) == 1:
+        write_drawing(path, pages[0], pen=pen, animate=animate, dpi=dpi, title=title, about=about)
+        return [path]
+    if path.suffix.lower() == ".pdf":
+        with written_whole(path) as partial:
+            _write_pdf(partial, pages, pen or Pen())
+        return [path]
+    files = [path.with_name(f"{path.stem}-{k + 1}{path.suffix}") for k in range(len(pages))]
+    for k, (file, page) in enumerate(zip(files, pages, strict=True)):
+        said = {**(about or {}), "page": k + 1, "pages": len(pages)}
+        write_drawing(file, page, pen=pen, animate=animate, dpi=dpi, title=title, about=said)
+    return files
 
 
 def check_colour(colour: str) -> None:

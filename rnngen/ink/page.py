@@ -45,6 +45,11 @@ class Page:
         return [stroke for line in self.lines for stroke in line]
 
 
+def middle_of(line: Sequence[Stroke]) -> float:
+    """Half way between the outermost twentieths of the points of a line, above and below."""
+    return float(np.mean(np.percentile(np.concatenate(list(line))[:, 1], (5, 95))))
+
+
 def line_height(lines: Sequence[Sequence[Stroke]]) -> float:
     """The largest height of a line, leaving out the outermost twentieth of its points above and below."""
     heights = [np.ptp(np.percentile(np.concatenate(list(line))[:, 1], (5, 95))) for line in lines]
@@ -52,9 +57,17 @@ def line_height(lines: Sequence[Sequence[Stroke]]) -> float:
 
 
 def placed(
-    lines: Sequence[Sequence[Stroke]], pitch: float | None = None, margin: float | None = None, scale: float = 1.0
+    lines: Sequence[Sequence[Stroke]],
+    pitch: float | None = None,
+    margin: float | None = None,
+    scale: float = 1.0,
+    share: float = 0.0,
+    on_baseline: bool = False,
 ) -> Page:
-    """Lines of strokes one below the other, aligned on the left, times `scale`; a line without strokes is blank.
+    """Lines of strokes one below the other, times `scale`; a line without strokes is blank.
+
+    A line has `share` of the room that it leaves beside the widest on its left: 0 aligns on the left, 1 on the right.
+    Lines are a pitch apart by their middles, or with `on_baseline` by y = 0 of their strokes.
 
     `pitch` is the distance from a line to the next, `margin` the free border, both on the page (after scaling). By
     default the pitch is 1.7 line heights, more where neighbouring lines would still touch, and the margin half a pitch.
@@ -69,19 +82,19 @@ def placed(
     if pitch is None:
         pitch = 1.7 * line_height(written) or 1.0
     margin = 0.5 * pitch if margin is None else margin
+    widest = max(bounds(line)[2] - bounds(line)[0] for line in written)
     moved: list[list[Stroke]] = []
     centre = 0.0  # of the line before, and of the blank ones since
     for line in lines:
         if not line:
             centre += pitch
             continue
-        left, *_ = bounds(line)
-        low, high = np.percentile(np.concatenate(line)[:, 1], (5, 95))
-        middle = (low + high) / 2
+        left, _, right, _ = bounds(line)
+        middle = 0.0 if on_baseline else middle_of(line)
         if moved:
             gap = bounds(line)[1] - middle + centre + pitch - bounds(moved[-1])[3]
             centre += pitch + max(0.0, -gap)
-        moved.append(transformed(line, shift=(-left, centre - middle)))
+        moved.append(transformed(line, shift=(share * (widest - right + left) - left, centre - middle)))
     left, top, right, bottom = bounds([stroke for line in moved for stroke in line])
     shift = (margin - left, margin - top)
     return Page(

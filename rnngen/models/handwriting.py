@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnngen.ink.drawing import Pen, svg
-from rnngen.ink.page import Page, placed
+from rnngen.ink.layout import Layout
+from rnngen.ink.page import Page
 from rnngen.ink.strokes import Stroke, smoothed
 
-CHARACTER_WIDTH = 3.0  # millimetres, on average
-PITCH = 3.2  # from line to line, in widths of a character
 MOST_PIECES = 100  # of curve that a step is drawn in
 
 
@@ -41,6 +40,7 @@ class Handwriting:
     every: int  # of the points that were recorded the model writes only so many
     end: str
     replaced: dict[str, str]  # characters of the text that the model does not know, and what was written instead
+    layout: Layout
     misfit: str | None = None  # what is wrong with the text of the style
 
     @property
@@ -53,22 +53,19 @@ class Handwriting:
         """How it came about, as plain values."""
         return {"lines": [line.about for line in self.written], "end": str(self.end), "replaced": self.replaced}
 
-    def page(self, size: float = CHARACTER_WIDTH, smooth: int | None = None) -> Page:
-        """The lines one below the other, a character `size` millimetres wide on average.
+    def pages(self, smooth: int | None = None) -> list[Page]:
+        """The lines on paper; each step is drawn as `smooth` pieces of a curve.
 
-        Each step is drawn as `smooth` pieces of a curve; by default as many as the model leaves points out.
+        By default as many pieces as the model leaves points out.
         """
         pieces = self._pieces(smooth)
-        return placed(
-            [smoothed(line.strokes, pieces) for line in self.lines],
-            pitch=PITCH * size,
-            scale=size / self.character_width,
-        )
+        lines = [smoothed(line.strokes, pieces) for line in self.lines]
+        return self.layout.place(lines, self.layout.size / self.character_width)
 
     def pen(
         self, width: float = Pen.width, colour: str = Pen.colour, speed: float = 1.0, smooth: int | None = None
     ) -> Pen:
-        """A pen that draws `page` as fast as people write, times `speed`; `width` in millimetres."""
+        """A pen that draws `pages` as fast as people write, times `speed`; `width` in millimetres."""
         rate = self.points_per_second * self._pieces(smooth) * speed
         return Pen(width, colour, rate, Pen.seconds_between_strokes / speed)
 
@@ -77,9 +74,9 @@ class Handwriting:
 
     @property
     def strokes(self) -> list[Stroke]:
-        """All strokes on the page in pen order, (n, 2) in millimetres, y downwards."""
-        return self.page().strokes
+        """All strokes in pen order, page after page, (n, 2) in millimetres, y downwards."""
+        return [stroke for page in self.pages() for stroke in page.strokes]
 
     def _repr_svg_(self) -> str:
-        """How a notebook shows it."""
-        return svg(self.page(), self.pen(), title="\n".join(line.text for line in self.lines))
+        """How a notebook shows it: the first page."""
+        return svg(self.pages()[0], self.pen(), title="\n".join(line.text for line in self.lines))

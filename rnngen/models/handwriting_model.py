@@ -18,7 +18,7 @@ from rnngen.corpora.alphabet import Alphabet, named, shown
 from rnngen.corpora.handwriting.lines import Normaliser
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.choose_texts import TYPOGRAPHIC
-from rnngen.ink.page import wrapped
+from rnngen.ink.layout import LINE_CHARACTERS, Layout
 from rnngen.ink.strokes import Ink, Stroke, resampled, strokes_from_offsets, transformed
 from rnngen.models.checkpoint import load_network
 from rnngen.models.handwriting import Handwriting, HandwrittenLine
@@ -30,6 +30,12 @@ from rnngen.sampling.lines import LineRequest, NextWord, SampledLine
 POINTS_PER_CHARACTER = 25.0  # §4.2, where a model does not say
 RECORDED_HERTZ = 100.0  # points a second of the corpora, before any are left out
 LONGEST_LINE = 1_000  # characters; the window's weights of every step are kept
+PLAIN = {chr(sign): plain for sign, plain in TYPOGRAPHIC.items()} | {
+    "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D",
+    "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "ł": "l", "Ł": "L", "ħ": "h", "Ħ": "H", "ı": "i", "ŋ": "n", "Ŋ": "N",
+    "€": "EUR", "£": "GBP",
+}  # fmt: skip
+"""Typographic signs, and letters that are no base with a mark, in plain ones."""
 UNSEEN = {"Mn", "Me", "Cf"}  # Unicode's categories of accents and of signs without a width
 
 
@@ -122,7 +128,8 @@ class HandwritingModel:
         seed: int = 1,
         style: Prime | None = None,
         *,
-        width: int | None = 40,
+        width: int = LINE_CHARACTERS,
+        layout: Layout | None = None,
         separator: str = " ",
         end: End = End.WORD,
         steps: int | None = None,
@@ -135,7 +142,8 @@ class HandwritingModel:
         bias             0: as people write; 1 and more: neater, less varied (eq 61–62).
         seed             of the first line; the next has seed + 1, and so on. Equal arguments, equal ink.
         style            writing that every line goes on from: `prime`, `prime_from_any`.
-        width            characters a line; longer text is wrapped between words. None: only at its own line breaks.
+        width            most characters a line; longer text is wrapped between words. On a sheet no more than fit.
+        layout           how the lines stand on paper.
         separator        between the text of the style and the new text.
         end              what ends a line.
         steps            most points a line; by default four times what it should need.
@@ -147,7 +155,8 @@ class HandwritingModel:
         """
         if self.alphabet is None:
             raise InputError("a prediction network writes no text; give a synthesis network")
-        wanted = wrapped(text, width)
+        layout = layout or Layout()
+        wanted = layout.wrap(text, width)
         lines = [self.readable(line, replace_unknown).strip() for line in wanted]
         texts = [line for line in lines if line]  # a blank line is a distance on the page
         if not texts:
@@ -184,6 +193,7 @@ class HandwritingModel:
             self.normaliser.every,
             end,
             self.replacements("".join(wanted)) if replace_unknown else {},
+            layout,
             misfit,
         )
 
@@ -200,20 +210,22 @@ class HandwritingModel:
         """
         assert self.alphabet is not None
         text = self._composed(text)
-        missing = self.alphabet.unknown(text)
-        if missing and not replace_unknown:
-            raise InputError(
-                f"{named(missing)} outside the model's alphabet of {len(self.alphabet)} symbols "
-                f"{shown(self.alphabet.symbols)}; change the text or allow --replace-unknown"
-            )
         instead = self.replacements(text)
+        if instead and not replace_unknown:
+            near = {c: plain for c, plain in instead.items() if plain not in (" ", self._letters.other)}
+            nearest = ", ".join(f"{plain!r} for {c!r}" for c, plain in list(near.items())[:8])
+            raise InputError(
+                f"{named(list(instead))} outside the model's alphabet of {len(self.alphabet)} symbols "
+                f"{shown(self.alphabet.symbols)}; the nearest it can write: {nearest or 'a blank'}; change the text or "
+                "allow --replace-unknown"
+            )
         return "".join(c if instead.get(c) == self.alphabet.other else instead.get(c, c) for c in text)
 
     def replacements(self, text: str) -> dict[str, str]:
         """What takes the place of each character of `text` that the alphabet lacks.
 
-        The plain form of a typographic sign, the letter without its accents, nothing for a sign that is not seen, the
-        class of other characters, or a blank.
+        The plain form of a typographic sign or of a letter, the letter without its accents or in the other case,
+        nothing for a sign that is not seen, the class of other characters, or a blank.
         """
         return {c: self._replacement(c) for c in self._letters.unknown(self._composed(text))}
 
@@ -228,10 +240,11 @@ class HandwritingModel:
         return unicodedata.normalize("NFC", text) if self._letters.unknown(text) else text
 
     def _replacement(self, character: str) -> str:
-        typed = character.translate(TYPOGRAPHIC)
-        plain = "".join(c for c in unicodedata.normalize("NFKD", typed) if unicodedata.category(c) not in UNSEEN)
-        if not self._letters.unknown(plain):
-            return plain
+        base = "".join(c for c in unicodedata.normalize("NFKD", character) if unicodedata.category(c) not in UNSEEN)
+        plain = "".join(PLAIN.get(c, c) for c in base)
+        for candidate in (base, plain, plain.swapcase()):
+            if not self._letters.unknown(candidate):
+                return candidate
         return " " if self._letters.other is None else self._letters.other
 
     def request(

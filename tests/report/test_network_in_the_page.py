@@ -171,7 +171,7 @@ def test_reading_a_line_gives_what_writing_it_did(model, written):
 @pytest.mark.parametrize("symbols", ["abehs '-.\"", "eé ", "e\u0301 a"])
 def test_the_page_reads_what_is_typed_as_the_command_does(tmp_path, symbols):
     model = HandwritingModel.load(write_model(tmp_path / "typed", alphabet=Alphabet(tuple(symbols))))
-    texts = ["a’s “b” – a…", "e\u0301 e\u0300", "a\u200bs\u00ad\u202eb", "日 ½ ﬁ é\ufe0f", "ba"]
+    texts = ["a’s “b” – a…", "e\u0301 e\u0300", "a\u200bs\u00ad\u202eb", "日 ½ ﬁ é\ufe0f", "ba", "ßABEæøX Ł"]
     found = run(
         "import { Writer } from 'FOLDER/lines.js'; const writer = new Writer(given.network);"
         "console.log(JSON.stringify(given.texts.map((text) => [writer.readable(text), writer.unknown(text)])))",

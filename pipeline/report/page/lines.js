@@ -7,8 +7,6 @@ export function bytesFromBase64(text) {
   return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 }
 
-const TYPOGRAPHIC = { "’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "−": "-" };
-
 /** The network of the page, with its alphabet and the units of its offsets. */
 export class Writer {
   constructor(data) {
@@ -21,6 +19,7 @@ export class Writer {
     this.alphabet = data.alphabet;
     this.index = new Map(data.alphabet.symbols.map((symbol, n) => [symbol, n]));
     this.other = data.alphabet.other === null ? undefined : this.index.get(data.alphabet.other);
+    this.plain = new Map(Object.entries(data.plain)); // typographic signs and letters that are no base with a mark
     this.pointsPerCharacter = data.pointsPerCharacter;
   }
 
@@ -31,16 +30,18 @@ export class Writer {
   }
 
   /**
-   * The text without what the network cannot read: typographic signs become plain ones, accents and what is not seen
-   * go, other strangers become the class for them, or a space.
+   * The text without what the network cannot read: signs and letters become plain ones, accents and what is not seen
+   * go, a letter may take its other case, other strangers become the class for them, or a space.
    */
   readable(text) {
     if ([...text].every((c) => this.index.has(c))) return text;
     return [...text.normalize("NFC")]
       .map((c) => {
         if (this.index.has(c)) return c;
-        const plain = (TYPOGRAPHIC[c] ?? c).normalize("NFKD").replace(/[\p{Mn}\p{Me}\p{Cf}]/gu, "");
-        if ([...plain].every((p) => this.index.has(p))) return plain;
+        const base = c.normalize("NFKD").replace(/[\p{Mn}\p{Me}\p{Cf}]/gu, "");
+        const plain = [...base].map((p) => this.plain.get(p) ?? p).join("");
+        const otherCase = [...plain].map((p) => (p === p.toUpperCase() ? p.toLowerCase() : p.toUpperCase())).join("");
+        for (const candidate of [base, plain, otherCase]) if ([...candidate].every((p) => this.index.has(p))) return candidate;
         return this.other === undefined ? " " : c;
       })
       .join("");

@@ -95,6 +95,56 @@ def test_a_blank_line_is_a_distance_on_the_page(rnngen, model, tmp_path):
     assert heights[0] + 2 < heights[1] < heights[2] - 2
 
 
+def test_pages_of_paper(rnngen, model, tmp_path):
+    text = "\n".join(["hello", "", "under the sun"] * 6)
+    paper = ("--page", "a5", "--margin", "20,15", "--align", "centre", "--line-height", 12, "--straight")
+    outputs = [argument for suffix in ("svg", "json", "pdf", "png") for argument in ("-o", f"a.{suffix}")]
+    status, out, err = rnngen("write", text, "--model", model, "--json", *paper, *outputs)
+    assert status == 0, err
+    files = json.loads(out)["files"]
+    assert files == ["a-1.svg", "a-2.svg", "a-1.json", "a-2.json", "a.pdf", "a-1.png", "a-2.png"]
+    assert sorted(files) == sorted(p.name for p in tmp_path.iterdir())
+    pages = [json.loads((tmp_path / f"a-{k}.json").read_text()) for k in (1, 2)]
+    assert [(page["page"], page["pages"], page["width"], page["height"]) for page in pages] == [
+        (1, 2, 148, 210),
+        (2, 2, 148, 210),
+    ]
+    assert sum(len(page["strokes_per_line"]) for page in pages) == 12
+    assert (tmp_path / "a.pdf").read_bytes().count(b"/MediaBox") == 2
+    for page in pages:
+        x = [point[0] for stroke in page["strokes"] for point in stroke]
+        y = [point[1] for stroke in page["strokes"] for point in stroke]
+        assert min(x) >= 15 and max(x) <= 133 and min(y) >= 20 and max(y) <= 190
+
+
+def test_a_long_text_on_paper(rnngen, model, tmp_path):
+    text = " ".join(["under the sun a line so slow"] * 40)
+    status, out, err = rnngen("write", text, "--model", model, "--page", "a4", "--json", "-o", "a.pdf")
+    assert status == 0, err
+    said = json.loads(out)
+    assert " ".join(line["text"] for line in said["lines"]) == text and said["files"] == ["a.pdf"]
+    assert max(len(line["text"]) for line in said["lines"]) <= 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--page", "a99"), "page 'a99': give a3, a4, a5, letter, or width and height in mm"),
+        (
+            ("--page", "45x100"),
+            "the word 'hello' of 5 characters needs 18 mm, and the page has 5 mm between its margins",
+        ),
+        (("--page", "100x10", "--margin", "1"), "mm high does not fit between the margins of a page 10 mm high"),
+        (("--page", "a4", "--margin", "x"), "margin 'x': give one, two or four numbers"),
+        (("--margin", "10"), "--margin 10: margins belong to a sheet of paper; give --page as well"),
+    ],
+)
+def test_paper_that_cannot_be_written_on(rnngen, model, tmp_path, arguments, message):
+    status, out, err = rnngen("write", "hello", "--model", model, *arguments, "-o", "a.svg")
+    assert (status, out) == (1, "") and err.startswith("error: ") and err.count("\n") == 1 and message in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_text_that_is_not_utf_8_is_named(rnngen, model, monkeypatch):
     status, out, err = rnngen("write", "caf\udce9", "--model", model, "-o", "a.svg")
     assert (status, out) == (1, "") and "the text to write: byte 4, 0xE9, is not UTF-8" in err
@@ -113,6 +163,7 @@ def test_a_file_name_that_is_not_utf_8(rnngen, model, tmp_path):
     "arguments",
     [
         ("--size", "inf"),
+        ("--line-height", "nan"),
         ("--size", "nan"),
         ("--size", "1e9"),
         ("--pen-width", "1e308"),

@@ -10,6 +10,7 @@ import torch
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpora.handwriting.stored_lines import CorpusLines
 from rnngen.errors import InputError
+from rnngen.ink.layout import Layout
 from rnngen.ink.strokes import Ink, transformed
 from rnngen.models.checkpoint import save_network
 from rnngen.models.handwriting_model import End, HandwritingModel, fitting_scale
@@ -94,6 +95,14 @@ def test_a_character_outside_the_alphabet_is_named(model):
     ):
         model.readable("hé ∞")
     assert model.readable("hello") == "hello"
+
+
+def test_the_nearest_that_can_be_written_is_named(model):
+    with pytest.raises(InputError, match=r"the nearest it can write: 'h' for 'H', 'ss' for 'ß', 'e' for 'é'; change"):
+        model.readable("Hé∞ß")
+    with pytest.raises(InputError, match="the nearest it can write: a blank; change"):
+        model.readable("∞")
+    assert model.replacements("ØłÆHX") == {"Ø": "o", "ł": "l", "Æ": "ae", "H": "h", "X": " "}
 
 
 def test_an_accent_and_its_letter_are_one_character_where_the_alphabet_has_them_so(tmp_path):
@@ -218,7 +227,8 @@ def test_writing_is_lines_strokes_and_a_picture(model):
     assert all(map(np.array_equal, written.strokes, again.strokes)) and len(written.strokes) == len(again.strokes)
     picture = written._repr_svg_()
     assert picture.startswith("<svg ") and picture.count("<path ") == len(written.strokes)
-    assert written.page(6.0).width == pytest.approx(2 * written.page(3.0).width)
+    large = model.write("hello\n\nunder the sun", 1.0, 5, width=9, layout=Layout(size=6.0))
+    assert large.pages()[0].width == pytest.approx(2 * written.pages()[0].width)
     (alone,) = model.write("sun", 1.0, 7).written
     assert all(map(np.array_equal, alone.strokes, written.lines[3].strokes))
 
