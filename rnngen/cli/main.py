@@ -23,7 +23,7 @@ from rnngen.ink.drawing import FORMATS, Pen, check_colour, check_format, write_d
 from rnngen.ink.layout import CHARACTER_WIDTH, LINE_CHARACTERS, MARGIN, SIZES, Align, Layout, Sheet
 from rnngen.ink.read_strokes import read_ink
 from rnngen.models.handwriting import MOST_PIECES
-from rnngen.models.handwriting_model import End, HandwritingModel, Prime
+from rnngen.models.handwriting_model import TRIES, End, HandwritingModel, Prime
 
 app = typer.Typer(
     help="Write handwriting and text with trained networks, and inspect models, runs and corpora.",
@@ -137,6 +137,15 @@ def write(
         int | None,
         typer.Option(min=1, max=1_000_000, help="Most points per line; default: four times what it should need."),
     ] = None,
+    tries: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=1000,
+            help="How often a line is drawn at most, with other seeds, if letters seem to be missing or repeated or it "
+            "does not end; 1 keeps the first.",
+        ),
+    ] = TRIES,
     summary: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
     """Write TEXT as handwriting, in plain strokes that suit a pen plotter.
@@ -180,13 +189,22 @@ def write(
             end=end,
             steps=steps,
             replace_unknown=replace_unknown,
+            tries=tries,
             progress=show,
         )
     if written.replaced:
         said = ", ".join(f"{named([character])} by {instead!r}" for character, instead in written.replaced.items())
         print(f"warning: replaced {one_line(said)}", file=sys.stderr)
-    if written.misfit and style_strokes is not None:
-        print(f"warning: {written.misfit}: give --style-text word for word as it is written", file=sys.stderr)
+    misfit = style_strokes is not None and written.misfit
+    if misfit:
+        print(f"warning: {misfit}: give --style-text word for word as it is written", file=sys.stderr)
+    again = [line for line in written.written if line.tries > 1]
+    if again:
+        print(
+            f"note: {len(again)} of {len(written.written)} lines drawn again, {sum(line.tries - 1 for line in again)} "
+            "times in all: letters seemed to be missing or repeated, or they did not end (--tries 1 keeps the first)",
+            file=sys.stderr,
+        )
     for line in written.written:
         if line.stopped == "cap":
             print(
@@ -194,6 +212,8 @@ def write(
                 "try another --seed, a higher --bias or more --steps",
                 file=sys.stderr,
             )
+        elif line.fault and tries > 1 and not misfit:
+            print(f"warning: {one_line(repr(line.text))}: {line.fault}: try another --seed", file=sys.stderr)
     pages, pen, about = written.pages(smooth), written.pen(pen_width, colour, speed, smooth), written.about
     files = []
     for path in output:

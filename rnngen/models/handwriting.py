@@ -22,11 +22,13 @@ class HandwrittenLine:
     style: str | None = None
     stopped: str = "rule"  # "cap": cut, because it had not ended by itself
     steps: int = 0
+    tries: int = 1  # how often it was drawn until it was kept
+    fault: str | None = None  # what the network's window says is wrong with it
 
     @property
     def about(self) -> dict[str, Any]:
         """All but the strokes."""
-        names = ("text", "bias", "seed", "style", "stopped", "steps")
+        names = ("text", "bias", "seed", "style", "stopped", "steps", "tries", "fault")
         return {name: getattr(self, name) for name in names}
 
 

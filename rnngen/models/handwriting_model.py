@@ -6,7 +6,7 @@ Shapes: t points; offsets are (T, 3), Δx, Δy and the end-of-stroke bit.
 import math
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,14 @@ from rnngen.models.checkpoint import load_network
 from rnngen.models.handwriting import Handwriting, HandwrittenLine
 from rnngen.models.model_directory import checked_file, read_config
 from rnngen.networks import Network, PredictionNetwork
+from rnngen.sampling.alignment import Alignment, check_alignment
 from rnngen.sampling.handwriting import sample
 from rnngen.sampling.lines import LineRequest, NextWord, SampledLine
 
 POINTS_PER_CHARACTER = 25.0  # §4.2, where a model does not say
 RECORDED_HERTZ = 100.0  # points a second of the corpora, before any are left out
+TRIES = 4
+RETRY = 2**32  # from the seed of a line to that of its next try
 LONGEST_LINE = 1_000  # characters; the window's weights of every step are kept
 PLAIN = {chr(sign): plain for sign, plain in TYPOGRAPHIC.items()} | {
     "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D",
@@ -60,6 +63,16 @@ class Prime:
     offsets_t3: np.ndarray
     text: str | None
     name: str = ""
+
+
+@dataclass(frozen=True)
+class CheckedLine:
+    """The line that was kept, how many were drawn, and how its window went along the text."""
+
+    line: SampledLine
+    seed: int
+    tries: int
+    alignment: Alignment
 
 
 @dataclass(frozen=True)
@@ -134,6 +147,7 @@ class HandwritingModel:
         end: End = End.WORD,
         steps: int | None = None,
         replace_unknown: bool = False,
+        tries: int = TRIES,
         threads: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Handwriting:
@@ -148,8 +162,10 @@ class HandwritingModel:
         end              what ends a line.
         steps            most points a line; by default four times what it should need.
         replace_unknown  whether a character that the model does not know is replaced, as `replacements` says.
+        tries            how often a line is drawn at most, if its window shows letters missing or repeated, or it does
+                         not end; 1 keeps the first (`sample_whole`).
         threads          by default as many as PyTorch uses.
-        progress         is called with the number of lines finished since the last call, and of all.
+        progress         is called with the number of lines drawn since the last call, and of all to be drawn so far.
 
         Raises InputError for a text of nothing, too long a line, and characters that the model does not know.
         """
@@ -168,23 +184,24 @@ class HandwritingModel:
             self.request(line, bias=bias, seed=seed + k, prime=style, separator=separator, maximum_steps=steps, end=end)
             for k, line in enumerate(texts)
         ]
-        report = None if progress is None else lambda finished: progress(finished, len(texts))
-        sampled = self.sample(requests, end, threads=threads or torch.get_num_threads(), progress=report)
-        misfit = None if style is None else self.misfit(sampled[0], style)
-        if not all(len(line.new_t3) for line in sampled):
+        drawn = self.sample_whole(texts, requests, end, tries, threads or torch.get_num_threads(), progress)
+        misfit = None if style is None else self.misfit(drawn[0].line, style)
+        if not all(len(line.line.new_t3) for line in drawn):
             remedy = "give it word for word as it is written" if misfit else "try another seed"
             raise InputError(f"{misfit or 'the network ended a line before it wrote anything'}: {remedy}")
         written = iter(
             HandwrittenLine(
-                line,
-                self.strokes(drawn),
-                bias,
-                request.seed,
-                None if style is None else style.name,
-                drawn.stopped,
-                len(drawn.new_t3),
+                text=line,
+                strokes=self.strokes(found.line),
+                bias=bias,
+                seed=found.seed,
+                style=None if style is None else style.name,
+                stopped=found.line.stopped,
+                steps=len(found.line.new_t3),
+                tries=found.tries,
+                fault=found.alignment.fault,
             )
-            for line, request, drawn in zip(texts, requests, sampled, strict=True)
+            for line, found in zip(texts, drawn, strict=True)
         )
         return Handwriting(
             [next(written) if line else HandwrittenLine("", []) for line in lines],
@@ -196,6 +213,40 @@ class HandwritingModel:
             layout,
             misfit,
         )
+
+    def sample_whole(
+        self,
+        texts: Sequence[str],
+        requests: Sequence[LineRequest],
+        end: End = End.STROKE,
+        tries: int = TRIES,
+        threads: int = 1,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[CheckedLine]:
+        """Draw the lines of `requests`, which write `texts`; one that seems not to say its text is drawn again.
+
+        Try n, from 0, has the seed of the request plus n · 2³², modulo 2⁶⁴. The first line without a fault
+        (`check_alignment`) is kept; after `tries` of them the clearest. `progress` is called with the number of lines
+        drawn since the last call, and of all that are to be drawn so far.
+        """
+        if tries < 1:
+            raise InputError(f"{tries} tries: expected at least 1")
+        kept: dict[int, CheckedLine] = {}
+        waiting, total = list(range(len(requests))), 0
+        for number in range(tries):
+            total += len(waiting)
+            report = None if progress is None else lambda finished, total=total: progress(finished, total)
+            again = [replace(requests[k], seed=(requests[k].seed + number * RETRY) % 2**64) for k in waiting]
+            for k, request, line in zip(
+                waiting, again, self.sample(again, end, threads=threads, progress=report), strict=True
+            ):
+                checked = CheckedLine(line, request.seed, number + 1, check_alignment(line, texts[k]))
+                best = max(kept.get(k, checked), checked, key=lambda one: one.alignment.rank)
+                kept[k] = replace(best, tries=number + 1)
+            waiting = [k for k in waiting if kept[k].alignment.fault]
+            if not waiting:
+                break
+        return [kept[k] for k in range(len(requests))]
 
     def sample(self, requests: Sequence[LineRequest], end: End = End.STROKE, **options: Any) -> list[SampledLine]:
         """Draw the lines of `requests`, made with the same `end`; `options` are those of the function `sample`."""

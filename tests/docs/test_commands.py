@@ -111,6 +111,7 @@ def add_files_of_the_reader(folder: Path) -> None:
     (folder / "texts").mkdir()
     for path in ("essay.txt", "letters.txt", "texts/one.txt", "texts/two.txt"):
         (folder / path).write_text(prose.replace(". ", ".\n"), encoding="utf-8")
+    (folder / "letter.txt").write_text("Dear reader,\n\nthe pen moves by itself.\n", encoding="utf-8")
     for page in ("monday", "tuesday", "."):
         for number, text in enumerate(TEXTS):
             line = folder / "data" / "my-hand" / page / f"line{number}"

@@ -257,6 +257,18 @@ def test_a_line_that_is_cut_says_so(rnngen, model):
     assert json.loads(out)["lines"][0]["stopped"] == "cap"
 
 
+def test_lines_that_are_drawn_again_are_told_of(rnngen, model, tmp_path):
+    arguments = ("write", "hello\nsun", "--model", model, "--steps", 4, "--seed", 7, "--json", "-o", "a.json")
+    status, out, err = rnngen(*arguments)
+    assert status == 0 and "note: 2 of 2 lines drawn again, 6 times in all" in err
+    lines = json.loads(out)["lines"]
+    assert [(line["tries"], line["fault"]) for line in lines] == [(4, "it did not end within 4 points")] * 2
+    assert all((line["seed"] - 7 - k) % 2**32 == 0 for k, line in enumerate(lines))
+    status, out, err = rnngen(*arguments, "--tries", 1)
+    assert "drawn again" not in err and [line["seed"] for line in json.loads(out)["lines"]] == [7, 8]
+    assert rnngen(*arguments, "--tries", 0)[0] == 2
+
+
 def test_replacing_unknown_characters(rnngen, model, tmp_path):
     arguments = ("write", "héllo", "--model", model, "-o", "a.svg")
     status, _, err = rnngen(*arguments)
@@ -274,7 +286,8 @@ def test_replacing_unknown_characters(rnngen, model, tmp_path):
 def test_the_alphabets_class_is_used_only_when_asked_for(rnngen, tmp_path):
     model = write_model(tmp_path / "model", alphabet=Alphabet(("<non-letter>", *"abc "), "<non-letter>"))
     assert rnngen("write", "a1", "--model", model, "-o", "a.svg")[0] == 1
-    status, out, err = rnngen("write", "a1", "--model", model, "--replace-unknown", "--json", "-o", "a.svg")
+    options = ("--replace-unknown", "--tries", 1, "--json", "-o", "a.svg")
+    status, out, err = rnngen("write", "a1", "--model", model, *options)
     assert status == 0 and err == "warning: replaced '1' (U+0031) by '<non-letter>'\n"
     assert json.loads(out)["lines"][0]["text"] == "a1"
 

@@ -12,8 +12,10 @@ from rnngen.corpora.handwriting.stored_lines import CorpusLines
 from rnngen.errors import InputError
 from rnngen.ink.layout import Layout
 from rnngen.ink.strokes import Ink, transformed
+from rnngen.models import handwriting_model
 from rnngen.models.checkpoint import save_network
 from rnngen.models.handwriting_model import End, HandwritingModel, fitting_scale
+from rnngen.sampling.alignment import Alignment, check_alignment
 from rnngen.sampling.handwriting import sample
 from tests.tiny_handwriting import ALPHABET, NORMALISER, POINTS_PER_CHARACTER, write_corpus, write_model
 
@@ -252,3 +254,44 @@ def test_what_cannot_be_written_is_said(model, tmp_path):
     prediction = HandwritingModel.load(write_model(tmp_path / "prediction", "prediction"))
     with pytest.raises(InputError, match="a prediction network writes no text"):
         prediction.write("a")
+
+
+def judge_by_seed(faults):
+    """A check that finds the faults of the lines that were asked for in turn."""
+    given = iter(faults)
+    return lambda line, text: next(given)
+
+
+WHOLE, FAINT, FAINTER = Alignment(1.0, None), Alignment(0.8, "a"), Alignment(0.7, "b")
+
+
+def test_a_line_with_a_fault_is_drawn_again_with_another_seed(model, monkeypatch):
+    monkeypatch.setattr(handwriting_model, "check_alignment", judge_by_seed([FAINT, WHOLE, FAINTER, WHOLE]))
+    told = []
+    written = model.write("hello\nsun", seed=5, progress=lambda done, of: told.append((done, of)))
+    assert [(line.seed, line.tries, line.fault) for line in written.lines] == [(5 + 2 * 2**32, 3, None), (6, 1, None)]
+    assert sum(done for done, _ in told) == 4 and told[-1][1] == 4
+    monkeypatch.setattr(handwriting_model, "check_alignment", judge_by_seed([WHOLE]))
+    (alone,) = model.write("hello", seed=5 + 2 * 2**32, tries=1).lines
+    assert all(map(np.array_equal, alone.strokes, written.lines[0].strokes))
+
+
+def test_of_lines_that_all_have_faults_the_clearest_is_kept(model, monkeypatch):
+    monkeypatch.setattr(handwriting_model, "check_alignment", judge_by_seed([FAINTER, FAINT, FAINTER]))
+    (line,) = model.write("hello", seed=2**64 - 1, tries=3).lines
+    assert (line.seed, line.tries, line.fault) == (2**32 - 1, 3, "a")
+    with pytest.raises(InputError, match="0 tries"):
+        model.write("hello", tries=0)
+
+
+@pytest.mark.parametrize("end", End)
+def test_both_back_ends_find_the_same_faults(model, line, end):
+    prime = model.prime(line.ink, line.text, line.line)
+    texts = ["hello", "under the sun", "a test", "so so"] * 3
+    requests = [model.request(text, seed=k, bias=0.5, prime=prime, end=end) for k, text in enumerate(texts)]
+    found = [
+        [check_alignment(drawn, text) for drawn, text in zip(lines, texts, strict=True)]
+        for lines in (model.sample(requests, end), model.sample(requests, end, backend="torch"))
+    ]
+    assert [one.fault for one in found[0]] == [one.fault for one in found[1]]
+    assert [one.clarity for one in found[0]] == pytest.approx([one.clarity for one in found[1]], abs=1e-3)
