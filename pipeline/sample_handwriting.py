@@ -58,6 +58,9 @@ def main(
     seed: Annotated[int, typer.Option(min=0, help="Seed; line k is drawn with seed + k.")] = 1,
     separator: Annotated[str, typer.Option(help="Put between the text of a prime and the new text.")] = " ",
     end: Annotated[End, typer.Option(help="What ends a line, as for rnngen write.")] = End.PAPER,
+    tries: Annotated[
+        int, typer.Option(min=1, help="How often a line is drawn at most, as for rnngen write; 1: nothing is selected.")
+    ] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Number of threads.")] = 1,
 ) -> None:
     """The Parquet file has the lines and how they came about: stops, window weights, seeds."""
@@ -87,7 +90,12 @@ def main(
         for k, job in enumerate(jobs)
     ]
     with tqdm(total=len(jobs), unit="line", disable=not sys.stderr.isatty()) as bar:
-        written = writer.sample(requests, end, threads=threads, progress=bar.update)
+        if tries == 1:
+            written = writer.sample(requests, end, threads=threads, progress=bar.update)
+        else:
+            checked = writer.sample_whole([job.text or "" for job in jobs], requests, end, tries, threads)
+            written = [one.line for one in checked]
+            requests = [replace(request, seed=one.seed) for request, one in zip(requests, checked, strict=True)]
     found: list[WrittenLine] = [
         WrittenLine(line.line, "real", line.strokes, block, line.text, steps=sum(map(len, line.strokes)))
         for block, line in real

@@ -231,6 +231,8 @@ class HandwritingModel:
         """
         if tries < 1:
             raise InputError(f"{tries} tries: expected at least 1")
+        if self.alphabet is None:
+            raise InputError("a network without text has no window that tells whether a line is whole: draw it once")
         kept: dict[int, CheckedLine] = {}
         waiting, total = list(range(len(requests))), 0
         for number in range(tries):

@@ -145,6 +145,15 @@ def test_free_texts_biases_and_primes(folder, tmp_path):
     ]
 
 
+def test_lines_with_a_fault_are_drawn_again_only_when_asked(folder, tmp_path):
+    once, _ = sampled(folder, tmp_path, text=["sun"], samples=3, seed=10, steps=4)
+    again, _ = sampled(folder, tmp_path, text=["sun"], samples=3, seed=10, steps=4, tries=5)
+    assert [line.seed for line in once] == [10, 11, 12]
+    assert [line.seed % 2**32 for line in again] == [10, 11, 12] and [line.seed for line in again] != [10, 11, 12]
+    with pytest.raises(InputError, match="a network without text"):
+        sampled(folder, tmp_path, figure=11, model=folder / "prediction", tries=2)
+
+
 def test_the_same_call_writes_the_same_bytes(folder, tmp_path):
     for name in "ab":
         sampled(folder, tmp_path, text=["sun"], output=tmp_path / name)
@@ -153,8 +162,8 @@ def test_the_same_call_writes_the_same_bytes(folder, tmp_path):
 
 def test_characters_outside_the_alphabet_are_announced(folder, tmp_path, capsys):
     lines, _ = sampled(folder, tmp_path, text=["Sun é!"])
-    assert lines[0].text == " un e "
-    assert "outside the alphabet, so written otherwise: 'Sun é!' as ' un e '" in capsys.readouterr().out
+    assert lines[0].text == "sun e "
+    assert "outside the alphabet, so written otherwise: 'Sun é!' as 'sun e '" in capsys.readouterr().out
 
 
 def test_calls_that_do_not_fit(folder, tmp_path):
