@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -166,7 +167,7 @@ def _tar(stream: BinaryIO) -> Iterator[Entry]:
         if file is None:
             yield info.name, info.size, "a link or a device, not a file", lambda: b""
         else:
-            yield info.name, info.size, None, lambda info=info, file=file: _tar_bytes(info, file)
+            yield info.name, info.size, None, partial(_tar_bytes, info, file)
 
 
 def _tar_bytes(info: tarfile.TarInfo, file: BinaryIO) -> bytes:
@@ -189,4 +190,4 @@ def _zip(stream: BinaryIO) -> Iterator[Entry]:
                 problem = "encrypted; unpack it yourself"
             elif info.compress_type not in ZIP_METHODS:
                 problem = f"compressed by method {info.compress_type}; unpack it yourself"
-            yield info.filename, info.file_size, problem, lambda info=info: archive.read(info)
+            yield info.filename, info.file_size, problem, partial(archive.read, info)

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, Self
 
 from rnngen.errors import InputError
 
@@ -45,9 +45,12 @@ class DamagedFile(InputError):
 class Decoder(Protocol):
     """Decodes one stream: the interface of `bz2.BZ2Decompressor`."""
 
-    eof: bool
-    needs_input: bool
-    unused_data: bytes
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
@@ -374,11 +377,11 @@ class TarHeader(tarfile.TarInfo):
     """Notes on its archive whether the end-of-archive mark was seen: tarfile itself ends silently on garbage."""
 
     @classmethod
-    def fromtarfile(cls, tar: tarfile.TarFile) -> tarfile.TarInfo:
+    def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
         try:
             return super().fromtarfile(tar)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
-            tar.ended = True  # type: ignore[attr-defined]
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # typeshed lacks it
+            tar.ended = True  # type: ignore[attr-defined]  # our own mark
             raise
 
 
@@ -386,7 +389,7 @@ def begins_tar(beginning: bytes) -> bool:
     """Whether the first 512 bytes are the header of a tar archive's member, which has a checksum."""
     try:
         tarfile.TarInfo.frombuf(beginning[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
-    except tarfile.HeaderError:  # type: ignore[attr-defined]
+    except tarfile.HeaderError:
         return False
     return True
 
@@ -398,11 +401,11 @@ def tar_members(blocks: Iterator[bytes]) -> Iterator[tuple[tarfile.TarInfo, Bina
     Raises tarfile.TarError for damage, also for an archive without its end, or with anything but zeros after it.
     """
     file = ForwardFile(blocks)
-    with tarfile.open(fileobj=file, mode="r:", tarinfo=TarHeader) as tar:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=file, mode="r:", tarinfo=TarHeader) as tar:  # type: ignore[call-overload]  # read, seek, tell do
         for info in tar:
-            tar.members.clear()  # type: ignore[attr-defined]
+            tar.members.clear()
             if not info.isdir():
-                yield info, tar.extractfile(info) if info.isreg() else None  # type: ignore[misc]
+                yield info, tar.extractfile(info) if info.isreg() else None
         if not getattr(tar, "ended", False):
             raise tarfile.ReadError("it ends without an end-of-archive mark")
         at = file.position

@@ -8,6 +8,7 @@ import html
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def wiki_paragraphs(text: str) -> list[str]:
     text = without_blocks(EMPTY_REFERENCE.sub("", text), ("ref",))
     text = without_blocks(text, BLOCK_NAMES)
     for pattern in (TEMPLATE, TABLE):
-        text = _innermost_first(text, lambda part, pattern=pattern: pattern.sub("", part))
+        text = _innermost_first(text, partial(pattern.sub, ""))
     # links lie inside the captions of images: first those without a link inside
     text = _innermost_first(text, lambda part: INNER_LINK.sub(_link_text, MEDIA_LINK.sub("", part)))
     last = text.rfind("]") + 1  # without one after them, links are no links; looking for it each time takes too long

@@ -75,13 +75,13 @@ def member_blocks(path: Path, choose: Callable[[list[str]], str]) -> Iterator[by
                 yield block
     finally:
         thread.join()
-    for error in failures:
+    for failure in failures:
         damage = (ArchiveError, OSError, EOFError, ValueError, lzma.LZMAError, zlib.error)
-        if isinstance(error, damage) or type(error).__module__.startswith("py7zr"):
+        if isinstance(failure, damage) or type(failure).__module__.startswith("py7zr"):
             raise InputError(
-                f"{path}: damaged 7z archive ({error or type(error).__name__}); download it again"
-            ) from error
-        raise error
+                f"{path}: damaged 7z archive ({failure or type(failure).__name__}); download it again"
+            ) from failure
+        raise failure
 
 
 def require_nothing_after(path: Path) -> None:

@@ -27,23 +27,23 @@ TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True)
 class Source:
-    """One entry of `sources.toml`; `file` is its name in the folder of downloads."""
+    """One entry of `sources.toml`; `file` is its name in the folder of downloads. What its kind lacks is empty."""
 
     name: str
     kind: str
     file: str
     licence: str
     citation: str
-    url: str | None = None
+    url: str = ""
     size: int | None = None
     sha256: str | None = None
     sha1: str | None = None
-    member: str | None = None
+    member: str = ""
     archive_size: int | None = None
-    archive_sha256: str | None = None
-    requirement: str | None = None
-    python_version: str | None = None
-    platform: str | None = None
+    archive_sha256: str = ""
+    requirement: str = ""
+    python_version: str = ""
+    platform: str = ""
     contents: tuple[str, ...] = ()
 
 
@@ -250,7 +250,8 @@ def wikimedia_dump(url: str) -> Source:
                     f"and give its path"
                 ) from error
             time.sleep(1 + attempt)
-    published = dict(reversed(line.split()) for line in response.text.splitlines() if len(line.split()) == 2)
+    entries = (line.split() for line in response.text.splitlines())
+    published = {entry[1]: entry[0] for entry in entries if len(entry) == 2}
     if file not in published:
         raise InputError(f"{sums} does not list {file}; was the dump finished on that date?")
     return Source(

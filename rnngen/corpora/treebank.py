@@ -123,7 +123,7 @@ def quality(rows: dict[str, list[str]], files: dict[str, bytes]) -> dict[str, An
     for split, lines in rows.items():
         words = Counter(word for line in lines for word in line.split())
         md5 = hashlib.md5(files[split], usedforsecurity=False).hexdigest()
-        counts = {
+        counts: dict[str, Any] = {
             "sentences": len(lines),
             "empty_sentences": sum(not line for line in lines),
             "words": words.total() + len(lines),

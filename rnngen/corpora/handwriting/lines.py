@@ -135,7 +135,8 @@ class Normaliser:
         end_n[np.cumsum([len(stroke) for stroke in strokes]) - 1] = True
         line_n = np.zeros(len(points_nc), dtype=np.int32)
         seconds_n = None if times is None else np.concatenate([np.asarray(t, dtype=np.float64) for t in times])
-        return np.stack(self.cleaning.steps(*points_nc.T, end_n, line_n, seconds_n)[:3], axis=1).astype(np.float64)
+        x_n, y_n = points_nc.T
+        return np.stack(self.cleaning.steps(x_n, y_n, end_n, line_n, seconds_n)[:3], axis=1).astype(np.float64)
 
     def normalised(self, steps_t3: np.ndarray) -> np.ndarray:
         """Steps (T, 3) of the corpus in the units of the network: mean 0, standard deviation 1; float64."""
@@ -296,7 +297,7 @@ def _roles(
         if name not in present:
             raise InputError(f"{path}: no line of the set {name!r}; it has {', '.join(present) or 'lines of no set'}")
     role = {name: TRAINING for name in training} | {name: VALIDATION for name in validation}
-    role_l = np.array([role.get(split, -1) for split in splits])
+    role_l = np.array([-1 if split is None else role.get(split, -1) for split in splits])
     found = {r: {form for form, of in zip(forms, role_l, strict=True) if of == r} for r in (TRAINING, VALIDATION)}
     if shared := found[TRAINING] & found[VALIDATION]:
         raise InputError(

@@ -66,7 +66,8 @@ class CorpusLines:
         rows = self._rows(pc.and_(fit, self._in(splits)))
         writers = self.names["writer"].to_pylist()
         seen: set[str | None] = set()
-        first, more = [], []
+        first: list[int] = []
+        more: list[int] = []
         for row in rows:
             (more if writers[row] in seen and writers[row] is not None else first).append(row)
             seen.add(writers[row])

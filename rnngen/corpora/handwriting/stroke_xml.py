@@ -98,10 +98,9 @@ def read_layout(data: bytes) -> Recording | None:
     value = np.zeros(len(starts), dtype=np.int64)
     for k in range(int(digits.max())):
         value += np.where(digits > k, digit[ends - 1 - k], 0) * np.int64(10**k)
-    value = value.reshape(rows, NUMBERS)
     is_point = np.ones(rows, dtype=bool)
     is_point[np.cumsum(count + 1) - count - 1] = False
-    x, y, seconds, hundredths = value[is_point].T
+    x, y, seconds, hundredths = value.reshape(rows, NUMBERS)[is_point].T
     return _recording(x, y, 100 * seconds + hundredths, count, head.group(1).decode("ascii"))
 
 

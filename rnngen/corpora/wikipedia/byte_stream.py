@@ -1,5 +1,6 @@
 """The Wikipedia corpus as bytes (§3.2): a dump read one byte at a time, markup and all."""
 
+import builtins
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -58,7 +59,7 @@ class ByteCorpus:
             raise InputError(f"{text!r} has bytes that the corpus lacks ({', '.join(strange)}); leave them out")
         return codes
 
-    def decode(self, codes: np.ndarray) -> bytes:
+    def decode(self, codes: np.ndarray) -> builtins.bytes:
         """The bytes of codes; the inverse of `encode`."""
         return np.array(self.bytes, np.uint8)[codes].tobytes()
 

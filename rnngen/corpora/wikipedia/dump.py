@@ -415,15 +415,15 @@ class DumpReader:
             return
         starts = np.concatenate(([0], ends))
         borders = np.flatnonzero(np.diff(read)) + 1
-        row = 0
+        at = 0  # the row of `columns`
         for first, last in pairwise([0, *borders.tolist(), len(read)]):
             if not read[first]:
                 stretch = piece.data[starts[first] : starts[last]]
                 for other in rows_of(stretch, self.root, piece.offset + int(starts[first])):
                     self._row(other)
                 continue
-            run = {name: column.slice(row, last - first) for name, column in columns.items()}
-            row += last - first
+            run = {name: column.slice(at, last - first) for name, column in columns.items()}
+            at += last - first
             yield from self._run(piece, run, starts[first : last + 1])
 
     def _run(self, piece: Piece, run: dict[str, pa.Array], borders: np.ndarray) -> Iterator[pa.RecordBatch]:

@@ -73,7 +73,7 @@ def row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator
     waiting: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:
-        lengths = sum(lengths_of(batch.column(name)) for name in LARGE)
+        lengths = np.sum([lengths_of(batch.column(name)) for name in LARGE], axis=0)
         ends = size + np.cumsum(lengths)
         start = 0
         while size + int(lengths[start:].sum()) >= ROW_GROUP_BYTES:

@@ -4,6 +4,8 @@ MediaWiki writes the text of a page with `&`, `<`, `>` and `"` as entities. Wher
 `raw_before`, the text written that way, and `raw_after`; where it does not, or has no text, they stand in `raw`.
 """
 
+from typing import TypedDict
+
 import pyarrow as pa
 
 from rnngen.corpora.wikipedia.scan import ENTITIES, rows
@@ -11,7 +13,15 @@ from rnngen.corpora.wikipedia.scan import ENTITIES, rows
 RAW_COLUMNS = ("raw_before", "raw_after", "raw")
 
 
-def around_text(row: bytes, text: str | None) -> dict[str, bytes | None]:
+class RawBytes(TypedDict):
+    """The three columns of a row."""
+
+    raw_before: bytes | None
+    raw_after: bytes | None
+    raw: bytes | None
+
+
+def around_text(row: bytes, text: str | None) -> RawBytes:
     """The three columns of a row."""
     if text:
         for character, entity in ENTITIES.items():

@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 from hashlib import sha1
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -54,20 +55,22 @@ _TEXT_TAG = re.compile(
 )
 _REDIRECT_TAG = re.compile(rb'<redirect(?: title="([^"<>\n\r\t]*)")?( ?/)>')  # findall gives pairs for two groups
 
+Words = TypeVar("Words", int, np.ndarray)
+
 
 def _word(text: bytes, size: int) -> int:
     return int.from_bytes(text[:size].ljust(size, b"\0"), "little")
 
 
 def _by_key(keys: list[int], values: list[int], type_: type, size: int) -> np.ndarray:
-    table = np.zeros(size, type_)
+    table: np.ndarray = np.zeros(size, type_)
     table[keys] = values
     return table
 
 
 # A name is found by its first three bytes (of <ns> the `>` is one), which a shift maps onto 64 numbers without
 # collision, and then compared whole: its first eight bytes and, where it is longer, its last eight.
-def name_key(words: np.ndarray | int) -> np.ndarray | int:
+def name_key(words: Words) -> Words:
     return (words >> 6 ^ words >> 16) & 63
 
 
@@ -82,7 +85,7 @@ _HAS_ATTRIBUTES = _by_key(_KEYS, [name in WITH_ATTRIBUTES for name in NAMES], bo
 
 
 # An entity is found by its first two bytes and then compared whole; those of six bytes end with a `;` past the word.
-def entity_key(words: np.ndarray | int) -> np.ndarray | int:
+def entity_key(words: Words) -> Words:
     return (words ^ words >> 8) & 15
 
 
@@ -99,7 +102,7 @@ _CHARACTER = _by_key(_ENTITY_KEYS, [ord(character) for character in _ENTITIES.va
 _NO_TAG = np.array(-1)
 
 
-def _row(letter: np.ndarray | int) -> np.ndarray | int:
+def _row(letter: Words) -> Words:
     """Where a letter, small or small with EMPTY, has its row in a table of 64."""
     return (letter & 31) + ((letter & EMPTY) >> 2)
 
@@ -259,7 +262,7 @@ class ColumnReader:
     def _tags(every: np.ndarray, lt: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The letter of each tag (0: not one that is known exactly) and the position of its `>`."""
         if len(gt) == len(lt) and (lt < gt).all() and (gt[:-1] < lt[1:]).all():
-            tag_end, overlaps = gt, False
+            tag_end, overlaps = gt, np.zeros(len(lt), bool)
         else:
             which = np.searchsorted(gt, lt)
             if which[-1] >= len(gt):

@@ -165,7 +165,7 @@ class Piece(NamedTuple):
     begins_page: bool = True
     ends_page: bool = True
     problem: str | None = None
-    tags: np.ndarray | None = None
+    tags: np.ndarray = np.empty(0, np.int64)
     head: int = 0
 
 

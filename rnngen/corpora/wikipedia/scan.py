@@ -141,8 +141,8 @@ def rows(text: pa.Array, before: pa.Array, after: pa.Array, raw: pa.Array) -> pa
             pc.if_else(np.diff(offsets_of(raw)) == 0, column, pa.scalar("", column.type))
             for column in (text, before, after)
         )
-        columns = (raw, before, _escaped(text), after, pa.scalar(b"", pa.binary()))  # the last one stands between them
-        return pc.binary_join_element_wise(*columns, null_handling="replace", null_replacement="")
+        joined = (raw, before, _escaped(text), after, pa.scalar(b"", pa.binary()))  # the last one stands between them
+        return pc.binary_join_element_wise(*joined, null_handling="replace", null_replacement="")
     columns = (text, before, after, raw)
     values = [np.frombuffer(values_of(column), np.uint8) for column in columns]
     borders = [offsets_of(column) - offsets_of(column)[0] for column in columns]
