@@ -69,6 +69,6 @@ def compare(
         table = Table(box=None, padding=(0, 2, 0, 0))
         for heading in ("setting", "first", "second"):
             table.add_column(heading, overflow="fold")
-        for name, (a, b) in differing.items():
-            table.add_row(Text(name), Text(shown(a)), Text(shown(b)))
+        for name, (one, other) in differing.items():
+            table.add_row(Text(name), Text(shown(one)), Text(shown(other)))
         console().print(table)

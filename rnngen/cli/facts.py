@@ -121,7 +121,7 @@ def _counts(file: pq.ParquetFile) -> tuple[str, dict[str, Any]]:
     if has(split=_text, sentence=_text):
         table = file.read(["split", "sentence"])
         splits = [split or "in no split" for split in table["split"].to_pylist()]
-        words = Counter()
+        words: Counter[str] = Counter()
         for split, sentence in zip(splits, table["sentence"].to_pylist(), strict=True):
             words[split] += len((sentence or "").split())
         return "corpus of sentences", {"sentences": Counter(splits), "words": words}

@@ -49,6 +49,11 @@ class _Format:
     def index(self, name: str) -> int | None:
         return next((k for k, channel in enumerate(self.channels) if channel.name == name), None)
 
+    def index_xy(self) -> tuple[int, int]:
+        """Where X and Y are, which every format has."""
+        names = [channel.name for channel in self.channels]
+        return names.index("X"), names.index("Y")
+
 
 _DEFAULT = _Format(tuple(_Channel(name, 1.0, None, None, True) for name in "XY"), 2)
 
@@ -65,7 +70,9 @@ class _Reader:
         for element in root.iter():
             for identifier in _ids(element):
                 self.by_id.setdefault((local_name(element), identifier), []).append(element)
-        self.found: dict[etree._Element, _Format | None] = {}  # so that many traces of one context cost one reading
+        # so that many traces of one context cost one reading
+        self.found: dict[etree._Element, _Format | None] = {}
+        self.read_formats: dict[etree._Element, _Format] = {}
         self.resolutions: dict[etree._Element, dict[str | None, tuple[float, str]]] = {}
         self.formats = {self._format(element) for element in root.iter("{*}traceFormat")}
         self.current: _Format | None = None
@@ -149,13 +156,14 @@ class _Reader:
                     )
 
     def _format(self, element: etree._Element) -> _Format:
-        if element not in self.found:
-            self.found[element] = self._read_format(element)
-        return self.found[element]
+        if element not in self.read_formats:
+            self.read_formats[element] = self._read_format(element)
+        return self.read_formats[element]
 
     def _read_format(self, element: etree._Element) -> _Format:
         resolutions = self._resolutions(element.getparent())
-        regular, intermittent = [], []
+        regular: list[_Channel] = []
+        intermittent: list[_Channel] = []
         for channel in element.iter("{*}channel"):
             rare = local_name(channel.getparent()) == "intermittentChannels"
             (intermittent if rare else regular).append(self._channel(channel, resolutions))
@@ -259,7 +267,7 @@ class _Reader:
         self.points += len(values)
         if self.points > MAX_POINTS:
             raise InputError(f"{where}: over the limit of {MAX_POINTS} points; save only the strokes")
-        x, y = form.index("X"), form.index("Y")
+        x, y = form.index_xy()
         xy = values[:, [x, y]] * [form.channels[x].sign, form.channels[y].sign]
         if np.isnan(xy).any():
             n = int(np.isnan(xy).any(1).argmax())
@@ -319,7 +327,7 @@ class _Reader:
 
     def _share_units(self) -> None:
         """Bring traces of several units to the first one's, so that their shapes and distances are right."""
-        units = {channel.units for pair in self.units for channel in pair} - {None}
+        units = {channel.units for pair in self.units for channel in pair if channel.units is not None}
         lengths = [[_millimetres(channel) for channel in pair] for pair in self.units]
         known = [length for pair in lengths for length in pair if length is not None]
         if len(known) < 2 * len(lengths):

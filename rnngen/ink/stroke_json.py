@@ -134,7 +134,7 @@ def _stroke(stroke: Any, in_columns: bool, where: str) -> np.ndarray:
     """One stroke as (n, 2) or (n, 3)."""
     if isinstance(stroke, dict):
         names = ["x", "y", *[name for name in _TIMES if name in stroke][:1]]
-        found = [stroke.get(name) for name in names]
+        found: list[Any] = [stroke.get(name) for name in names]
         if not all(isinstance(column, list) for column in found) or len(set(map(len, found))) != 1:
             raise InputError(f'{where}: "x", "y" and, if given, "t" must be lists of equal length')
         rows, units = [list(row) for row in zip(*found, strict=True)], [_TIMES.get(name, 1.0) for name in names]

@@ -136,7 +136,9 @@ def _rising(times: np.ndarray) -> np.ndarray:
 
     In line is the longest chain of times that never falls; all zeros where it has less than RISING of them.
     """
-    lasts, ends, before = [], [], []  # of the best chain of each length: its last time, where that is; what it follows
+    lasts: list[float] = []  # of the best chain of each length: its last time, where that is; what it follows
+    ends: list[int] = []
+    before: list[int] = []
     for k, time in enumerate(times.tolist()):
         length = bisect_right(lasts, time)
         before.append(ends[length - 1] if length else -1)

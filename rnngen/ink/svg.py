@@ -94,7 +94,8 @@ def _style_rules(text: str, where: str) -> Iterator[tuple[str, Declarations]]:
     """(selector, declarations) of a style sheet in its order, without those that cannot decide what is ink."""
     first, *rest = text.replace("<!--", " ").replace("-->", " ").split("/*")
     text = first + " ".join(part.partition("*/")[2] for part in rest)
-    depth, prelude, body = 0, "", []
+    depth, prelude = 0, ""
+    body: list[str] = []
     for piece in re.split(r"([{}])", text):
         if piece == "{":
             depth += 1
@@ -255,8 +256,8 @@ class _Reader:
         if name == "path":
             subpaths, is_closed = _path_strokes(element.get("d", ""), where)
         elif name == "line":
-            ends = [_length(element, key, where) for key in ("x1", "y1", "x2", "y2")]
-            subpaths = [np.array(ends).reshape(2, 2)]
+            coordinates = [_length(element, key, where) for key in ("x1", "y1", "x2", "y2")]
+            subpaths = [np.array(coordinates).reshape(2, 2)]
         else:
             p_nc = np.array(parse_numbers(element.get("points", ""), where))
             if len(p_nc) % 2:
@@ -461,7 +462,8 @@ def _path_strokes(data: str, where: str) -> tuple[list[Stroke], bool]:
 
 def _path_commands(data: str, where: str) -> Iterator[tuple[str, list[float]]]:
     """(command, arguments) with repetitions written out."""
-    position, command, arguments = 0, "", []
+    position, command = 0, ""
+    arguments: list[float] = []
     is_fed = True  # whether the command has had its arguments once
     data = data.strip()
     if data == "none":  # SVG 2's word for no path
