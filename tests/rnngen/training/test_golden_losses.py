@@ -18,8 +18,10 @@ def test_in_float64_by_the_readable_back_end(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    ("backend", "dtype", "bound"), [("fused", torch.float64, 1e-9), ("compiled", torch.float32, 1e-4)]
-)
-def test_by_the_fast_back_ends(kind, backend, dtype, bound):
-    assert losses(kind, backend, dtype) == pytest.approx(EXPECTED[kind], rel=bound)
+def test_in_float64_by_hand_written_derivatives(kind):
+    assert losses(kind, "fused") == pytest.approx(EXPECTED[kind], rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "noise" not in kind])  # float32 noise is another draw
+def test_in_float32_by_the_kernels_in_c(kind):
+    assert losses(kind, "compiled", torch.float32) == pytest.approx(EXPECTED[kind], rel=1e-4)
