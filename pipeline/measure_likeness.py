@@ -1,0 +1,48 @@
+"""Measure how well a network tells generated handwriting from real, by ink alone.
+
+    python -m pipeline.measure_likeness --real iam-ondb.parquet --generated generated.parquet --output likeness.json
+
+Both corpora are split by writers. The network is trained on the set `trainset` of each and tried on the other sets.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from pipeline._command import command
+from pipeline.measure_legibility import read_corpus
+from rnngen.artifacts import provenance, write_result
+from rnngen.ink.discriminator import accuracy, pieces_of, train_discriminator
+
+
+def main(
+    real: Annotated[Path, typer.Option(help="Parquet of real handwriting.")],
+    generated: Annotated[Path, typer.Option(help="Parquet of generated handwriting.")],
+    output: Annotated[Path, typer.Option(help="JSON of the accuracy.")],
+    lines: Annotated[int, typer.Option(min=1, help="Lines of each set to use at most.")] = 3000,
+    updates: Annotated[int, typer.Option(min=1, help="Updates of the network's training.")] = 600,
+    every: Annotated[int, typer.Option(min=1, help="Draw every Nth point of both, as networks do.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 1,
+) -> None:
+    """An accuracy of 0.5 is guessing, 1 is never wrong."""
+    torch.set_num_threads(1)
+    training, others = [], []
+    for path in (real, generated):
+        known, unknown = read_corpus(path)
+        training.append(pieces_of(known[:: max(1, len(known) // lines)], every))
+        others.append(pieces_of(unknown[:: max(1, len(unknown) // lines)], every))
+    network = train_discriminator(*training, updates, seed)
+    result = {
+        "accuracy": accuracy(network, *others, seed),
+        "accuracy_in_training": accuracy(network, *training, seed),
+        "lines": {"training": [*map(len, training)], "others": [*map(len, others)]},
+    }
+    write_result(output, result, provenance({"updates": updates, "every": every, "lines": lines}, seed))
+    seen, unseen = result["accuracy_in_training"], result["accuracy"]
+    print(f"{unseen:.1%} of the pieces by unseen writers told right, {seen:.1%} of those seen")
+
+
+if __name__ == "__main__":
+    command(main)
