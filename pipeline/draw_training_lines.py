@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline._command import command
-from rnngen.corpora.handwriting.stored_lines import CorpusLines
+from rnngen.corpora.handwriting.table import CorpusLines
 from rnngen.errors import InputError
 from rnngen.ink.figures import Block, Row, lines_figure, save
 

@@ -9,8 +9,8 @@ import typer
 
 from pipeline._command import command
 from rnngen.artifacts import write_json
-from rnngen.checked_parquet import open_parquet, read_parquet, reading
-from rnngen.corpora.handwriting.table import WHAT
+from rnngen.checked_parquet import open_parquet, reading
+from rnngen.corpora.handwriting.table import read_columns
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
 from rnngen.handwriting_generator.glyphs import load_alphabet
@@ -54,7 +54,7 @@ def main(
 
 def read_corpus(path: Path) -> tuple[list[Ink], list[Ink]]:
     """The lines of the set 'trainset' and those of the other sets; lines without text or set are in neither."""
-    table = read_parquet(path, dict.fromkeys(("text", "split", "x", "y", "stroke_len")), WHAT)
+    table = read_columns(path, ("text", "split", "x", "y", "stroke_len"))
     training, others = [], []
     for row in table.to_pylist():
         if row["text"] and row["split"]:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from pipeline._command import command
 from pipeline.paper import LINES
-from rnngen.corpora.handwriting.stored_lines import CorpusLine, CorpusLines
+from rnngen.corpora.handwriting.table import CorpusLine, CorpusLines
 from rnngen.errors import InputError
 from rnngen.ink.sampled_lines import WrittenLine, write_lines
 from rnngen.models.handwriting_model import End, HandwritingModel, Prime

@@ -12,7 +12,7 @@ import typer
 
 from pipeline._command import command
 from pipeline.sample_handwriting import description, splits_of
-from rnngen.corpora.handwriting.stored_lines import CorpusLine, CorpusLines
+from rnngen.corpora.handwriting.table import CorpusLine, CorpusLines
 from rnngen.errors import InputError
 from rnngen.ink.sampled_lines import WrittenLine, write_lines
 from rnngen.ink.strokes import strokes_from_offsets

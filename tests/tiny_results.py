@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.paper.verdict import CLAIMS
 from pipeline.report.content import TABLES
 from rnngen.artifacts import provenance, write_json
-from rnngen.corpora.handwriting.stored_lines import CorpusLines
+from rnngen.corpora.handwriting.table import CorpusLines
 from rnngen.ink.figures import Block, Row, lines_figure, save
 from rnngen.ink.sampled_lines import WrittenLine, write_lines
 from rnngen.models.handwriting_model import HandwritingModel

@@ -20,7 +20,7 @@ from pipeline.paper import CLAIMS, FIGURES
 from pipeline.paper.verdict import Evaluations, comparisons, orderings
 from pipeline.report.embedding import LARGEST_NETWORK, line_json, network_json, prime_json
 from rnngen.checked_parquet import read_parquet
-from rnngen.corpora.handwriting.stored_lines import CorpusLines
+from rnngen.corpora.handwriting.table import CorpusLines
 from rnngen.errors import InputError
 from rnngen.ink.sampled_lines import SCHEMA, read_lines
 from rnngen.losses.bits_per_character import bits

@@ -25,22 +25,32 @@ from rnngen.cells.soft_window import WindowState, WindowTrace, WindowWeights
 
 
 class EagerWindow:
-    """A step of the window in torch's operations; `text_bu` and `text_lengths_b` are sorted as packed rows are."""
+    """A step of the window in torch's operations; `text_bu` and `text_lengths_b` are sorted as packed rows are.
 
-    def __init__(self, text_bu: Tensor, text_lengths_b: Tensor, like: Tensor):
-        self.position_u = torch.arange(1, text_bu.shape[1] + 1, device=text_bu.device)
-        self.padding_bu = self.position_u > text_lengths_b[:, None]
-        self.text_bu = text_bu.masked_fill(self.padding_bu, 0)
-        self.position_u = self.position_u.to(like.dtype)
+    On a CPU what a step costs is the number of its operations. So they write into buffers of the call, and the text is
+    one-hot, 0 where it is padded: the sum over its places (eq 47) and its derivative are one batched product each, and
+    no padded place needs a mask.
+    """
+
+    def __init__(self, text_bu: Tensor, text_lengths_b: Tensor, like: Tensor, alphabet: int, components: int):
+        batch, places = text_bu.shape
+        position_u = torch.arange(1, places + 1, device=text_bu.device)
+        real_bu1 = (position_u <= text_lengths_b[:, None]).unsqueeze(2)
+        codes_bu1 = text_bu.unsqueeze(2).masked_fill(~real_bu1, 0)
+        self.text_buv = like.new_zeros(batch, places, alphabet).scatter_(2, codes_bu1, real_bu1.to(like.dtype))
+        self.position_u = position_u.to(like.dtype)
+        self.distance, self.bells = (like.new_empty(batch, components, places) for _ in range(2))
+        self.phi_b1u = like.new_empty(batch, 1, places)
 
     def forward(self, a_b3k: Tensor, kappa_before: Tensor, kappa: Tensor, operand_bv: Tensor, out_bv: Tensor) -> None:
         """(α̂, β̂, κ̂) → (α, β, exp κ̂), in place; κ_t; w_t as the next product's operand and as output."""
         rows = len(a_b3k)
         alpha, beta, forward = a_b3k.exp_().chunk(3, 1)
         torch.add(kappa_before, forward, out=kappa)
-        phi_bu = torch.einsum("bk,bku->bu", alpha, self._bells(beta, kappa)[0])
-        phi_bu.masked_fill_(self.padding_bu[:rows], 0)
-        operand_bv.copy_(out_bv.zero_().scatter_add_(1, self.text_bu[:rows], phi_bu))
+        bells, _ = self._bells(beta, kappa)
+        phi_b1u = torch.bmm(alpha.unsqueeze(1), bells, out=self.phi_b1u[:rows])
+        torch.bmm(phi_b1u, self.text_buv[:rows], out=out_bv.unsqueeze(1))
+        operand_bv.copy_(out_bv)
 
     def backward(
         self, a_b3k: Tensor, kappa: Tensor, d_out_bv: Tensor, d_later_bv: Tensor, d_hats_b3k: Tensor, d_kappa: Tensor
@@ -48,20 +58,23 @@ class EagerWindow:
         """Eq 56–60: derivatives of (α̂, β̂, κ̂); d_kappa: of κ_t → of κ_{t−1}."""
         rows = len(a_b3k)
         alpha, beta, forward = a_b3k.chunk(3, 1)
-        d_phi_bu = (d_out_bv + d_later_bv).gather(1, self.text_bu[:rows]).masked_fill_(self.padding_bu[:rows], 0)
+        d_phi_bu1 = torch.bmm(self.text_buv[:rows], (d_out_bv + d_later_bv).unsqueeze(2))
         bells, distance = self._bells(beta, kappa)
-        epsilon = bells.mul_(d_phi_bu.unsqueeze(1)).mul_(alpha.unsqueeze(2))
         d_alpha, d_beta, d_forward = d_hats_b3k.chunk(3, 1)
-        torch.sum(epsilon, 2, out=d_alpha)
-        epsilon.mul_(distance)
-        d_kappa.addcmul_(beta, epsilon.sum(2), value=-2)
-        torch.mul(beta, epsilon.mul_(distance).sum(2).neg_(), out=d_beta)
+        # Σ_u of ε, of ε (κ − u) and of ε (κ − u)², where ε = α exp(−β (κ − u)²) dφ(u)
+        torch.mul(torch.bmm(bells, d_phi_bu1).squeeze(2), alpha, out=d_alpha)
+        first = torch.bmm(bells.mul_(distance), d_phi_bu1).squeeze(2).mul_(alpha)
+        second = torch.bmm(bells.mul_(distance), d_phi_bu1).squeeze(2).mul_(alpha)
+        d_kappa.addcmul_(beta, first, value=-2)
+        torch.mul(beta, second.neg_(), out=d_beta)
         torch.mul(d_kappa, forward, out=d_forward)
 
     def _bells(self, beta: Tensor, kappa: Tensor) -> tuple[Tensor, Tensor]:
         """exp(−β (κ − u)²) and κ − u, (B, K, U)."""
-        distance = kappa.unsqueeze(2) - self.position_u
-        return distance.square().mul_(-beta.unsqueeze(2)).exp_(), distance
+        rows = len(beta)
+        distance = torch.sub(kappa.unsqueeze(2), self.position_u, out=self.distance[:rows])
+        bells = torch.mul(distance, distance, out=self.bells[:rows])
+        return bells.mul_(-beta.unsqueeze(2)).exp_(), distance
 
 
 class WindowBPTT(torch.autograd.Function):
@@ -199,10 +212,11 @@ def fused_window_layer(
     packing = Packing(longest, batch, lengths_b)
     operands = torch.bfloat16 if precision == "bfloat16" else weights.bias_g.dtype
     text = (packing.sort(text_bu), packing.sort(text_lengths_b), weights.bias_g)
+    alphabet, components = state.window_bv.shape[1], state.kappa_bk.shape[1]
     tensors = (x_tbi[:longest], *state, *weights.dense_gi, *weights[2:], *to_window)
     h_tbh, w_tbv, *rest = WindowBPTT.apply(
         gates or EagerGates(),
-        EagerWindow(*text) if gates is None else CompiledWindow(*text, gates.kernels, operands),
+        EagerWindow(*text, alphabet, components) if gates is None else CompiledWindow(*text, gates.kernels, operands),
         packing,
         math.inf if clip is None else clip,
         operands,

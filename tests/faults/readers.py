@@ -19,7 +19,7 @@ from rnngen.cli.facts import facts
 from rnngen.corpora.handwriting.iam_ondb import parse_iam_ondb
 from rnngen.corpora.handwriting.lines import load_handwriting
 from rnngen.corpora.handwriting.own_files import read_own_handwriting
-from rnngen.corpora.handwriting.stored_lines import CorpusLines
+from rnngen.corpora.handwriting.table import CorpusLines
 from rnngen.corpora.treebank import load_treebank, parse_treebank
 from rnngen.corpora.wikipedia.byte_stream import load_wikipedia
 from rnngen.corpora.wikipedia.dump import Options

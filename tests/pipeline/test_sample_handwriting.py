@@ -12,7 +12,7 @@ from pipeline import (
     trace_handwriting,
 )
 from rnngen.corpora.alphabet import Alphabet
-from rnngen.corpora.handwriting.stored_lines import CorpusLines
+from rnngen.corpora.handwriting.table import CorpusLines
 from rnngen.errors import InputError
 from rnngen.ink.sampled_lines import read_lines
 from rnngen.models.handwriting_model import End, HandwritingModel

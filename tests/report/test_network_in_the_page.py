@@ -17,7 +17,7 @@ import torch
 from pipeline.report import render
 from pipeline.report.embedding import network_json, prime_json
 from rnngen.corpora.alphabet import Alphabet
-from rnngen.corpora.handwriting.stored_lines import CorpusLines
+from rnngen.corpora.handwriting.table import CorpusLines
 from rnngen.losses.mixture_density import Mixture
 from rnngen.models.handwriting_model import HandwritingModel
 from rnngen.networks.synthesis_network import SynthesisNetwork

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from rnngen.checked_parquet import MARK, open_parquet, parquet_writer, read_parquet
 from rnngen.corpora.handwriting.iam_ondb import Line
 from rnngen.corpora.handwriting.lines import load_handwriting
-from rnngen.corpora.handwriting.stored_lines import CorpusLines
 from rnngen.corpora.handwriting.stroke_xml import Recording
+from rnngen.corpora.handwriting.table import CorpusLines
 from rnngen.corpora.handwriting.table import write_lines as write_table
 from rnngen.corpora.prose import read_paragraphs
 from rnngen.corpora.treebank import load_treebank, write_treebank

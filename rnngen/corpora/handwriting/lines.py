@@ -21,9 +21,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from rnngen.checked_parquet import read_parquet
 from rnngen.corpora.alphabet import Alphabet
-from rnngen.corpora.handwriting.table import COLUMNS, WHAT
+from rnngen.corpora.handwriting.table import read_columns
 from rnngen.corpora.sequences import Sequences, gathered
 from rnngen.errors import InputError
 
@@ -244,7 +243,7 @@ def load_handwriting(
     """
     cleaning = Cleaning(every, step_threshold, sampling_interval)
     wanted = ["line", "form", "split", "text", "x", "y", "stroke_len", *([] if sampling_interval is None else ["t"])]
-    table = read_parquet(path, {name: COLUMNS[name] for name in wanted}, WHAT)
+    table = read_columns(path, wanted)
     names, forms, texts = (table[name].to_pylist() for name in ("line", "form", "text"))
     role_l = _roles(path, table["split"].to_pylist(), forms, training, validation)
     points = _Points.of(path, table)
