@@ -15,6 +15,7 @@ _WHERE = {
     "SynthesisNetwork": "networks.synthesis_network",
     "TextModel": "models.text_model",
     "WeightNoise": "training.weight_noise",
+    "load_handwriting": "models.shipped",
     "load_network": "models.checkpoint",
     "save_network": "models.checkpoint",
 }

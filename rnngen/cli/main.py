@@ -24,6 +24,7 @@ from rnngen.ink.layout import CHARACTER_WIDTH, LINE_CHARACTERS, MARGIN, SIZES, A
 from rnngen.ink.read_strokes import read_ink
 from rnngen.models.handwriting import MOST_PIECES
 from rnngen.models.handwriting_model import TRIES, End, HandwritingModel, Prime
+from rnngen.models.shipped import load_handwriting
 
 app = typer.Typer(
     help="Write handwriting and text with trained networks, and inspect models, runs and corpora.",
@@ -58,10 +59,15 @@ def _finite(value: float | None) -> float | None:
 @app.command()
 def write(
     text: Annotated[str, typer.Argument(help="What to write; - reads it from standard input.")],
-    model: Annotated[Path, typer.Option(envvar="RNNGEN_MODEL", help="Directory of a handwriting synthesis model.")],
     output: Annotated[
         list[Path], typer.Option("--output", "-o", help=f"Picture to write ({', '.join(FORMATS)}); repeat for several.")
     ],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RNNGEN_MODEL", help="Directory of a handwriting synthesis model; default: the one in the package."
+        ),
+    ] = None,
     bias: Annotated[
         float, typer.Option(min=0, callback=_finite, help="0: as people write; 1 and more: neater, less varied.")
     ] = 0.75,
@@ -151,12 +157,12 @@ def write(
     """Write TEXT as handwriting, in plain strokes that suit a pen plotter.
 
     \b
-    rnngen write "any text" --model results/models/synthesis/none -o note.svg
+    rnngen write "any text" -o note.svg
+    rnngen write "neat" --bias 2 --seed 7 -o neat.svg -o neat.png
 
     \b
-    With RNNGEN_MODEL in the environment, --model may be left out:
+    By a model of your own, and in the hand of a line or of yourself; RNNGEN_MODEL in the environment is --model:
     export RNNGEN_MODEL=results/models/synthesis/none
-    rnngen write "neat" --bias 2 --seed 7 -o neat.svg -o neat.png
     rnngen write "like her" --style a00-000z-01 --corpus results/corpora/handwriting.parquet -o her.svg
     rnngen write "like me" --style-strokes me.svg --style-text "my own hand" -o me-too.svg
     rnngen write "watch" --animate -o watch.svg
@@ -168,7 +174,7 @@ def write(
     if margin is not None and page is None:
         raise InputError(f"--margin {margin}: margins belong to a sheet of paper; give --page as well")
     sheet = None if page is None else Sheet.parse(page, margin)
-    writer = HandwritingModel.load(model)
+    writer = load_handwriting(model)
     if writer.alphabet is None:
         raise InputError(f"{model}: a prediction network writes no text; give a synthesis network")
     source = read_typed(text, "the text to write")

@@ -93,6 +93,8 @@ class HandwritingModel:
         if "normaliser" not in about:
             raise InputError(f"{config}: no normaliser in it; this model is not one of handwriting")
         network = load_network(checked_file(folder, about), device=device)
+        if next(network.parameters()).dtype == torch.float16:
+            network.float()  # a packed model: half precision to store, not to compute with
         alphabet = None
         if not isinstance(network, PredictionNetwork):
             if "alphabet" not in about:

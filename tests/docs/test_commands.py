@@ -48,6 +48,7 @@ NOT_RUN = {
     r"python -m pipeline.parse_wikipedia data/raw/enwik8": "wants enwik8",
     r"python -m pipeline.train --config workflow/presets/paper": "takes hours",
     r"python -m pipeline.measure_likeness": "wants real handwriting",
+    r"python -m pipeline.pack_writer": "wants the model of the preset writer",
     r"python -m pipeline.measure_cost": "measures trainings of the paper's size on licensed data",
     r"python -m tools.reproduce_on_gpu": "wants a GPU and licensed data",
     r"python -m pipeline.publish": "wants a network of the paper's size",
