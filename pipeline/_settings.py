@@ -22,7 +22,7 @@ if not (ROOT / "config.yaml").exists():
 SCHEMA = ROOT / "workflow" / "config.schema.yaml"
 
 
-def merged(base: dict, over: dict) -> dict:
+def merged(base: dict, over: Mapping[str, Any]) -> dict:
     """`base` with `over` put on top of it, mapping by mapping; neither is changed."""
     result = copy.deepcopy(base)
     for key, value in over.items():
@@ -36,7 +36,7 @@ def merged(base: dict, over: dict) -> dict:
 class StrictLoader(yaml.SafeLoader):
     """Plain YAML: a key is given once, and merges stay small."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # str | None; types-PyYAML says dict
         """The mapping of the text, before anchors are followed."""
         node = super().compose_mapping_node(anchor)
         seen: dict[str, int] = {}
@@ -247,7 +247,7 @@ def read_settings(text: str, kind: type = Settings, given: Mapping[str, Any] = M
         raise InputError(f"--settings {text}: not JSON, byte {error.start} is not UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"--settings: not JSON: {error}") from error
-    return check_settings(found | given if isinstance(found, dict) else found, "--settings", kind)
+    return check_settings({**found, **given} if isinstance(found, dict) else found, "--settings", kind)
 
 
 def check_settings(found: Any, where: str, kind: type = Settings) -> Any:

@@ -4,18 +4,19 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline._settings import Reading, Settings
 from rnngen.cells.backends import backend_named
 from rnngen.cells.c_kernels import compiled_gates
 from rnngen.corpora.handwriting.lines import HandwritingBatches, load_handwriting
 from rnngen.corpora.sequences import ChunkBatches, SentenceBatches
-from rnngen.corpora.treebank import END, load_treebank
-from rnngen.corpora.wikipedia.byte_stream import load_wikipedia
+from rnngen.corpora.treebank import END, Treebank, load_treebank
+from rnngen.corpora.wikipedia.byte_stream import ByteCorpus, load_wikipedia
 from rnngen.errors import InputError
 from rnngen.freed_memory import give_back_freed_memory
 from rnngen.losses.bits_per_character import (
@@ -24,10 +25,10 @@ from rnngen.losses.bits_per_character import (
     perplexity_of_words,
 )
 from rnngen.models.checkpoint import AWAY
-from rnngen.networks.prediction_network import PredictionNetwork
-from rnngen.networks.synthesis_network import SynthesisNetwork
+from rnngen.networks import Network, PredictionNetwork, SynthesisNetwork
 from rnngen.sampling.text import utf8
 from rnngen.training.adaptive_weight_noise import AdaptiveWeightNoise
+from rnngen.training.contracts import B, Batches, Carried, Noise, Objective
 from rnngen.training.loop import Progress, Schedule, not_finite, train
 from rnngen.training.objectives import NextPoint, NextPointGivenText, NextSymbol
 from rnngen.training.rmsprop import GravesRMSProp
@@ -35,16 +36,20 @@ from rnngen.training.sgd import GravesSGD
 from rnngen.training.weight_noise import WeightNoise
 
 EVALUATION_BATCH = 32
+AnyNetwork = TypeVar("AnyNetwork", PredictionNetwork, SynthesisNetwork)
 
 
 class TextData:
     """A text corpus as a network sees it: batches of its splits, its alphabet, and what its numbers mean."""
 
-    def __init__(self, settings: dict[str, Any], corpus: Path) -> None:
+    def __init__(self, settings: Reading, corpus: Path) -> None:
+        if settings["unit"] is None:
+            raise InputError(f"unit null of {settings['experiment']}: a text is read by byte, character or word")
         self.unit = settings["unit"]
         self.seed = settings["seed"]
         self.training = settings["training"]
         options = {key: value for key, value in settings["corpus"].items() if key != "name"}
+        self.source: ByteCorpus | Treebank
         if self.unit == "byte":
             self.source = load_wikipedia(corpus, **options)
             self.reported = "validation"
@@ -58,10 +63,12 @@ class TextData:
         self.alphabet = self.source.alphabet
         self.symbols = len(self.alphabet)
 
-    def batches(self, split: str, batch_size: int, shuffle: bool = False, device: torch.device | str = "cpu") -> Any:
+    def batches(
+        self, split: str, batch_size: int, shuffle: bool = False, device: torch.device | str = "cpu"
+    ) -> ChunkBatches | SentenceBatches:
         """Batches of `train`, `validation` or (treebank) `test`; document order when `batch_size` is 1."""
         device = torch.device(device)
-        if self.unit == "byte":
+        if isinstance(self.source, ByteCorpus):
             chunk, reset_every = self.training["chunk"], self.training["reset_every"]
             symbols, table = self.source.split(split), self.source.table
             return ChunkBatches(
@@ -83,7 +90,7 @@ class TextData:
 
     def text(self, codes: Iterable[int]) -> Iterator[str]:
         """Symbols as text, piece by piece as they come."""
-        if self.unit == "byte":
+        if isinstance(self.source, ByteCorpus):
             yield from utf8(bytes([self.source.bytes[code]]) for code in codes)
         else:
             space = " " if self.unit == "word" else ""
@@ -93,15 +100,15 @@ class TextData:
 
     def codes(self, split: str) -> np.ndarray:
         """All symbols of a split, (n,)."""
-        return self.source.split(split) if self.unit == "byte" else self.source.sequences[split].symbols
+        return self.source.split(split) if isinstance(self.source, ByteCorpus) else self.source.sequences[split].symbols
 
     def characters(self, split: str) -> int:
         """Characters of a split as in the file: what bits per character are shared out over."""
-        return len(self.codes(split)) if self.unit == "byte" else self.source.characters[split]
+        return len(self.codes(split)) if isinstance(self.source, ByteCorpus) else self.source.characters[split]
 
     def as_bytes(self, split: str) -> bytes:
         """A split as a compressor reads it."""
-        if self.unit == "byte":
+        if isinstance(self.source, ByteCorpus):
             return self.source.split(split).tobytes()
         return "".join(self.text(self.codes(split))).encode()
 
@@ -117,7 +124,7 @@ class TextData:
             "error_percent": 100 * found["error_rate"],
             "nats_per_sequence": found["loss"],
         }
-        if self.unit == "byte":
+        if isinstance(self.source, ByteCorpus):
             return result | {"bits_per_character": per_symbol}
         words, characters = self.source.words[split], self.source.characters[split]
         total = per_symbol * symbols
@@ -142,7 +149,7 @@ class TextData:
 class PenData:
     """A corpus of handwriting as a network sees it."""
 
-    def __init__(self, settings: dict[str, Any], corpus: Path) -> None:
+    def __init__(self, settings: Settings, corpus: Path) -> None:
         self.seed = settings["seed"]
         self.maximum_points = settings["training"].get("maximum_points")
         self.source = load_handwriting(corpus, **{k: v for k, v in settings["corpus"].items() if k != "name"})
@@ -186,7 +193,7 @@ def cleaning_summary(statistics: dict[str, Any]) -> str:
     )
 
 
-def built(network: type[nn.Module], **arguments: Any) -> nn.Module:
+def built(network: type[AnyNetwork], **arguments: Any) -> AnyNetwork:
     """The network, if this machine can hold its weights, their gradients and the two moments of an optimiser."""
     with torch.device("meta"):
         weights = sum(p.numel() for p in network(**arguments | {"generator": None}).parameters())
@@ -199,20 +206,19 @@ def built(network: type[nn.Module], **arguments: Any) -> nn.Module:
     return network(**arguments)
 
 
-def backend_in_use(network: nn.Module) -> str:
-    """What computes the layers of cells: the setting's back end, `auto` and a missing compiler resolved."""
-    layer = network.layers[0]
-    chosen = backend_named(layer.backend, layer.bias.device).__name__
-    return "fused" if chosen == "compiled" and compiled_gates(layer.bias) is None else chosen
+def backend_in_use(network: Network, name: str) -> str:
+    """What computes the layers of cells for the back end `name`: `auto` and a missing compiler resolved."""
+    chosen = backend_named(name, network.bias_output.device).__name__
+    return "fused" if chosen == "compiled" and compiled_gates(network.bias_output) is None else chosen
 
 
-def pen_objective(network: nn.Module, settings: dict[str, Any]) -> NextPoint:
+def pen_objective(network: nn.Module, settings: Settings) -> NextPoint:
     """The objective of a prediction or synthesis network."""
     kind = NextPointGivenText if settings["kind"] == "synthesis" else NextPoint
     return kind(network, settings["training"].get("clip_output"))
 
 
-def leading(batches: Any, symbols: int) -> Any:
+def leading(batches: Batches[B], symbols: int) -> Iterator[B]:
     """The first batches, until they hold `symbols` symbols."""
     seen = 0
     for batch in batches.epoch(0):
@@ -234,7 +240,7 @@ def device_of(name: str) -> torch.device:
 class Assembly:
     """Everything one training needs, made from its settings."""
 
-    def __init__(self, settings: dict[str, Any], corpus: Path) -> None:
+    def __init__(self, settings: Settings, corpus: Path) -> None:
         self.settings = settings
         torch.set_num_threads(settings["threads"])
         training, network = settings["training"], settings["network"]
@@ -255,16 +261,17 @@ class Assembly:
             "precision": training.get("precision", "float32"),
             "generator": torch.Generator().manual_seed(settings["seed"]),
         }
+        self.data: TextData | PenData
+        self.network: Network
+        self.objective: Objective[Any]  # of the batches of `data`
         if settings["kind"] == "text":
-            self.data: Any = TextData(settings, corpus)
-            symbols = self.data.symbols
-            self.network: nn.Module = built(
-                PredictionNetwork, input_size=symbols, output_size=symbols, symbols=True, **common
+            text = self.data = TextData(settings, corpus)
+            self.network = built(
+                PredictionNetwork, input_size=text.symbols, output_size=text.symbols, symbols=True, **common
             )
-            self.objective: Any = NextSymbol(self.network)
-            self.unit = self.data.unit
+            self.objective = NextSymbol(self.network)
         else:
-            self.data = PenData(settings, corpus)
+            pen = self.data = PenData(settings, corpus)
             mixtures = network["mixtures"]
             if settings["kind"] == "prediction":
                 self.network = built(PredictionNetwork, input_size=3, output_size=6 * mixtures + 1, **common)
@@ -272,20 +279,20 @@ class Assembly:
                 at_pace = network.get("window_bias", "none") == "points-per-character"
                 self.network = built(
                     SynthesisNetwork,
-                    alphabet_size=len(self.data.source.alphabet),
+                    alphabet_size=len(pen.source.alphabet),
                     window_components=network["window_components"],
                     mixtures=mixtures,
-                    window_bias=-math.log(self.data.source.points_per_character) if at_pace else None,
+                    window_bias=-math.log(pen.source.points_per_character) if at_pace else None,
                     **common,
                 )
             self.objective = pen_objective(self.network, settings)
-            self.unit = self.data.unit
+        self.unit = self.data.unit
         give_back_freed_memory()
         self.network.to(self.device)
-        self.backend = backend_in_use(self.network)
+        self.backend = backend_in_use(self.network, common["backend"])
         batch = training["batch_size"]
-        self.training_batches: Any = self.data.batches("train", batch, shuffle=True, device=self.device)
-        self.validation_batches = self.data.batches("validation", EVALUATION_BATCH, device=self.device)
+        self.training_batches: Batches[Any] = self.data.batches("train", batch, shuffle=True, device=self.device)
+        self.validation_batches: Batches[Any] = self.data.batches("validation", EVALUATION_BATCH, device=self.device)
         self.optimiser = make_optimiser(training["optimiser"], self.network.parameters(), batch)
         self.schedule = Schedule(
             maximum_epochs=training["maximum_epochs"],
@@ -297,22 +304,22 @@ class Assembly:
         )
         self.noise = self.make_noise()
 
-    def make_noise(self) -> Any:
+    def make_noise(self) -> Noise | None:
         named = dict(self.network.named_parameters())
-        deviation = self.settings["standard_deviation"]
-        match self.settings["noise"]:
-            case "none":
-                return None
-            case "fixed":
-                return WeightNoise(named, deviation)
-            case "adaptive":
-                sequences = self.training_batches.sequences_per_epoch
-                training = self.settings["training"]
-                options = training.get("noise_optimiser", training["optimiser"])
-                batch = training["batch_size"]
-                return AdaptiveWeightNoise(
-                    named, deviation, sequences=sequences, optimiser=lambda p: make_optimiser(options, p, batch)
-                )
+        noise, deviation = self.settings["noise"], self.settings["standard_deviation"]
+        if noise == "none":
+            return None
+        if deviation is None:
+            raise InputError(f"noise {noise}: its standard_deviation is null; give it")
+        if noise == "fixed":
+            return WeightNoise(named, deviation)
+        sequences = self.training_batches.sequences_per_epoch
+        training = self.settings["training"]
+        options = training.get("noise_optimiser", training["optimiser"])
+        batch = training["batch_size"]
+        return AdaptiveWeightNoise(
+            named, deviation, sequences=sequences, optimiser=lambda p: make_optimiser(options, p, batch)
+        )
 
     def validate(self) -> dict[str, float]:
         """Measures on the validation set under the stored (mean) weights."""
@@ -333,7 +340,7 @@ class Assembly:
             look_every=look_every,
         )
 
-    def tensors(self, carried: Any) -> dict[str, Any]:
+    def tensors(self, carried: Carried) -> dict[str, Any]:
         """All tensors that a resumed training needs; `carried` is the recurrent state between two chunks."""
         return {
             "network": self.network.state_dict(),
@@ -343,7 +350,7 @@ class Assembly:
             "carried": carried,
         }
 
-    def restore(self, tensors: dict[str, Any]) -> Any:
+    def restore(self, tensors: dict[str, Any]) -> Carried:
         """Put back what `tensors` gave; returns the carried state."""
         self.network.load_state_dict(tensors["network"])
         self.optimiser.load_state_dict(tensors["optimiser"])
@@ -352,9 +359,9 @@ class Assembly:
         self.generator.set_state(tensors["generator"])
         if tensors["carried"] is None:  # sentences and lines of handwriting carry nothing
             return None
-        return [tuple(tensor.to(self.device) for tensor in layer) for layer in tensors["carried"]]
+        return [(h.to(self.device), c.to(self.device)) for h, c in tensors["carried"]]
 
-    def restored(self, tensors: dict[str, Any], where: Path) -> Any:
+    def restored(self, tensors: dict[str, Any], where: Path) -> Carried:
         """`restore`, and an InputError for a state that does not fit: of a version with other optimisers or layers."""
         try:
             return self.restore(tensors)
@@ -363,7 +370,7 @@ class Assembly:
 
     def require_finite(self, progress: Progress) -> None:
         """NotFiniteError if a weight is NaN or infinite: such a state must not replace a good one."""
-        parameters = dict(self.network.named_parameters())
+        parameters: dict[str, Tensor] = dict(self.network.named_parameters())
         if not all(torch.isfinite(p).all() for p in parameters.values()):
             raise not_finite("a weight", progress, parameters)
 
@@ -372,7 +379,7 @@ class Assembly:
         return {"network": type(self.network).__name__, "arguments": self.network.arguments} | self.data.describe()
 
 
-def make_optimiser(options: dict[str, Any], parameters: Any, batch_size: int) -> torch.optim.Optimizer:
+def make_optimiser(options: dict[str, Any], parameters: Iterable[Tensor], batch_size: int) -> torch.optim.Optimizer:
     """The optimiser that the settings name.
 
     With `per_sequence`, the learning rate is that of the paper's update after every single sequence. An update with the

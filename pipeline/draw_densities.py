@@ -25,11 +25,11 @@ def main(
     columns: Annotated[int, typer.Option(min=10, max=5000, help="Cells of the map from left to right.")] = 560,
 ) -> None:
     """The map is the sum of the predictions of all steps, each of which integrates to one."""
-    chosen, about = chosen_line(traces, line, "outputs_so")
+    chosen, outputs_so, about = chosen_line(traces, line, "outputs_so")
     torch.set_num_threads(1)
     figure = density_figure(
         chosen.strokes,
-        chosen.outputs_so[: sum(map(len, chosen.strokes)) - 1],
+        outputs_so[: sum(map(len, chosen.strokes)) - 1],
         np.array(about["mean"]),
         np.array(about["deviation"]),
         caption=f"“{chosen.text}”",

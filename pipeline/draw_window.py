@@ -6,6 +6,7 @@ python -m pipeline.draw_window results/samples/handwriting/trace.synthesis.parqu
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from pipeline._command import command
@@ -25,19 +26,22 @@ def main(
     width: Annotated[float, typer.Option(min=2, max=30, help="Width in inches.")] = 7.0,
 ) -> None:
     """Characters run upwards, steps of the pen to the right; the writing is below."""
-    chosen, about = chosen_line(lines, line, "phi_su")
+    chosen, phi_su, about = chosen_line(lines, line, "phi_su")
+    if chosen.window_text is None:
+        raise InputError(f"{lines}: line {chosen.line} has window weights and no text of theirs; write it again")
     strokes = smoothed(chosen.strokes, about["every"])
-    save(window_figure(chosen.phi_su, chosen.window_text, strokes, width=width), svg, png)
+    save(window_figure(phi_su, chosen.window_text, strokes, width=width), svg, png)
 
 
-def chosen_line(path: Path, name: str | None, needed: str) -> tuple[WrittenLine, dict[str, Any]]:
-    """The line `name` of a file, or its first, that has `needed` (outputs_so or phi_su); and what the file says."""
+def chosen_line(path: Path, name: str | None, needed: str) -> tuple[WrittenLine, np.ndarray, dict[str, Any]]:
+    """The line `name` of a file, or its first, that has `needed` (outputs_so or phi_su); these; what the file says."""
     lines, about = read_lines(path)
-    fit = [line for line in lines if getattr(line, needed) is not None and line.strokes and name in (None, line.line)]
-    if not fit:
-        what = {"outputs_so": "the network's outputs", "phi_su": "window weights"}[needed]
-        raise InputError(f"{path}: no line {name or ''} with {what}; write it with pipeline.trace_handwriting")
-    return fit[0], about
+    for line in lines:
+        matrix: np.ndarray | None = getattr(line, needed)
+        if matrix is not None and line.strokes and name in (None, line.line):
+            return line, matrix, about
+    what = {"outputs_so": "the network's outputs", "phi_su": "window weights"}[needed]
+    raise InputError(f"{path}: no line {name or ''} with {what}; write it with pipeline.trace_handwriting")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ from typing import Annotated, Any
 import pyarrow as pa
 import torch
 import typer
+from torch import nn
 
 from pipeline._command import command
-from pipeline._settings import check_settings
+from pipeline._settings import Settings, check_settings
 from pipeline._setup import EVALUATION_BATCH, PenData, TextData, device_of, leading, pen_objective
 from rnngen.artifacts import provenance, write_result
 from rnngen.checked_parquet import parquet_writer
@@ -45,24 +46,25 @@ def main(
     description = read_config(
         model, "experiment", "regularisation", "kind", "weights", "complete", "epochs", "best_epoch", "best", "rule"
     )
-    settings = check_settings(settings_of(model, description), str(model / "config.json"))
+    settings: Settings = check_settings(settings_of(model, description), str(model / "config.json"))
     device = device_of(settings["device"])
     torch.set_num_threads(settings["threads"])
     backend = settings["training"].get("backend", "auto")
     network = described_network(model, description, backend=backend, device=device)
     adaptation = adaptation_of(dynamic)
+    data: TextData | PenData
     if settings["kind"] == "text":
-        data: Any = TextData(settings, corpus)
-        require_same(data.describe(), description, corpus)
-        chosen = split or data.reported
-        measures, scored = text_measures(network, data, chosen, adaptation, extract, device)
+        text = data = TextData(settings, corpus)
+        require_same(text.describe(), description, corpus)
+        chosen = split or text.reported
+        measures, scored = text_measures(network, text, chosen, adaptation, extract, device)
     else:
         if adaptation is not None:
             raise InputError("--dynamic: the paper evaluates handwriting networks statically; leave it out")
-        data = PenData(settings, corpus)
-        require_same(data.describe(), description, corpus)
+        pen = data = PenData(settings, corpus)
+        require_same(pen.describe(), description, corpus)
         chosen, scored = split or "validation", []
-        batches = data.batches(chosen, EVALUATION_BATCH, device=device)
+        batches = pen.batches(chosen, EVALUATION_BATCH, device=device)
         measures = pen_objective(network, settings).evaluate(batches.epoch(0))
     for name, value in measures.items():
         if not math.isfinite(value):
@@ -95,7 +97,12 @@ def main(
 
 
 def text_measures(
-    network: Any, data: TextData, split: str, adaptation: dict[str, Any] | None, extract: int, device: torch.device
+    network: nn.Module,
+    data: TextData,
+    split: str,
+    adaptation: dict[str, Any] | None,
+    extract: int,
+    device: torch.device,
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """Bits per character, perplexities, error rate, and the surprisal of the first symbols."""
     scored: list[dict[str, Any]] = []

@@ -24,7 +24,7 @@ TITLES = {
     "table3": "Table 3: handwriting prediction, validation set",
     "table4": "Table 4: handwriting synthesis, validation set",
 }
-MEASURES = {
+MEASURES: dict[str, dict[str, tuple[str, str | None, int]]] = {
     # column: (where in an evaluation, the paper's name for it, digits)
     "table1": {
         "bits per character": ("bits_per_character", "bits_per_character", 3),

@@ -19,7 +19,7 @@ def main(
     output: Annotated[Path, typer.Option(help="JSON to write.")],
 ) -> None:
     """The compressors are zstd and PPMd; both read the training data first."""
-    chosen = read_settings(settings, Reading)
+    chosen: Reading = read_settings(settings, Reading)
     if chosen["kind"] != "text":
         raise InputError(
             f"--settings: these are of a {chosen['kind']} network; compressors need those of a text network"

@@ -55,7 +55,8 @@ def main(
 def read_corpus(path: Path) -> tuple[list[Ink], list[Ink]]:
     """The lines of the set 'trainset' and those of the other sets; lines without text or set are in neither."""
     table = read_columns(path, ("text", "split", "x", "y", "stroke_len"))
-    training, others = [], []
+    training: list[Ink] = []
+    others: list[Ink] = []
     for row in table.to_pylist():
         if row["text"] and row["split"]:
             (training if row["split"] == "trainset" else others).append(ink_of(row))

@@ -111,8 +111,8 @@ def main(
                 job.text,
                 job.bias,
                 request.seed,
-                used and used.name,
-                used and used.text,
+                None if used is None else used.name,
+                None if used is None else used.text,
                 line.prime_steps,
                 line.stopped,
                 len(line.new_t3),
@@ -163,7 +163,7 @@ def blocks_of(
         raise InputError("real lines and primes come from the corpus: give it with --corpus")
     if plan.get("pairs"):
         return [], [Job(0, text, bias) for text, bias in zip(texts, biases, strict=True)]
-    if "primes" in plan:
+    if lines is not None and "primes" in plan:
         primes = (
             [lines.named(name) for name in plan["primes"]]
             if named_primes
@@ -177,7 +177,7 @@ def blocks_of(
             for _ in range(samples)
         ]
         return list(enumerate(primes)), jobs
-    if plan.get("real"):
+    if lines is not None and plan.get("real"):
         real = chosen(lines, texts, validation, 0, "validation")
         jobs = [Job(k, line.text, bias) for k, line in enumerate(real) for bias in biases for _ in range(samples)]
         return list(enumerate(real)), jobs

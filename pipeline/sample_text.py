@@ -14,7 +14,7 @@ import typer
 from tqdm import tqdm
 
 from pipeline._command import command
-from pipeline._settings import check_settings
+from pipeline._settings import Settings, check_settings
 from pipeline._setup import TextData, leading
 from pipeline.evaluate import require_same
 from rnngen.artifacts import written_whole
@@ -36,7 +36,7 @@ def main(
 ) -> None:
     """One sample is written. Long ones go to the file as they are drawn."""
     description = read_config(model)
-    settings = check_settings(settings_of(model, description), str(model / "config.json"))
+    settings: Settings = check_settings(settings_of(model, description), str(model / "config.json"))
     if settings["kind"] != "text":
         raise InputError(f"{model}: a {settings['kind']} network writes with pipeline.sample_handwriting")
     torch.set_num_threads(settings["threads"])

@@ -56,9 +56,11 @@ def main(
 def validation_line(lines: CorpusLines, splits: list[str], containing: str) -> CorpusLine:
     """A validation line with `containing` in its text, else one of middle length."""
     texts = sorted(lines.texts(splits), key=len)
-    if not texts:
+    wanted = [*(text for text in texts if containing in text), *texts[len(texts) // 2 :]]
+    found = lines.with_text(wanted[0], splits) if wanted else None
+    if found is None:
         raise InputError(f"{lines.path}: no validation line ({', '.join(splits)}) with a text")
-    return lines.with_text(next((text for text in texts if containing in text), texts[len(texts) // 2]), splits)
+    return found
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def network_json(model: HandwritingModel) -> dict[str, Any]:
         "sizes": model.network.arguments,
         "tensors": [[name, int(array.size)] for name, array in tensors.items()],
         "weights": base64.b64encode(halves.tobytes()).decode("ascii"),
-        "alphabet": model.alphabet.as_json(),
+        "alphabet": None if model.alphabet is None else model.alphabet.as_json(),
         "plain": PLAIN,
         "mean": [float(value) for value in model.normaliser.mean],
         "deviation": [float(value) for value in model.normaliser.deviation],

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -44,15 +44,15 @@ def choose_lines(
     """
     avoided = {bare(word) for word in held_out}
     allowed = {*characters, " "}
-    words: list[str | None] = []  # None: a place that no line crosses
+    words: list[str] = []  # "": a place that no line crosses
     for paragraph in paragraphs:
         for word in paragraph.translate(TYPOGRAPHIC).split():
             parts = {bare(part) for part in (word, *re.split(r"[-/']", word))}
-            words.append(word if set(word) <= allowed and not parts & avoided else None)
-        words.append(None)
+            words.append(word if set(word) <= allowed and not parts & avoided else "")
+        words.append("")
     holding, starting = defaultdict(list), defaultdict(list)
     for place, word in enumerate(words):
-        if word is not None and len(word) <= longest:
+        if word and len(word) <= longest:
             for letter in sorted({c for c in word.lower() if c.isalpha() and c in allowed}):
                 holding[letter].append(place)
             if word[0].isalpha() and word[0].upper() in allowed:
@@ -69,7 +69,7 @@ def choose_lines(
         raise InputError(f"the text has no word of at most {longest} characters from {characters!r}: give more text")
     anywhere = sorted({place for places in holding.values() for place in places})
     share = {c: _share(c) for c in sorted({*holding, *starting, *signs})}
-    seen: Counter[str] = Counter()
+    seen: defaultdict[str, float] = defaultdict(float)  # occurrences
     chosen: dict[str, None] = {}  # keeps the order
     for _ in range(100 * count + 10_000):
         if len(chosen) == count:
@@ -93,7 +93,8 @@ def choose_lines(
         fits = max(shortest, length - SHORTFALL) <= len(line) <= length and set(line) <= allowed and line not in chosen
         if fits and (wanted not in marked or wanted in line):
             chosen[line] = None
-            seen.update(line)
+            for character in line:
+                seen[character] += 1
         else:
             seen[wanted] += MISS
     if len(chosen) < count:
@@ -106,7 +107,7 @@ def choose_lines(
 
 def _base(character: str) -> str:
     """The plain letter in whose place a letter with a mark may stand, none for any other character."""
-    base, *marks = unicodedata.normalize("NFD", character)
+    base, *marks = list(unicodedata.normalize("NFD", character))
     return base if marks and base.isascii() else IN_PLACE_OF.get(character, "")
 
 

@@ -164,7 +164,7 @@ def _parts(characters: str, glyphs: dict[str, tuple[Glyph, ...]], where: str) ->
     """The base and the mark of each of the characters."""
     parts = {}
     for character in characters:
-        base, *marks = unicodedata.normalize("NFD", character)
+        base, *marks = list(unicodedata.normalize("NFD", character))
         if len(marks) != 1 or base not in glyphs or marks[0] not in glyphs:
             raise InputError(
                 f"{where}: {character!r} is not composed of a base and a mark with rows; draw it in a row of its own"

@@ -15,7 +15,7 @@ from PIL import Image
 
 from rnngen.artifacts import written_whole
 from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
-from rnngen.handwriting_generator.glyphs import Alphabet, compose
+from rnngen.handwriting_generator.glyphs import Alphabet, Glyph, compose
 from rnngen.handwriting_generator.hands import draw_writer
 from rnngen.handwriting_generator.write_line import RecordedLine, write_line
 
@@ -70,12 +70,12 @@ def draw_specimen(path: str | Path, alphabet: Alphabet, sentences: Sequence[str]
     axes = figure.add_axes((0, 0, 1, 1))
     for number, glyph in enumerate(forms):
         row, column = divmod(number, COLUMNS)
-        hand = replace(plain, forms=dict.fromkeys(glyph.character, (glyph,)) | {glyph.character: (glyph,)})
-        hand = replace(hand, places=dict.fromkeys(hand.forms, "end"))
+        shown: dict[str, tuple[Glyph, ...]] = dict.fromkeys((*glyph.character, glyph.character), (glyph,))
+        hand = replace(plain, forms=shown, places=dict.fromkeys(shown, "end"))
         line = write_line(glyph.character, hand, np.random.default_rng(0))
         top = max(stroke.points[:, 1].max() for stroke in glyph.strokes) * plain.size
         _ink(axes, line, column * COLUMN + 40, top - row * ROW)
-    y = -rows * ROW
+    y = float(-rows * ROW)
     for lines in written:
         for line in lines:
             _ink(axes, line, 40, y + 20 * plain.size, scale)

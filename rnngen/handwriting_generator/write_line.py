@@ -106,7 +106,7 @@ def _place(text: str, writer: Writer, rng: np.random.Generator) -> tuple[_Stroke
     delays = returns = False
     x = 0.0
     previous: Glyph | None = None
-    pen_down = False  # whether the last stroke still runs into this letter
+    joining: tuple[int, Glyph, np.ndarray] | None = None  # place, letter and tail that the pen still runs on from
     spelt = _spell(text, writer, luck[:, 3:5])
 
     def add_waiting() -> None:
@@ -119,7 +119,7 @@ def _place(text: str, writer: Writer, rng: np.random.Generator) -> tuple[_Stroke
             add_waiting()
             # a blank is as wide as the hand's word gap, now and then much wider or narrower
             x += (writer.word_gap + (previous.right.max() if previous else 0)) * (0.85 + 0.35 * luck[number, 0])
-            previous, pen_down = None, False
+            previous, joining = None, None
             continue
         place, glyph = written
         following = spelt[number + 1] if number + 1 < len(spelt) else None
@@ -128,32 +128,34 @@ def _place(text: str, writer: Writer, rng: np.random.Generator) -> tuple[_Stroke
             returns = luck[place, 5] < writer.returns
         else:
             x += _advance(
-                previous, glyph, writer.spacing * (0.8 + 0.4 * luck[place, 0]) + _reach(previous, glyph, pen_down)
+                previous,
+                glyph,
+                writer.spacing * (0.8 + 0.4 * luck[place, 0]) + _reach(previous, glyph, joining is not None),
             )
         origins[place] = x
         lead = glyph.lead
-        joined = pen_down and lead is not None
-        if joined:
-            tail = previous.tail
-            if previous.ends_high:
+        if joining is not None and lead is not None:
+            owner, left, tail = joining
+            if left.ends_high:
                 lead = lead[lead[:, 1] > 6]
                 # from x-height down to a letter that is entered lower, without the sweep up that others need
                 if glyph.strokes[0].points[0, 1] < 6 and not len(lead):
                     tail = tail[:-1]
-            owner = spelt[number - 1][0]
             strokes.add(tail, np.zeros(len(tail), bool), owner, False)
             strokes.add(lead, np.zeros(len(lead), bool), place, False)
         for index, stroke in enumerate(glyph.strokes):
             if index >= glyph.delayed and delays:
                 waiting.append((stroke, place))
             else:
-                strokes.add(stroke.points, stroke.corners, place, not (joined and index == 0))
+                strokes.add(stroke.points, stroke.corners, place, joining is None or index > 0)
         lifted = len(glyph.strokes) > glyph.delayed and not delays  # the pen went away for a dot or a cross
-        pen_down = glyph.tail is not None and not lifted and following is not None and luck[place, 1] < writer.joining
-        pen_down = pen_down and following[1].lead is not None
-        if following is None and glyph.tail is not None and not glyph.ends_high and not lifted and writer.joining > 0.6:
-            # a joining hand runs out
-            strokes.add(glyph.tail, np.zeros(len(glyph.tail), bool), place, False)
+        joining = None
+        if glyph.tail is not None and not lifted:
+            if following is not None:
+                if luck[place, 1] < writer.joining and following[1].lead is not None:
+                    joining = place, glyph, glyph.tail
+            elif not glyph.ends_high and writer.joining > 0.6:  # a joining hand runs out
+                strokes.add(glyph.tail, np.zeros(len(glyph.tail), bool), place, False)
         previous = glyph
     add_waiting()
     return strokes, origins
