@@ -33,14 +33,14 @@ def main(
         known, unknown = read_corpus(path)
         training.append(pieces_of(known[:: max(1, len(known) // lines)], every))
         others.append(pieces_of(unknown[:: max(1, len(unknown) // lines)], every))
-    network = train_discriminator(*training, updates, seed)
+    network = train_discriminator(training[0], training[1], updates, seed)
+    unseen, seen = (accuracy(network, pieces[0], pieces[1], seed) for pieces in (others, training))
     result = {
-        "accuracy": accuracy(network, *others, seed),
-        "accuracy_in_training": accuracy(network, *training, seed),
+        "accuracy": unseen,
+        "accuracy_in_training": seen,
         "lines": {"training": [*map(len, training)], "others": [*map(len, others)]},
     }
     write_result(output, result, provenance({"updates": updates, "every": every, "lines": lines}, seed))
-    seen, unseen = result["accuracy_in_training"], result["accuracy"]
     print(f"{unseen:.1%} of the pieces by unseen writers told right, {seen:.1%} of those seen")
 
 

@@ -58,7 +58,7 @@ def train_discriminator(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=updates)
     target_b = torch.arange(batch) % 2
     for _ in range(updates):
-        drawn = [_piece(kind[rng.integers(len(kind))], rng) for kind in [first, second] * (batch // 2)]
+        drawn = [_piece(kind[int(rng.integers(len(kind)))], rng) for kind in [first, second] * (batch // 2)]
         loss = nn.functional.binary_cross_entropy_with_logits(network(_stacked(drawn)), target_b.float())
         optimiser.zero_grad()
         loss.backward()
@@ -78,7 +78,7 @@ def accuracy(
     right = 0
     for kind, is_second in ((first, False), (second, True)):
         for _ in range(0, pieces, 100):
-            logits = network(_stacked([_piece(kind[rng.integers(len(kind))], rng) for _ in range(100)]))
+            logits = network(_stacked([_piece(kind[int(rng.integers(len(kind)))], rng) for _ in range(100)]))
             right += int(((logits > 0) == is_second).sum())
     return right / (2 * -(-pieces // 100) * 100)
 
