@@ -64,6 +64,9 @@ def main(
         raise InputError(f"{model}: {size:,} bytes of weights, over the {LARGEST:,} of the package; train fewer cells")
     save_network(network, output / WEIGHTS, halves)
     description = {key: about[key] for key in KEPT} | {"packed": packed}
+    if about.get("initial"):  # what it went on from, a row of the same experiment
+        before = read_config(model.parent / about["initial"], "updates", "epochs", "best", "provenance")
+        description["initial"] = {key: before[key] for key in ("updates", "epochs", "best", "provenance")}
     if legibility is not None:
         measured = read_json_object(legibility, "the errors of a reader")
         rows = [{key: row[key] for key in row if key != "readings"} for row in measured["measured"]]

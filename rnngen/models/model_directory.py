@@ -32,7 +32,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
         "best_epoch": _NUMBER,
         "updates": {"type": "integer"},
         "best": {"type": "object", "additionalProperties": _NUMBER},
-        "initial": {"type": ["string", "null"]},
+        "initial": {"type": ["string", "object", "null"]},
         "rule": _TEXT,
         "alphabet": {
             "type": "object",

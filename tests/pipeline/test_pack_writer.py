@@ -76,6 +76,16 @@ def test_the_packed_model_writes_and_says_where_it_comes_from(model, corpus, tmp
     assert about["legibility"]["measured"] == [{"what": "corpus", "character_error_rate": 0.1}]
 
 
+def test_a_model_that_went_on_from_another_says_so(model, corpus, tmp_path):
+    settings = SETTINGS | {"regularisation": "continued"}
+    after = model.parent / "continued"
+    train(corpus=corpus, output=after, settings=json.dumps(settings), initial=model)
+    pack_writer.main(after, corpus, tmp_path)
+    about, before = (json.loads((folder / "config.json").read_text()) for folder in (tmp_path, model))
+    assert about["initial"]["updates"] == before["updates"] and about["initial"]["best"] == before["best"]
+    assert about["initial"]["provenance"]["wall_seconds"] >= 0
+
+
 def test_the_loss_of_precision_is_measured(model, corpus, tmp_path):
     pack_writer.main(model, corpus, tmp_path)
     packed = json.loads((tmp_path / "config.json").read_text())["packed"]
