@@ -14,7 +14,7 @@ import torch
 import typer
 
 from pipeline._command import command
-from pipeline._settings import check_settings
+from pipeline._settings import Settings, check_settings
 from pipeline._setup import EVALUATION_BATCH, PenData, pen_objective
 from pipeline.evaluate import require_same
 from rnngen.artifacts import read_json_object, sha256, write_result
@@ -24,8 +24,10 @@ from rnngen.models.model_directory import CONFIG, WEIGHTS, read_config
 from rnngen.models.text_model import described_network, settings_of
 
 LARGEST = 8_000_000  # bytes of the weights in the package
-KEPT = ("experiment", "regularisation", "kind", "network", "arguments", "weights", "complete", "epochs", "best_epoch")
-KEPT += ("updates", "best", "alphabet", "normaliser", "rule")
+KEPT = (
+    *("experiment", "regularisation", "kind", "network", "arguments", "weights", "complete", "epochs", "best_epoch"),
+    *("updates", "best", "alphabet", "normaliser", "rule"),
+)
 
 
 def main(
@@ -40,7 +42,7 @@ def main(
     about = read_config(model, *KEPT, "provenance")
     if about["kind"] != "synthesis":
         raise InputError(f"{model}: a model of {about['kind']} writes no text by hand; give a synthesis model")
-    settings = check_settings(settings_of(model, about), str(model / CONFIG))
+    settings: Settings = check_settings(settings_of(model, about), str(model / CONFIG))
     network = described_network(model, about)
     torch.set_num_threads(settings["threads"])
     data = PenData(settings, corpus)

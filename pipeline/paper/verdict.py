@@ -73,14 +73,15 @@ def orderings(experiment: str, found: Evaluations) -> list[dict[str, Any]]:
             _measure(ordering[end], experiment, found, measure) if end in ordering else None
             for end in ("lower", "higher", "control")
         )
-        known = lower is not None and higher is not None
         entries.append(
             {
                 "statement": ordering["statement"],
                 "lower": lower,
                 "higher": higher,
                 "control": control,
-                "holds": lower < higher and (control is None or lower < control) if known else None,
+                "holds": None
+                if lower is None or higher is None
+                else lower < higher and (control is None or lower < control),
                 "digits": claim["headline"]["digits"],
             }
         )
