@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pipeline._evaluations import read_evaluation
 from pipeline.paper import CLAIMS, FIGURES
 from pipeline.paper.verdict import Evaluations, comparisons, orderings
-from pipeline.report.embedding import LARGEST_NETWORK, line_json, network_json, prime_json
+from pipeline.report.embedding import LARGEST_NETWORK, line_json
 from rnngen.checked_parquet import read_parquet
 from rnngen.corpora.handwriting.table import CorpusLines
 from rnngen.errors import InputError
@@ -27,6 +27,7 @@ from rnngen.losses.bits_per_character import bits
 from rnngen.models.handwriting_model import HandwritingModel
 from rnngen.models.model_directory import read_config
 from rnngen.training.log import read_log
+from rnngen.web.embedding import network_json, prime_json
 
 LARGEST_FIGURE = 250_000  # bytes of a figure in the page; a larger SVG gives way to its PNG
 LINES_A_GROUP = 8

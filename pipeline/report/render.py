@@ -1,9 +1,5 @@
 """The page from its parts: template, style and scripts become one file that needs nothing else."""
 
-import base64
-import hashlib
-import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,36 +7,33 @@ import jinja2
 from markupsafe import Markup
 
 from pipeline.report.content import Content
+from rnngen.ink.layout import LINE_CHARACTERS
+from rnngen.web import one_file
+from rnngen.web.one_file import embedded_json, one_script, security_policy
+from rnngen.web.writer_page import WRITER_SCRIPTS
 
 FOLDER = Path(__file__).parent / "page"
 SCRIPTS = (
-    "philox.js",
-    "synthesis_network.js",
-    "handwriting_sampling.js",
-    "pen_stage.js",
-    "lines.js",
-    "live.js",
-    "gallery.js",
-    "curves.js",
-    "tables.js",
-    "page.js",
-)
-LINE_CHARACTERS = (
-    40  # the most that text typed into the page has on a line, as in `rnngen write`; fewer where it is narrow
+    *WRITER_SCRIPTS,
+    *(FOLDER / name for name in ("gallery.js", "curves.js", "tables.js", "page.js")),
 )
 
 
 def render(content: Content, about: dict[str, Any]) -> str:
     """The page; `about` is the provenance of the page itself."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER),
+        loader=jinja2.FileSystemLoader([FOLDER, one_file.FOLDER]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"fixed": fixed, "printed": printed, "signed": signed, "seconds": seconds, "shaded": shaded}
-    style, plots, script = _read("vendor/uPlot.css") + _read("style.css"), _read("vendor/uPlot.js"), one_script()
+    style = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (FOLDER / "vendor" / "uPlot.css", one_file.FOLDER / "style.css", FOLDER / "style.css")
+    )
+    plots, script = (FOLDER / "vendor" / "uPlot.js").read_text(encoding="utf-8"), one_script(SCRIPTS)
     return environment.get_template("page.html.j2").render(
         content=content,
         about=about,
@@ -65,43 +58,6 @@ def data_of(content: Content) -> dict[str, Any]:
         "tables": {table["name"]: table["csv"] for table in content.tables},
         "curves": {e.name: e.curves for e in content.experiments if e.curves},
     }
-
-
-def security_policy(styles: list[str], scripts: list[str]) -> str:
-    """What a browser may do with the page: run these scripts, apply these styles, show embedded pictures; no more.
-
-    Scripts and styles are named by the SHA-256 of their text. Attributes `style`, which shade the texts, run nothing.
-    """
-
-    def named(texts: list[str]) -> str:
-        hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in texts)
-        return " ".join(f"'sha256-{value}'" for value in hashes)
-
-    return (
-        f"default-src 'none'; script-src {named(scripts)}; style-src {named(styles)}; style-src-attr 'unsafe-inline'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def embedded_json(value: Any) -> str:
-    """JSON that may stand in a <script>: no < that could end it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def one_script() -> str:
-    """The modules one after the other: within one script their imports from each other are not needed.
-
-    Names at the top level of the modules are all different, and every import or export stands on a line of its own.
-    """
-    parts = []
-    for name in SCRIPTS:
-        text = re.sub(r'^import \{[^}]*\} from "\./[a-z_]+\.js";\n', "", _read(name), flags=re.MULTILINE)
-        parts.append(re.sub(r"^export ", "", text, flags=re.MULTILINE))
-    return "\n".join(parts)
-
-
-def _read(name: str) -> str:
-    return (FOLDER / name).read_text(encoding="utf-8")
 
 
 # --- filters ---------------------------------------------------------------------------------------------------------

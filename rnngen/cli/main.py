@@ -13,6 +13,7 @@ import rnngen
 from rnngen.cli.compare import compare
 from rnngen.cli.inspect import inspect
 from rnngen.cli.lines import lines as list_lines
+from rnngen.cli.page import page as writer_page
 from rnngen.cli.text import text
 from rnngen.cli.typed_text import read_typed
 from rnngen.cli.watch import watch
@@ -257,7 +258,7 @@ def _prime(
     return writer.prime_from_any(ink, text, strokes.name)
 
 
-for command in (text, list_lines, inspect, compare, watch):
+for command in (text, writer_page, list_lines, inspect, compare, watch):
     app.command(command.__name__)(command)
 
 

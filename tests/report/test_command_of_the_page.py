@@ -10,10 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from pipeline.report.embedding import network_json
 from rnngen.cli.main import app
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.models.handwriting_model import HandwritingModel
+from rnngen.web.embedding import network_json
 from tests.report.test_network_in_the_page import NODE, run
 from tests.tiny_handwriting import ALPHABET, write_corpus, write_model
 

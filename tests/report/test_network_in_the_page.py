@@ -1,32 +1,40 @@
 """The network of the page, run by node, against the library: same seed, same line.
 
-Both sides have the weights rounded to half precision, as the page embeds them. The page computes in double precision:
-it agrees with the library's float64 as far as offsets are kept (float32), and with the float32 that `rnngen write`
-computes in to `TOLERANCE`, in the network's units (standard deviations of a pen step).
+Both sides have the weights rounded to half precision, as the page embeds them. The page computes in single precision
+where it can use SIMD, else in double: then it agrees with the library's float64 as far as offsets are kept (float32).
+Both agree with the float32 that `rnngen write` computes in to `TOLERANCE`, in the network's units (standard deviations
+of a pen step).
 """
 
+import base64
 import json
 import math
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from pipeline.report import render
-from pipeline.report.embedding import network_json, prime_json
+from pipeline.report.render import SCRIPTS
 from rnngen.corpora.alphabet import Alphabet
+from rnngen.corpora.handwriting.lines import Cleaning, Normaliser
 from rnngen.corpora.handwriting.table import CorpusLines
+from rnngen.ink.read_strokes import read_ink
 from rnngen.losses.mixture_density import Mixture
 from rnngen.models.handwriting_model import HandwritingModel
 from rnngen.networks.synthesis_network import SynthesisNetwork
 from rnngen.sampling.handwriting import sample
 from rnngen.sampling.philox import philox4x32, uniforms
+from rnngen.web import one_file
+from rnngen.web.embedding import network_json, prime_json
+from rnngen.web.one_file import one_script
+from rnngen.web.writer_page import WRITER_SCRIPTS
 from tests.tiny_handwriting import ALPHABET, NORMALISER, POINTS_PER_CHARACTER, write_corpus, write_model
 
 TOLERANCE = 1e-4
-FOLDER = render.FOLDER
+FOLDER = one_file.FOLDER
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed: the page's scripts cannot run here")
 
@@ -99,7 +107,9 @@ def test_half_precision():
 
 WRITE = """
 import { Writer } from 'FOLDER/lines.js';
-const writer = new Writer(given.network);
+import { FastNetwork } from 'FOLDER/fast_network.js';
+import { SynthesisNetwork } from 'FOLDER/synthesis_network.js';
+const writer = new Writer(given.network, { FastNetwork, SynthesisNetwork }[given.arithmetic]);
 console.log(JSON.stringify(given.jobs.map(({text, bias, seed, prime, finishStroke}) => {
   const line = writer.line(text, {bias, seed, prime: prime ? given.prime : null, finishStroke});
   const placed = prime ? line.points.length : line.points.length - 1;
@@ -115,9 +125,16 @@ JOBS = [
 ]
 
 
+@pytest.fixture(scope="module", params=["SynthesisNetwork", "FastNetwork"])
+def written(request, model, prime):
+    given = {"network": network_json(model), "prime": prime_json(prime), "jobs": JOBS}
+    return run(WRITE, given | {"arithmetic": request.param})
+
+
 @pytest.fixture(scope="module")
-def written(model, prime):
-    return run(WRITE, {"network": network_json(model), "prime": prime_json(prime), "jobs": JOBS})
+def written_in_double(model, prime):
+    given = {"network": network_json(model), "prime": prime_json(prime), "jobs": JOBS}
+    return run(WRITE, given | {"arithmetic": "SynthesisNetwork"})
 
 
 def by_the_library(model, prime, job, **options):
@@ -141,14 +158,14 @@ def test_the_page_writes_the_line_of_rnngen_write(model, prime, written, number)
 
 
 @pytest.mark.parametrize("number", range(len(JOBS)))
-def test_in_double_precision_nothing_differs(model, prime, written, number):
+def test_in_double_precision_nothing_differs(model, prime, written_in_double, number):
     double = HandwritingModel(
         SynthesisNetwork(**model.network.arguments).double(), model.normaliser, model.alphabet, model.about
     )
     double.network.load_state_dict(model.network.state_dict())
     line = by_the_library(double, prime, JOBS[number], backend="torch", keep_outputs=True)
     skipped = line.prime_steps + (1 if JOBS[number]["prime"] else 0)
-    steps = written[number]["next"]
+    steps = written_in_double[number]["next"]
     reached = len(steps)
     assert np.abs(np.array([s["x"] for s in steps]) - line.offsets_t3[skipped:]).max() < 1e-6
     assert np.abs(np.array([s["y"] for s in steps]) - line.outputs_so[skipped : skipped + reached]).max() < 1e-9
@@ -164,8 +181,41 @@ def test_reading_a_line_gives_what_writing_it_did(model, written):
         "console.log(JSON.stringify([steps.map((s) => [...s.phi]), steps.map((s) => [...s.y])]))",
         {"network": network_json(model), "line": {"points": line["points"], "ends": line["ends"], "text": text}},
     )
-    assert np.abs(np.array(phi) - [step["phi"] for step in line["next"]]).max() < 1e-6
-    assert np.abs(np.array(y) - [step["y"] for step in line["next"]]).max() < 1e-6
+    assert np.abs(np.array(phi) - [step["phi"] for step in line["next"]]).max() < TOLERANCE
+    assert np.abs(np.array(y) - [step["y"] for step in line["next"]]).max() < TOLERANCE
+
+
+def test_the_kernels_are_what_their_source_makes(tmp_path):
+    if shutil.which("wat2wasm") is None:
+        pytest.skip("wat2wasm is not installed: npm install --global wabt")
+    subprocess.run(["wat2wasm", str(FOLDER / "kernels.wat"), "-o", str(tmp_path / "kernels.wasm")], check=True)
+    embedded = run("import { KERNELS } from 'FOLDER/kernels.js'; console.log(JSON.stringify(KERNELS))")
+    assert base64.b64decode(embedded) == (tmp_path / "kernels.wasm").read_bytes()
+
+
+@pytest.mark.parametrize("cells", [1, 3, 8, 33])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_networks_of_all_sizes_are_the_same_in_both_arithmetics(cells, layers):
+    generator = torch.Generator().manual_seed(cells)
+    network = SynthesisNetwork(
+        cells, layers, len(ALPHABET), 3, 7, init_range=0.4, window_bias=-1.5, generator=generator
+    )
+    model = HandwritingModel(network, NORMALISER, ALPHABET, {})
+    steps = np.random.default_rng(layers).normal(size=(40, 3)).tolist()
+    differences = run(
+        "import { Writer } from 'FOLDER/lines.js'; import { FastNetwork } from 'FOLDER/fast_network.js';"
+        "import { SynthesisNetwork } from 'FOLDER/synthesis_network.js';"
+        "const [a, b] = [FastNetwork, SynthesisNetwork].map((N) => new Writer(given.network, N).network);"
+        "const text = [1, 5, 0, 3, 1]; const found = [];"
+        "for (let again = 0; again < 2; ++again) {"
+        "  const s = a.start(text), t = b.start(text);"
+        "  for (const x of given.steps) { a.step(s, x); b.step(t, x);"
+        "    found.push(Math.max(...['y', 'phi', 'window', 'kappa'].map((k) =>"
+        "      Math.max(...Array.from(s[k], (v, n) => Math.abs(v - t[k][n])))))); } }"
+        "console.log(JSON.stringify(found))",
+        {"network": network_json(model), "steps": steps},
+    )
+    assert len(differences) == 80 and max(differences) < 2e-5
 
 
 @pytest.mark.parametrize("symbols", ["abehs '-.\"", "eé ", "e\u0301 a"])
@@ -179,6 +229,51 @@ def test_the_page_reads_what_is_typed_as_the_command_does(tmp_path, symbols):
     )
     assert [read for read, _ in found] == [model.readable(text, replace_unknown=True) for text in texts]
     assert [sorted(unknown) for _, unknown in found] == [sorted(model.replacements(text)) for text in texts]
+
+
+def pointed(random, strokes):
+    """Strokes as a pointer draws them: tenths of a unit, times that never fall and often stand still; some dots."""
+    drawn, now = [], 12.5
+    for k in range(strokes):
+        n = int(random.integers(1, 40)) if k % 5 else 1
+        points = np.cumsum(random.normal((2.0, 0.0), 4.0, (n, 2)), axis=0) + np.array([30 * k, 60])
+        times = now + np.cumsum(random.choice([0.0, 0.004, 0.0163], n))
+        now = times[-1] + 0.2
+        drawn.append([[round(x, 1), round(y, 1), float(t)] for (x, y), t in zip(points, times, strict=True)])
+    return drawn
+
+
+@pytest.mark.parametrize("threshold", [None, 90.0])
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_a_style_drawn_in_the_page_is_that_of_the_command(model, tmp_path, every, threshold):
+    cleaning = Cleaning(every=every, step_threshold=threshold)
+    model = replace(model, normaliser=Normaliser(NORMALISER.mean, NORMALISER.deviation, cleaning))
+    random = np.random.default_rng(every)
+    texts = ["hello", "a", "under the sun", "so slow", "lines and lines", "rod"]
+    drawn = [pointed(random, n) for n in (2, 3, 4, 7, 12, 6)]
+    drawn[0] = drawn[0][1:]  # one stroke, with an extent
+    drawn[5][2:4] = [[[x, y, stroke[0][2]] for x, y, _ in stroke] for stroke in drawn[5][2:4]]  # a clock that stood
+    found = run(
+        "import { Writer } from 'FOLDER/lines.js'; import { primeFromInk } from 'FOLDER/live.js';"
+        "const writer = new Writer(given.network);"
+        "console.log(JSON.stringify(given.drawn.map((strokes, n) => {"
+        "  const prime = primeFromInk(writer, strokes, given.texts[n]);"
+        "  const line = writer.line('sun', { bias: 1, seed: 3, prime, finishStroke: 25 });"
+        "  return [prime.text, prime.offsets, line.steps, line.points];"
+        "})))",
+        {"network": network_json(model), "drawn": drawn, "texts": texts},
+    )
+    for strokes, text, (page_text, offsets, steps, points) in zip(drawn, texts, found, strict=True):
+        saved = tmp_path / "strokes.json"
+        saved.write_text(json.dumps({"strokes": strokes}), encoding="utf-8")
+        prime = model.prime_from_any(read_ink(saved), text, "mine")
+        assert page_text == prime.text and len(offsets) == len(prime.offsets_t3)
+        np.testing.assert_allclose(offsets, prime.offsets_t3, atol=1e-5)
+        request = model.request("sun", bias=1.0, seed=3, prime=prime)
+        line = sample(model.network, [request], finish_stroke=25)[0]
+        ink = np.concatenate(model.strokes(line))
+        assert steps == len(line.new_t3)
+        assert np.abs(ink - ink[0] - (np.array(points) - points[0])).max() < TOLERANCE * 60 * len(ink)
 
 
 def test_mixture_and_stop_rule():
@@ -213,9 +308,10 @@ def test_text_is_wrapped_as_the_command_wraps_it():
     assert found == [wrapped(" ".join(text.split()), 8) for text in texts]
 
 
-def test_all_modules_together_are_one_script(tmp_path):
+@pytest.mark.parametrize("scripts", [SCRIPTS, (*WRITER_SCRIPTS, FOLDER / "alone.js")], ids=["report", "writer"])
+def test_all_modules_together_are_one_script(tmp_path, scripts):
     script = tmp_path / "page.mjs"
-    script.write_text(render.one_script(), encoding="utf-8")
+    script.write_text(one_script(scripts), encoding="utf-8")
     done = subprocess.run([NODE, "--check", str(script)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "import " not in render.one_script().split("startLiveWriting")[0]
+    assert "\nimport " not in one_script(scripts) and "\nexport " not in one_script(scripts)

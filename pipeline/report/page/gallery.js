@@ -1,7 +1,7 @@
 // Lines of the run that write themselves, and the slider of Figure 16.
 
-import { PenStage, thumbnail } from "./pen_stage.js";
-import { embeddedLine } from "./lines.js";
+import { PenStage, thumbnail } from "../../../rnngen/web/page/pen_stage.js";
+import { embeddedLine } from "../../../rnngen/web/page/lines.js";
 
 const describe = (line) =>
   [

@@ -1,23 +1,15 @@
 // Brings the page to life.
 
-import { Writer } from "./lines.js";
-import { startLiveWriting } from "./live.js";
+import { startCopyButtons, startTheme } from "../../../rnngen/web/page/chrome.js";
+import { Writer } from "../../../rnngen/web/page/lines.js";
+import { startLiveWriting } from "../../../rnngen/web/page/live.js";
 import { startBiasSlider, startGallery } from "./gallery.js";
 import { startCurves } from "./curves.js";
 import { startTable } from "./tables.js";
 
 const data = JSON.parse(document.getElementById("data").textContent);
 
-const themes = ["auto", "light", "dark"];
-const themeButton = document.getElementById("theme");
-themeButton.addEventListener("click", () => {
-  const next = themes[(themes.indexOf(document.documentElement.dataset.theme) + 1) % themes.length];
-  document.documentElement.dataset.theme = next;
-  themeButton.querySelector("span").textContent = next;
-  window.dispatchEvent(new Event("themechange"));
-});
-window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => window.dispatchEvent(new Event("themechange")));
-
+startTheme();
 const writer = data.network && new Writer(data.network);
 const live = document.getElementById("live");
 if (writer && live) startLiveWriting(live, writer, data.primes, data);
@@ -30,14 +22,7 @@ for (const [experiment, curves] of Object.entries(data.curves)) {
   if (root) startCurves(root, curves);
 }
 document.querySelectorAll(".table").forEach((root) => startTable(root, data.tables[root.dataset.name]));
-document.querySelectorAll("button.copy").forEach((button) =>
-  button.addEventListener("click", async () => {
-    const text = button.parentElement.querySelector("code").textContent;
-    await navigator.clipboard.writeText(text);
-    button.textContent = "Copied";
-    setTimeout(() => (button.textContent = "Copy"), 1500);
-  }),
-);
+startCopyButtons();
 const scrolling = new ResizeObserver((entries) => {
   for (const { target } of entries) target.classList.toggle("wide", target.scrollWidth > target.clientWidth + 1);
 });

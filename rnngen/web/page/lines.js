@@ -1,6 +1,7 @@
 // Embedded data to what the sheets and the network read.
 
 import { floatsFromHalves, SynthesisNetwork } from "./synthesis_network.js";
+import { FastNetwork } from "./fast_network.js";
 import { write } from "./handwriting_sampling.js";
 
 export function bytesFromBase64(text) {
@@ -9,17 +10,18 @@ export function bytesFromBase64(text) {
 
 /** The network of the page, with its alphabet and the units of its offsets. */
 export class Writer {
-  constructor(data) {
+  constructor(data, Network = FastNetwork.supported ? FastNetwork : SynthesisNetwork) {
     const halves = new Uint16Array(bytesFromBase64(data.weights).buffer);
     const tensors = {};
     let at = 0;
     for (const [name, size] of data.tensors) tensors[name] = floatsFromHalves(halves.subarray(at, (at += size)));
-    this.network = new SynthesisNetwork(data.sizes, tensors);
+    this.network = new Network(data.sizes, tensors);
     this.units = { mean: data.mean, deviation: data.deviation };
     this.alphabet = data.alphabet;
     this.index = new Map(data.alphabet.symbols.map((symbol, n) => [symbol, n]));
     this.other = data.alphabet.other === null ? undefined : this.index.get(data.alphabet.other);
     this.plain = new Map(Object.entries(data.plain)); // typographic signs and letters that are no base with a mark
+    this.cleaning = data.cleaning;
     this.pointsPerCharacter = data.pointsPerCharacter;
   }
 

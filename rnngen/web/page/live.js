@@ -1,4 +1,4 @@
-// "Write something": the network of this run in the page.
+// "Write something": the network of the page.
 
 import { PenStage, thumbnail } from "./pen_stage.js";
 
@@ -27,7 +27,7 @@ export const quoted = (text) => (/^[\w@%+=:,.\/-]+$/.test(text) ? text : `'${Str
 export function writeCommand({ lines, strangers, bias, seed, width, pen, style, own, model, corpus }) {
   const text = lines.join(" ");
   const parts = ["rnngen", "write", quoted(text.startsWith("-") ? ` ${text}` : text)]; // a leading blank is not written
-  parts.push("--model", quoted(model), "--bias", bias, "--seed", seed, "--width", width, "--end", "stroke");
+  parts.push("--model", quoted(model), "--bias", bias, "--seed", seed, "--width", width, "--end", "stroke", "--tries", 1);
   if (strangers) parts.push("--replace-unknown");
   if (pen !== 1) parts.push("--pen-width", Number((0.45 * pen).toFixed(3))); // 0.45 mm is the command's default
   if (own) parts.push("--style-strokes", "strokes.json", "--style-text", quoted(own.text));
@@ -128,7 +128,7 @@ function startOwnHand(root, writer, use) {
   let strokes = [], path = null;
   const at = (event) => {
     const p = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
-    return [p.x, p.y, event.timeStamp / 1000];
+    return [Math.round(p.x * 10) / 10, Math.round(p.y * 10) / 10, event.timeStamp / 1000]; // as they are saved
   };
   svg.addEventListener("pointerdown", (event) => {
     event.preventDefault();
@@ -151,12 +151,12 @@ function startOwnHand(root, writer, use) {
     note.textContent = "";
   });
   root.querySelector(".save").addEventListener("click", () => {
-    const rounded = strokes.map((stroke) => stroke.map(([x, y, t]) => [Math.round(x * 10) / 10, Math.round(y * 10) / 10, t]));
-    download("strokes.json", "application/json", JSON.stringify({ strokes: rounded }));
+    download("strokes.json", "application/json", JSON.stringify({ strokes }));
   });
   root.querySelector(".use").addEventListener("click", () => {
-    const words = writer.readable(text.value.trim());
-    if (!words || strokes.flat().length < 5) {
+    const words = writer.readable(text.value).trim();
+    const [x, y] = strokes.flat()[0] ?? [];
+    if (!words || strokes.flat().length < 5 || strokes.flat().every((p) => p[0] === x && p[1] === y)) {
       note.textContent = "Type what you are going to write, then write it on the sheet.";
       return;
     }
@@ -166,41 +166,79 @@ function startOwnHand(root, writer, use) {
   });
 }
 
+/** Rounded as Python and NumPy round: halves to the even neighbour. */
+function roundedEvenly(x) {
+  const low = Math.floor(x), rest = x - low;
+  return rest < 0.5 || (rest === 0.5 && low % 2 === 0) ? low : low + 1;
+}
+
+/** `resampled` of rnngen/ink/strokes.py: about `points` points [x, y], evenly in time; times [x, y, seconds] never fall. */
+export function resampled(strokes, points) {
+  const along = strokes.map((stroke) => {
+    let length = 0;
+    return stroke.map(([x, y], n) => (length += n ? Math.hypot(x - stroke[n - 1][0], y - stroke[n - 1][1]) : 0));
+  });
+  let clocks = strokes.map((stroke) => stroke.map((point) => point[2] - stroke[0][2]));
+  const steps = clocks.flatMap((clock) => clock.slice(1).map((t, n) => t - clock[n])).filter((step) => step > 0);
+  if (steps.length) {
+    steps.sort((a, b) => a - b);
+    const half = steps.length >> 1, median = steps.length % 2 ? steps[half] : (steps[half - 1] + steps[half]) / 2;
+    clocks = clocks.map((clock) => (clock.at(-1) > 0 ? clock : clock.map((_, n) => median * n)));
+  } else clocks = along;
+  const total = clocks.reduce((sum, clock, k) => sum + (along[k].at(-1) > 0 ? clock.at(-1) : 0), 0);
+  return strokes.map((stroke, k) => {
+    if (along[k].at(-1) <= 0) return [stroke[0].slice(0, 2)];
+    const clock = clocks[k], last = clock.at(-1), n = Math.max(2, roundedEvenly((points * last) / total));
+    let j = 0;
+    return Array.from({ length: n }, (_, i) => {
+      if (i === 0 || i === n - 1) return stroke.at(i && -1).slice(0, 2);
+      const when = i * (last / (n - 1));
+      while (j + 1 < clock.length - 1 && clock[j + 1] <= when) ++j;
+      const share = (when - clock[j]) / (clock[j + 1] - clock[j]);
+      return [0, 1].map((c) => stroke[j][c] + share * (stroke[j + 1][c] - stroke[j][c]));
+    });
+  });
+}
+
+/** `Cleaning.steps` of rnngen/corpora/handwriting/lines.py: points left out, offsets [Δx, Δy, end], long ones removed. */
+function stepsOf(strokes, { every, stepThreshold }) {
+  const points = strokes.flatMap((stroke) =>
+    stroke
+      .map(([x, y], n) => [x, y, n === stroke.length - 1 ? 1 : 0, n])
+      .filter(([, , end, n]) => end || n % every === 0),
+  );
+  const steps = [];
+  points.slice(1).forEach(([x, y, end], t) => {
+    const step = [x - points[t][0], y - points[t][1], end];
+    if (stepThreshold === null || (Math.abs(step[0]) <= stepThreshold && Math.abs(step[1]) <= stepThreshold)) steps.push(step);
+    else if (steps.length) steps.at(-1)[2] ||= end; // the end of a stroke survives the removal of its last step
+  });
+  return steps;
+}
+
 /**
  * A prime from anybody's strokes [x, y, seconds]: as many points as its text should have, evenly in time, scaled so that
- * the normalised offsets spread as the training data's do; `prime_from_any` of rnngen/models/handwriting_model.py.
+ * the normalised offsets spread as the training data's do. It is that of `rnngen write --style-strokes`
+ * (`prime_from_any` of rnngen/models/handwriting_model.py).
  */
 export function primeFromInk(writer, strokes, text) {
-  const wanted = Math.max(2, Math.round([...text].length * writer.pointsPerCharacter));
-  const lasting = strokes.map((s) => Math.max(0, s.at(-1)[2] - s[0][2]));
-  const total = lasting.reduce((a, b) => a + b, 0);
-  const points = [], ends = [];
-  strokes.forEach((stroke, k) => {
-    const n = lasting[k] > 0 ? Math.max(2, Math.round((wanted * lasting[k]) / total)) : 1;
-    let j = 0;
-    for (let i = 0; i < n; ++i) {
-      const when = stroke[0][2] + (n > 1 ? (lasting[k] * i) / (n - 1) : 0);
-      while (j + 2 < stroke.length && stroke[j + 1][2] < when) ++j;
-      const a = stroke[j], b = stroke[Math.min(j + 1, stroke.length - 1)];
-      const share = b[2] > a[2] ? Math.min(1, (when - a[2]) / (b[2] - a[2])) : 0;
-      points.push([a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])]);
-      ends.push(i === n - 1 ? 1 : 0);
-    }
-  });
   const { mean, deviation } = writer.units;
-  let a = 0, b = 0;
-  points.forEach((point, t) => {
-    const before = points[Math.max(0, t - 1)];
-    for (const c of [0, 1]) {
-      const step = point[c] - before[c];
-      a += (step / deviation[c]) ** 2;
-      b += (step * mean[c]) / deviation[c] ** 2;
+  const wanted = roundedEvenly([...text].length * writer.pointsPerCharacter * writer.cleaning.every);
+  const even = resampled(strokes, Math.max(2, wanted));
+  const steps = stepsOf(even, writer.cleaning), count = 2 * steps.length;
+  let a = 0, b = 0, c = 0;
+  for (const step of steps)
+    for (const k of [0, 1]) {
+      a += (step[k] / deviation[k]) ** 2 / count;
+      b += (step[k] * mean[k]) / deviation[k] ** 2 / count;
     }
-  });
-  const count = 2 * points.length;
-  a /= count;
-  b /= count;
-  const c = ((mean[0] / deviation[0]) ** 2 + (mean[1] / deviation[1]) ** 2) / 2;
+  for (const k of [0, 1]) c += (mean[k] / deviation[k]) ** 2 / 2;
   const scale = (b + Math.sqrt(b * b + a * Math.max(1 - c, 0))) / a;
-  return { text, offsets: writer.offsets(points.map(([x, y]) => [x * scale, y * scale]), ends) };
+  const scaled = even.map((stroke) => stroke.map(([x, y]) => [x * scale, y * scale]));
+  const offsets = stepsOf(scaled, writer.cleaning).map(([dx, dy, end]) => [
+    Math.fround((dx - mean[0]) / deviation[0]),
+    Math.fround((dy - mean[1]) / deviation[1]),
+    end,
+  ]);
+  return { text, offsets };
 }

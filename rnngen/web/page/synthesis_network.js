@@ -1,5 +1,6 @@
 // The handwriting synthesis network (section 5 of the paper, eq 7–11 and 46–53), one step at a time.
-// All arithmetic is in double precision; the weights come as they were embedded, rounded to half.
+// All arithmetic is in double precision; the weights come as they were embedded, rounded to half. fast_network.js is the
+// same in single precision, for browsers that have WebAssembly's SIMD.
 // Names and the order of gates (i, f, g, o) are those of rnngen/networks/synthesis_network.py.
 
 /** Half-precision numbers (their bits) as single-precision ones. */
