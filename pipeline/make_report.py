@@ -19,6 +19,7 @@ from pipeline.report.content import gather
 from pipeline.report.render import render
 from rnngen.artifacts import provenance, written_whole
 from rnngen.errors import InputError
+from rnngen.models.shipped import SHIPPED
 
 LARGEST_PAGE = 10_000_000
 
@@ -31,12 +32,15 @@ def main(
     configfile: Annotated[
         list[str] | None, typer.Option(help="Configuration file, for the commands shown; repeat in their order.")
     ] = None,
+    writer: Annotated[
+        Path, typer.Option(help="Model directory whose network writes in the page if it is larger than the run's own.")
+    ] = SHIPPED,
 ) -> None:
     """The workflow gives all of these options itself; `snakemake results/report.html` is the short way."""
     chosen = json.loads(experiments)
     if not chosen:
         raise InputError("--experiments: empty; a report needs at least one")
-    html = render(gather(results, chosen, preset, configfile or []), provenance({"preset": preset}))
+    html = render(gather(results, chosen, preset, configfile or [], writer), provenance({"preset": preset}))
     size = len(html.encode("utf-8"))
     if size > LARGEST_PAGE:
         raise InputError(f"{output}: the page has {size:,} bytes, over {LARGEST_PAGE:,}; show fewer samples or figures")

@@ -72,6 +72,8 @@ class Content:
     network: dict[str, Any] | None = None
     network_note: str = ""
     network_about: dict[str, Any] | None = None
+    writer: dict[str, Any] | None = None  # the network of the package, where it writes in place of the run's own
+    writer_weights: int = 0
     model: str = ""
     corpus: str = ""
     primes: list[dict[str, Any]] = field(default_factory=list)
@@ -81,15 +83,20 @@ class Content:
     command: str = ""
 
 
-def gather(results: Path, chosen: dict[str, dict[str, Any]], preset: str, configfiles: list[str]) -> Content:
-    """Everything of the experiments `chosen` (name → kind, rows and data) that is in `results`."""
+def gather(
+    results: Path, chosen: dict[str, dict[str, Any]], preset: str, configfiles: list[str], writer: Path
+) -> Content:
+    """Everything of the experiments `chosen` (name → kind, rows and data) that is in `results`.
+
+    The model of the folder `writer` writes in the page where it is larger than the run's own.
+    """
     found = read_evaluations(results / "evaluations", chosen)
     options = f" --configfile {shlex.join(configfiles)}" if configfiles else ""
     experiments = [experiment(results, name, entry, found, preset, options) for name, entry in chosen.items()]
     content = Content(preset, experiments, tables(results / "tables", experiments))
     content.generated = any(entry["data"]["generated"] for entry in chosen.values())
     content.command = f"snakemake reproduce-all{options}"
-    add_handwriting(content, results, chosen)
+    add_handwriting(content, results, chosen, writer)
     return content
 
 
@@ -268,7 +275,7 @@ def tables(folder: Path, experiments: list[Experiment]) -> list[dict[str, Any]]:
 # --- handwriting -----------------------------------------------------------------------------------------------------
 
 
-def add_handwriting(content: Content, results: Path, chosen: dict[str, dict[str, Any]]) -> None:
+def add_handwriting(content: Content, results: Path, chosen: dict[str, dict[str, Any]], writer: Path) -> None:
     """The network that writes in the page, styles for it, and lines of the run."""
     names = [name for name, entry in chosen.items() if entry["kind"] == "synthesis"]
     if not names:
@@ -278,7 +285,10 @@ def add_handwriting(content: Content, results: Path, chosen: dict[str, dict[str,
     folder = results / "models" / name / row
     content.model = str(folder)
     model = HandwritingModel.load(folder)
-    weights = sum(parameter.numel() for parameter in model.network.parameters())
+    other = HandwritingModel.load(writer)
+    weights, content.writer_weights = (
+        sum(parameter.numel() for parameter in one.network.parameters()) for one in (model, other)
+    )
     content.network_about = {"experiment": name, "row": row, "weights": weights}
     if weights > LARGEST_NETWORK:
         content.network_note = (
@@ -287,10 +297,13 @@ def add_handwriting(content: Content, results: Path, chosen: dict[str, dict[str,
         )
     else:
         content.network = network_json(model)
+    splits = model.about["provenance"]["settings"]["corpus"]["training"]
+    if weights < content.writer_weights:
+        model, content.writer, content.model = other, network_json(other), ""
     corpus = results / "corpora" / "handwriting.parquet"
     content.corpus = str(corpus)
     if corpus.exists():
-        content.primes = primes(model, corpus)
+        content.primes = primes(model, corpus, splits)
     for path in sorted((results / "samples").rglob("*.parquet")):
         if set(SCHEMA.names) - set(pq.read_schema(path).names):
             continue  # samples of another kind
@@ -323,10 +336,9 @@ def _some(lines: list[Any]) -> list[Any]:
     )
 
 
-def primes(model: HandwritingModel, corpus: Path) -> list[dict[str, Any]]:
-    """A few lines of the training set, each by another writer, as styles."""
+def primes(model: HandwritingModel, corpus: Path, splits: list[str]) -> list[dict[str, Any]]:
+    """A few lines of the training sets `splits`, each by another writer, as styles; those that the model can read."""
     lines = CorpusLines(corpus)
-    splits = model.about["provenance"]["settings"]["corpus"]["training"]
     lengths = sorted(map(len, lines.texts(splits)))
     if not lengths:
         raise InputError(f"{corpus}: no training line ({', '.join(splits)}) with a text")
@@ -334,4 +346,5 @@ def primes(model: HandwritingModel, corpus: Path) -> list[dict[str, Any]]:
     return [
         prime_json(model.prime(line.ink, line.text, line.line))
         for line in lines.spread(PRIMES, splits, middle, lengths[-1])
+        if line.text and not model.replacements(line.text)
     ]

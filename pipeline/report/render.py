@@ -49,10 +49,11 @@ def data_of(content: Content) -> dict[str, Any]:
     """What the scripts read."""
     return {
         "network": content.network,
+        "writer": content.writer,
         "model": content.model,
         "corpus": content.corpus,
         "lineWidth": LINE_CHARACTERS,
-        "primes": content.primes if content.network else [],
+        "primes": content.primes if content.writer or content.network else [],
         "groups": content.groups,
         "biased": content.biased,
         "tables": {table["name"]: table["csv"] for table in content.tables},

@@ -8,13 +8,18 @@ import typer
 from rnngen.artifacts import written_whole
 from rnngen.corpora.handwriting.table import CorpusLines
 from rnngen.errors import InputError
-from rnngen.models.handwriting_model import HandwritingModel
+from rnngen.models.shipped import load_handwriting
 from rnngen.web.writer_page import render_writer
 
 
 def page(
-    model: Annotated[Path, typer.Option(envvar="RNNGEN_MODEL", help="Directory of a handwriting synthesis model.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RNNGEN_MODEL", help="Directory of a handwriting synthesis model; default: the one in the package."
+        ),
+    ] = None,
     style: Annotated[
         list[str] | None,
         typer.Option(help="Line of --corpus to write like (`rnngen lines` lists them); repeat for several."),
@@ -24,17 +29,18 @@ def page(
     """Write a page in which the network writes what is typed: one file, offline, for a disk or a web server.
 
     \b
-    rnngen page --model results/models/synthesis/none -o writer.html
+    rnngen page -o writer.html
+    rnngen page --model results/models/synthesis/none -o own.html
     rnngen page --style a00-000z-01 --corpus results/corpora/handwriting.parquet -o writer.html
     """
     if output.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{output}: a page is HTML; give a file that ends in .html")
     if bool(style) != (corpus is not None):
         raise InputError("--style and --corpus belong together: give both, or neither")
-    writer = HandwritingModel.load(model)
+    writer = load_handwriting(model)
     lines = [] if corpus is None else [CorpusLines(corpus).named(name) for name in style or ()]
     styles = [writer.prime(line.ink, line.text, line.line) for line in lines]
-    html = render_writer(writer, str(model), styles, "" if corpus is None else str(corpus))
+    html = render_writer(writer, "" if model is None else str(model), styles, "" if corpus is None else str(corpus))
     with written_whole(output) as partial:
         partial.write_text(html, encoding="utf-8")
     print(f"{output}: {len(html.encode()):,} bytes")

@@ -31,7 +31,8 @@ WRITER_SCRIPTS = tuple(
 def render_writer(model: HandwritingModel, name: str, styles: Sequence[Prime] = (), corpus: str = "") -> str:
     """The page, in which `model` writes; `styles` can be chosen in it.
 
-    The commands that the page shows call the model `name` and the file of the styles `corpus`. Raises InputError for a
+    The commands that the page shows call the model `name`, "" for that of the package, and the file of the styles
+    `corpus`. Raises InputError for a
     prediction network.
     """
     if model.alphabet is None:

@@ -12,6 +12,7 @@ from pipeline import make_report
 from pipeline.report import content, embedding
 from pipeline.report.render import fixed, seconds, shaded, signed
 from rnngen.errors import InputError
+from rnngen.models.shipped import SHIPPED
 from rnngen.web.one_file import embedded_json
 from tests.tiny_results import DERIVED, EXPERIMENTS, TEXT_ONLY, write_results
 
@@ -21,8 +22,9 @@ def results(tmp_path_factory):
     return write_results(tmp_path_factory.mktemp("report") / "results")
 
 
-def made(results, experiments, preset="demo", name="report.html", configfiles=None):
-    make_report.main(results, json.dumps(experiments), preset, results / name, configfiles)
+def made(results, experiments, preset="demo", name="report.html", configfiles=None, writer=None):
+    writer = writer or results / "models" / "synthesis" / "none"  # as large as the run's own
+    make_report.main(results, json.dumps(experiments), preset, results / name, configfiles, writer)
     return (results / name).read_text(encoding="utf-8")
 
 
@@ -93,6 +95,16 @@ def test_what_the_scripts_read(results):
     assert [group["title"][:9] for group in data["groups"]] == ["Figure 15", "Figure 10", "Figure 11"]
     assert {line["bias"] for line in data["biased"]} == {0.0, 0.5, 2.0}
     assert data["primes"] and all(prime["text"] for prime in data["primes"])
+
+
+def test_the_larger_network_of_the_package_writes_and_is_named(results):
+    html = made(results, EXPERIMENTS, name="writer.html", writer=SHIPPED)
+    data = data_in(html)
+    assert "<b>The network that comes with rnngen</b>" in html and "this run's own has only" in html
+    assert data["writer"]["sizes"]["cells"] > data["network"]["sizes"]["cells"] and data["model"] == ""
+    assert all(prime["text"] for prime in data["primes"])
+    own_html = made(results, EXPERIMENTS, name="own-writer.html")
+    assert "The network that comes with rnngen" not in own_html and data_in(own_html)["writer"] is None
 
 
 def test_without_handwriting(tmp_path):

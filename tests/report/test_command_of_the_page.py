@@ -86,6 +86,10 @@ def test_styles_and_pen_are_in_the_command(folder):
     assert options[-6:-2] == ["--style-strokes", "strokes.json", "--style-text", "it's mine"]
 
 
+def test_the_network_of_the_package_needs_no_name(folder):
+    assert "--model" not in commands(folder, ["hello"], model="")[0][1]
+
+
 @settings(max_examples=1)
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=40), min_size=200, max_size=200))
 @example(TEXTS)

@@ -23,7 +23,9 @@ AXE = Path(__file__).with_name("axe.min.js")
 def report(tmp_path_factory):
     """A report with everything in it."""
     folder = write_results(tmp_path_factory.mktemp("report") / "results")
-    main(folder, json.dumps(EXPERIMENTS), "demo", folder / "report.html")
+    main(
+        folder, json.dumps(EXPERIMENTS), "demo", folder / "report.html", writer=folder / "models" / "synthesis" / "none"
+    )
     return folder / "report.html"
 
 

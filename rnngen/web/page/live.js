@@ -27,7 +27,8 @@ export const quoted = (text) => (/^[\w@%+=:,.\/-]+$/.test(text) ? text : `'${Str
 export function writeCommand({ lines, strangers, bias, seed, width, pen, style, own, model, corpus }) {
   const text = lines.join(" ");
   const parts = ["rnngen", "write", quoted(text.startsWith("-") ? ` ${text}` : text)]; // a leading blank is not written
-  parts.push("--model", quoted(model), "--bias", bias, "--seed", seed, "--width", width, "--end", "stroke", "--tries", 1);
+  if (model) parts.push("--model", quoted(model)); // without, the network that comes with rnngen
+  parts.push("--bias", bias, "--seed", seed, "--width", width, "--end", "stroke", "--tries", 1);
   if (strangers) parts.push("--replace-unknown");
   if (pen !== 1) parts.push("--pen-width", Number((0.45 * pen).toFixed(3))); // 0.45 mm is the command's default
   if (own) parts.push("--style-strokes", "strokes.json", "--style-text", quoted(own.text));

@@ -47,6 +47,12 @@ def test_a_page_holds_its_network_and_styles_and_fetches_nothing(page, folder):
     assert (folder / "writer.html").read_text() != html
 
 
+def test_without_a_model_the_writer_of_the_package_is_in_the_page(page, folder):
+    status, _, err = page("-o", "shipped.html")
+    assert status == 0, err
+    assert '"model":""' in (folder / "shipped.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
