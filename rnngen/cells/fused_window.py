@@ -10,6 +10,7 @@ n all steps of all sequences, packed (`rnngen.cells.packing.Packing`).
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -204,6 +205,7 @@ def fused_window_layer(
     lengths_b: Tensor | None,
     clip: float | None,
     precision: str,
+    *,
     gates: CompiledGates | None = None,
 ) -> tuple[Tensor, Tensor, WindowState, WindowTrace]:
     """`rnngen.cells.soft_window.window_layer`, one product a step and one backward pass."""
@@ -230,19 +232,6 @@ def fused_window_layer(
     return h_tbh, w_tbv, WindowState(*last), WindowTrace(*trace)
 
 
-def compiled_window_layer(
-    weights: Weights,
-    to_window: WindowWeights,
-    x_tbi: Tensor,
-    text_bu: Tensor,
-    text_lengths_b: Tensor,
-    state: WindowState,
-    lengths_b: Tensor | None,
-    clip: float | None,
-    precision: str,
-) -> tuple[Tensor, Tensor, WindowState, WindowTrace]:
+def compiled_window_layer(weights: Weights, *arguments: Any) -> tuple[Tensor, Tensor, WindowState, WindowTrace]:
     """`fused_window_layer` with gates and window in C; without a compiler, and in float64, `fused_window_layer`."""
-    gates = compiled_gates(weights.bias_g)
-    return fused_window_layer(
-        weights, to_window, x_tbi, text_bu, text_lengths_b, state, lengths_b, clip, precision, gates
-    )
+    return fused_window_layer(weights, *arguments, gates=compiled_gates(weights.bias_g))

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rnngen.cells.backends import NEVER_WAITING, backend_named
+from rnngen.cells.packing import within
 from rnngen.cells.peephole_lstm import State, Weights, reference
 from rnngen.errors import InputError
 
@@ -161,7 +162,7 @@ class PeepholeLSTM(nn.Module):
         if symbols_tb is not None and self.symbols is not None and symbols_tb.device.type == "cpu":
             read = symbols_tb
             if lengths_b is not None:
-                read = symbols_tb[torch.arange(steps)[:, None] < lengths_b]
+                read = symbols_tb[within(lengths_b, steps)]
             low, high = int(read.min()), int(read.max())
             if low < -1 or high >= self.symbols:
                 raise InputError(f"expected symbols from -1 (null) to {self.symbols - 1}, got {low} to {high}")

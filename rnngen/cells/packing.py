@@ -36,7 +36,7 @@ class Packing:
         self.whole = False
         self.order_b: Tensor
         lengths_b, self.order_b = lengths_b.sort(descending=True, stable=True)
-        running_tb = torch.arange(steps, device=lengths_b.device)[:, None] < lengths_b
+        running_tb = within(lengths_b, steps)
         self.rows_at = running_tb.sum(1).tolist()
         self.total = sum(self.rows_at)
         start_t = torch.tensor([0, *accumulate(self.rows_at)], device=lengths_b.device)

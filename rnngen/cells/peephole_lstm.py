@@ -24,6 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rnngen.cells.packing import within
+
 State = tuple[Tensor, Tensor]
 """(h_bh, c_bh): what the layer carries from one step to the next."""
 
@@ -90,7 +92,7 @@ def reference(
     steps = len(symbols_tb) if symbols_tb is not None else len(dense[0])
     within_tb1 = None
     if lengths_b is not None:
-        within_tb1 = (torch.arange(steps, device=lengths_b.device)[:, None] < lengths_b).unsqueeze(2).to(h.device)
+        within_tb1 = within(lengths_b, steps).unsqueeze(2).to(h.device)
 
     input_tbg = weights.bias_g.expand(steps, len(h), -1)
     if symbols_tb is not None and weights.symbols_kg is not None:
