@@ -1,14 +1,16 @@
 """The paper's RMSProp (eq 38–45)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rnngen.errors import InputError
+from rnngen.training.optimiser import Optimiser
 
 
-class GravesRMSProp(torch.optim.Optimizer):
+class GravesRMSProp(Optimiser):
     """RMSProp as §4.2 states it: centred second moment, the constant inside the root, momentum on the step.
 
     With ε the gradient of a parameter w, at every step (n, g and Δ start at 0):
@@ -42,36 +44,20 @@ class GravesRMSProp(torch.optim.Optimizer):
             )
         super().__init__(params, {"lr": lr, "decay": decay, "momentum": momentum, "damping": damping})
 
-    @torch.no_grad()
-    def step(  # type: ignore[override]  # torch writes it as two overloads
-        self, closure: Callable[[], Tensor] | None = None
-    ) -> Tensor | None:
-        """One update of every parameter that has a gradient; `closure`, if given, computes the loss first."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            weights = [w for w in group["params"] if w.grad is not None]
-            if not weights:
-                continue
-            for w in weights:
-                if not self.state[w]:
-                    self.state[w] = {name: torch.zeros_like(w) for name in ("n", "g", "delta")}
-            gradients = [w.grad for w in weights]
-            n, g, delta = ([self.state[w][name] for w in weights] for name in ("n", "g", "delta"))
-            decay = group["decay"]
+    def update(self, group: dict[str, Any], weights: list[Tensor], gradients: list[Tensor]) -> None:
+        """Eq 38–41."""
+        n, g, delta = self.memory(weights, "n", "g", "delta")
+        decay = group["decay"]
 
-            torch._foreach_mul_(n, decay)
-            torch._foreach_addcmul_(n, gradients, gradients, 1 - decay)
-            torch._foreach_mul_(g, decay)
-            torch._foreach_add_(g, gradients, alpha=1 - decay)
+        torch._foreach_mul_(n, decay)
+        torch._foreach_addcmul_(n, gradients, gradients, 1 - decay)
+        torch._foreach_mul_(g, decay)
+        torch._foreach_add_(g, gradients, alpha=1 - decay)
 
-            root = torch._foreach_addcmul(n, g, g, -1.0)
-            torch._foreach_clamp_min_(root, 0.0)
-            torch._foreach_add_(root, group["damping"])
-            torch._foreach_sqrt_(root)
-            torch._foreach_mul_(delta, group["momentum"])
-            torch._foreach_addcdiv_(delta, gradients, root, -group["lr"])
-            torch._foreach_add_(weights, delta)
-        return loss
+        root = torch._foreach_addcmul(n, g, g, -1.0)
+        torch._foreach_clamp_min_(root, 0.0)
+        torch._foreach_add_(root, group["damping"])
+        torch._foreach_sqrt_(root)
+        torch._foreach_mul_(delta, group["momentum"])
+        torch._foreach_addcdiv_(delta, gradients, root, -group["lr"])
+        torch._foreach_add_(weights, delta)

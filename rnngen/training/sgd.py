@@ -1,14 +1,16 @@
 """Stochastic gradient descent with momentum, as the paper's text experiments use it (§3.1, §3.2)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rnngen.errors import InputError
+from rnngen.training.optimiser import Optimiser
 
 
-class GravesSGD(torch.optim.Optimizer):
+class GravesSGD(Optimiser):
     """Steepest descent whose momentum is that of the *steps*, not of the gradients.
 
     With ε the gradient of a parameter w, at every step (Δ starts at 0):
@@ -26,28 +28,12 @@ class GravesSGD(torch.optim.Optimizer):
             raise InputError(f"GravesSGD needs lr ≥ 0 and 0 ≤ momentum < 1, got lr={lr}, momentum={momentum}")
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
-    @torch.no_grad()
-    def step(  # type: ignore[override]  # torch writes it as two overloads
-        self, closure: Callable[[], Tensor] | None = None
-    ) -> Tensor | None:
-        """One update of every parameter that has a gradient; `closure`, if given, computes the loss first."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            weights = [w for w in group["params"] if w.grad is not None]
-            if not weights:
-                continue
-            gradients = [w.grad for w in weights]
-            if group["momentum"] == 0:
-                torch._foreach_add_(weights, gradients, alpha=-group["lr"])
-                continue
-            for w in weights:
-                if not self.state[w]:
-                    self.state[w] = {"delta": torch.zeros_like(w)}
-            delta = [self.state[w]["delta"] for w in weights]
-            torch._foreach_mul_(delta, group["momentum"])
-            torch._foreach_add_(delta, gradients, alpha=-group["lr"])
-            torch._foreach_add_(weights, delta)
-        return loss
+    def update(self, group: dict[str, Any], weights: list[Tensor], gradients: list[Tensor]) -> None:
+        """The rule above; without momentum nothing is kept."""
+        if group["momentum"] == 0:
+            torch._foreach_add_(weights, gradients, alpha=-group["lr"])
+            return
+        (delta,) = self.memory(weights, "delta")
+        torch._foreach_mul_(delta, group["momentum"])
+        torch._foreach_add_(delta, gradients, alpha=-group["lr"])
+        torch._foreach_add_(weights, delta)
