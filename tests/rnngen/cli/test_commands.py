@@ -13,23 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from rnngen.artifacts import write_json
-from rnngen.cli.main import main
 from rnngen.cli.watch import curve
 from tests.rnngen.models.test_text_model import write_text_model
 from tests.tiny_handwriting import write_corpus, write_model
-
-
-@pytest.fixture
-def rnngen(monkeypatch, capsys):
-    """Run a command line; (exit status, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["rnngen", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        return exit_.value.code or 0, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 
-from rnngen.cli.main import main
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.ink.drawing import write_drawing
 from rnngen.ink.page import placed
@@ -27,17 +26,10 @@ def corpus(tmp_path_factory):
 
 
 @pytest.fixture
-def rnngen(monkeypatch, capsys, tmp_path):
-    """Run a command line in an empty folder; (exit status, standard output, standard error)."""
+def rnngen(rnngen, monkeypatch, tmp_path):
+    """The same in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["rnngen", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        return exit_.value.code or 0, *capsys.readouterr()
-
-    return run
+    return rnngen
 
 
 def test_every_format_from_one_writing(rnngen, model, tmp_path):

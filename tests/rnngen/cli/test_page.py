@@ -2,11 +2,10 @@
 
 import json
 import re
-import sys
+from functools import partial
 
 import pytest
 
-from rnngen.cli.main import main
 from tests.tiny_handwriting import write_corpus, write_model
 
 
@@ -20,16 +19,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def page(monkeypatch, capsys, folder):
+def page(rnngen, monkeypatch, folder):
     monkeypatch.chdir(folder)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["rnngen", "page", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        return exit_.value.code or 0, *capsys.readouterr()
-
-    return run
+    return partial(rnngen, "page")
 
 
 def test_a_page_holds_its_network_and_styles_and_fetches_nothing(page, folder):
