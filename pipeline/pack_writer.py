@@ -53,8 +53,9 @@ def main(
         return pen_objective(network, settings).evaluate(batches.epoch(0))["nats_per_point"]
 
     trained = nats_per_point()
-    halves = {name: tensor.half() for name, tensor in network.state_dict().items()}
-    change = max(float((half.float() - network.state_dict()[name]).abs().max()) for name, half in halves.items())
+    weights = network.state_dict()
+    halves = {name: tensor.half() for name, tensor in weights.items()}
+    change = max(float((half.float() - weights[name]).abs().max()) for name, half in halves.items())
     network.load_state_dict(halves)  # copied into float32, in which they are used
     packed: dict[str, Any] = {
         "type": "float16",

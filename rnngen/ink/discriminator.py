@@ -49,8 +49,7 @@ def train_discriminator(
 
     Raises InputError where a kind has no line of a whole piece.
     """
-    if not first or not second:
-        raise InputError(f"{len(first)} and {len(second)} lines are long enough to be told apart: give longer ones")
+    _require_lines(first, second)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = Discriminator()
@@ -58,7 +57,7 @@ def train_discriminator(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=updates)
     target_b = torch.arange(batch) % 2
     for _ in range(updates):
-        drawn = [_piece(kind[int(rng.integers(len(kind)))], rng) for kind in [first, second] * (batch // 2)]
+        drawn = [_draw_piece(kind, rng) for kind in [first, second] * (batch // 2)]
         loss = nn.functional.binary_cross_entropy_with_logits(network(_stacked(drawn)), target_b.float())
         optimiser.zero_grad()
         loss.backward()
@@ -72,18 +71,23 @@ def accuracy(
     network: Discriminator, first: Sequence[np.ndarray], second: Sequence[np.ndarray], seed: int, pieces: int = 2000
 ) -> float:
     """Share of `pieces` of each kind, drawn at random, that the network takes for what they are."""
-    if not first or not second:
-        raise InputError(f"{len(first)} and {len(second)} lines are long enough to be told apart: give longer ones")
+    _require_lines(first, second)
     rng = np.random.default_rng(seed)
     right = 0
     for kind, is_second in ((first, False), (second, True)):
         for _ in range(0, pieces, 100):
-            logits = network(_stacked([_piece(kind[int(rng.integers(len(kind)))], rng) for _ in range(100)]))
+            logits = network(_stacked([_draw_piece(kind, rng) for _ in range(100)]))
             right += int(((logits > 0) == is_second).sum())
     return right / (2 * -(-pieces // 100) * 100)
 
 
-def _piece(columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _require_lines(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> None:
+    if not first or not second:
+        raise InputError(f"{len(first)} and {len(second)} lines are long enough to be told apart: give longer ones")
+
+
+def _draw_piece(kind: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    columns = kind[int(rng.integers(len(kind)))]
     begin = rng.integers(len(columns) - PIECE + 1)
     return columns[begin : begin + PIECE]
 

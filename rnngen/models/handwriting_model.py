@@ -263,18 +263,18 @@ class HandwritingModel:
         A character outside it is an InputError that names it; or, with `replace_unknown`, it is replaced as
         `replacements` says. One that goes to the alphabet's class of other characters stays as it is.
         """
-        assert self.alphabet is not None
+        letters = self._letters
         text = self._composed(text)
         instead = self.replacements(text)
         if instead and not replace_unknown:
-            near = {c: plain for c, plain in instead.items() if plain not in (" ", self._letters.other)}
+            near = {c: plain for c, plain in instead.items() if plain not in (" ", letters.other)}
             nearest = ", ".join(f"{plain!r} for {c!r}" for c, plain in list(near.items())[:8])
             raise InputError(
-                f"{named(list(instead))} outside the model's alphabet of {len(self.alphabet)} symbols "
-                f"{shown(self.alphabet.symbols)}; the nearest it can write: {nearest or 'a blank'}; change the text or "
+                f"{named(list(instead))} outside the model's alphabet of {len(letters)} symbols "
+                f"{shown(letters.symbols)}; the nearest it can write: {nearest or 'a blank'}; change the text or "
                 "allow --replace-unknown"
             )
-        return "".join(c if instead.get(c) == self.alphabet.other else instead.get(c, c) for c in text)
+        return "".join(c if instead.get(c) == letters.other else instead.get(c, c) for c in text)
 
     def replacements(self, text: str) -> dict[str, str]:
         """What takes the place of each character of `text` that the alphabet lacks.
