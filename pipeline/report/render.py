@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from pipeline.report.content import Content
 from rnngen.ink.layout import LINE_CHARACTERS
 from rnngen.web import one_file
-from rnngen.web.one_file import embedded_json, one_script, security_policy
+from rnngen.web.one_file import embedded_json, one_script, security_policy, template_environment
 from rnngen.web.writer_page import WRITER_SCRIPTS
 
 FOLDER = Path(__file__).parent / "page"
@@ -21,13 +20,7 @@ SCRIPTS = (
 
 def render(content: Content, about: dict[str, Any]) -> str:
     """The page; `about` is the provenance of the page itself."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([FOLDER, one_file.FOLDER]),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment(FOLDER)
     environment.filters |= {"fixed": fixed, "printed": printed, "signed": signed, "seconds": seconds, "shaded": shaded}
     style = "".join(
         path.read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ import rnngen
 from rnngen.cli.compare import compare
 from rnngen.cli.inspect import inspect
 from rnngen.cli.lines import lines as list_lines
+from rnngen.cli.page import WriterModel
 from rnngen.cli.page import page as writer_page
 from rnngen.cli.text import text
 from rnngen.cli.typed_text import read_typed
@@ -63,12 +64,7 @@ def write(
     output: Annotated[
         list[Path], typer.Option("--output", "-o", help=f"Picture to write ({', '.join(FORMATS)}); repeat for several.")
     ],
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="RNNGEN_MODEL", help="Directory of a handwriting synthesis model; default: the one in the package."
-        ),
-    ] = None,
+    model: WriterModel = None,
     bias: Annotated[
         float, typer.Option(min=0, callback=_finite, help="0: as people write; 1 and more: neater, less varied.")
     ] = 0.75,

@@ -9,17 +9,19 @@ from rnngen.artifacts import written_whole
 from rnngen.corpora.handwriting.table import CorpusLines
 from rnngen.errors import InputError
 from rnngen.models.shipped import load_handwriting
-from rnngen.web.writer_page import render_writer
+
+WriterModel = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="RNNGEN_MODEL", help="Directory of a handwriting synthesis model; default: the one in the package."
+    ),
+]
+"""The option --model of the commands that write by hand."""
 
 
 def page(
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")],
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="RNNGEN_MODEL", help="Directory of a handwriting synthesis model; default: the one in the package."
-        ),
-    ] = None,
+    model: WriterModel = None,
     style: Annotated[
         list[str] | None,
         typer.Option(help="Line of --corpus to write like (`rnngen lines` lists them); repeat for several."),
@@ -37,6 +39,8 @@ def page(
         raise InputError(f"{output}: a page is HTML; give a file that ends in .html")
     if bool(style) != (corpus is not None):
         raise InputError("--style and --corpus belong together: give both, or neither")
+    from rnngen.web.writer_page import render_writer  # brings a template engine that no other command needs
+
     writer = load_handwriting(model)
     lines = [] if corpus is None else [CorpusLines(corpus).named(name) for name in style or ()]
     styles = [writer.prime(line.ink, line.text, line.line) for line in lines]

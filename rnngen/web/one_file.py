@@ -8,7 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jinja2
+
 FOLDER = Path(__file__).parent / "page"
+
+
+def template_environment(*folders: Path) -> jinja2.Environment:
+    """Templates of these folders and of the library's own; what is put in is escaped, a missing name is an error."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader([*folders, FOLDER]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def security_policy(styles: list[str], scripts: list[str]) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import jinja2
 from markupsafe import Markup
 
 import rnngen
@@ -10,7 +9,7 @@ from rnngen.errors import InputError
 from rnngen.ink.layout import LINE_CHARACTERS
 from rnngen.models.handwriting_model import HandwritingModel, Prime
 from rnngen.web.embedding import network_json, prime_json
-from rnngen.web.one_file import FOLDER, embedded_json, one_script, security_policy
+from rnngen.web.one_file import FOLDER, embedded_json, one_script, security_policy, template_environment
 
 WRITER_SCRIPTS = tuple(
     FOLDER / name
@@ -32,18 +31,10 @@ def render_writer(model: HandwritingModel, name: str, styles: Sequence[Prime] = 
     """The page, in which `model` writes; `styles` can be chosen in it.
 
     The commands that the page shows call the model `name`, "" for that of the package, and the file of the styles
-    `corpus`. Raises InputError for a
-    prediction network.
+    `corpus`. Raises InputError for a prediction network.
     """
     if model.alphabet is None:
         raise InputError(f"{name}: a prediction network writes no text; give a synthesis network")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     style = (FOLDER / "style.css").read_text(encoding="utf-8")
     script = one_script([*WRITER_SCRIPTS, FOLDER / "alone.js"])
     data = {
@@ -53,12 +44,16 @@ def render_writer(model: HandwritingModel, name: str, styles: Sequence[Prime] = 
         "lineWidth": LINE_CHARACTERS,
         "primes": [prime_json(prime) for prime in styles],
     }
-    return environment.get_template("alone.html.j2").render(
-        version=rnngen.__version__,
-        weights=sum(parameter.numel() for parameter in model.network.parameters()),
-        trained_on=None,
-        policy=Markup(security_policy([style], [script])),
-        style=Markup(style),
-        script=Markup(script),
-        data=Markup(embedded_json(data)),
+    return (
+        template_environment()
+        .get_template("alone.html.j2")
+        .render(
+            version=rnngen.__version__,
+            weights=sum(parameter.numel() for parameter in model.network.parameters()),
+            trained_on=None,
+            policy=Markup(security_policy([style], [script])),
+            style=Markup(style),
+            script=Markup(script),
+            data=Markup(embedded_json(data)),
+        )
     )
