@@ -105,7 +105,8 @@ class SynthesisNetwork(nn.Module):
         self.weight_output = nn.ParameterList(torch.empty(outputs, cells) for _ in range(layers))
         self.bias_output = nn.Parameter(torch.empty(outputs))
         initialise(self, init_range, generator)
-        if window_bias is not None:
+        # without values there is nothing to place, and PyTorch would import its whole compiler (1–2 s) to do so
+        if window_bias is not None and not self.bias_window.is_meta:
             self._place_window(window_bias)
 
     @torch.no_grad()

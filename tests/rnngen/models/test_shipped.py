@@ -44,6 +44,15 @@ def test_every_character_ends_by_itself_in_a_line(writer):
         assert all(line.stopped == "rule" for line in writer.write(text, bias=1, seed=1).written), text
 
 
+def test_loading_it_does_not_wait_for_what_writing_does_not_use():
+    code = (
+        "import sys, rnngen; rnngen.load_handwriting().write('a', tries=1);"
+        "sys.exit(' '.join({'torch._dynamo', 'sympy', 'pandas', 'matplotlib', 'jinja2'} & set(sys.modules)) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_character_that_it_does_not_know_is_named(writer):
     with pytest.raises(InputError, match="'☃' .U\\+2603."):
         writer.write("snow ☃")
