@@ -23,11 +23,13 @@ from pipeline._command import command
 from rnngen.artifacts import machine
 from rnngen.cells.soft_window import phi
 from rnngen.losses.mixture_density import Mixture
+from rnngen.models.shipped import load_handwriting
 from rnngen.networks.synthesis_network import SynthesisNetwork
 from rnngen.sampling.handwriting import sample
 from rnngen.sampling.lines import LineRequest
 
 CHARACTERS = 50
+TEXT = "the quick brown fox jumps over the lazy dog"
 BIAS = 0.5
 
 
@@ -79,7 +81,30 @@ def variants(network: SynthesisNetwork, lines: int, steps: int) -> dict[str, Cal
         "eager loop": lambda: eager_loop(network, torch.from_numpy(text_bu), steps),
         "`torch`": lambda: sample(network, requests, backend="torch"),
         "`compiled`": lambda: sample(network, requests, backend="compiled"),
+        "`compiled`, bfloat16 weights": lambda: sample(network, requests, backend="compiled", precision="bfloat16"),
     }
+
+
+def errors_of_bfloat16(network: SynthesisNetwork, symbols_u: np.ndarray, steps: int) -> str:
+    """What rounding the weights does to the outputs ŷ along the points that the float32 network drew."""
+    request = LineRequest(symbols_u, BIAS, maximum_steps=steps)
+    (line,) = sample(network, [request], keep_outputs=True)
+    given = LineRequest(symbols_u, BIAS, prime_t3=line.offsets_t3, maximum_steps=1)
+    steps = len(line.offsets_t3)
+    y_so = {
+        precision: torch.from_numpy(
+            sample(network, [given], precision=precision, keep_outputs=True)[0].outputs_so[:steps]
+        )
+        for precision in ("float32", "bfloat16")
+    }
+    points_s3 = torch.from_numpy(line.offsets_t3)
+    nats = {precision: -Mixture(y).log_likelihood(points_s3).mean().item() for precision, y in y_so.items()}
+    error_so = y_so["bfloat16"] - y_so["float32"]
+    return (
+        f"{steps} points: root mean square of the error of ŷ {error_so.square().mean().sqrt():.1e}, of ŷ "
+        f"{y_so['float32'].square().mean().sqrt():.2g}; largest error {error_so.abs().max():.1e}; nats per point "
+        f"{nats['float32']:.4f} and {nats['bfloat16']:.4f}"
+    )
 
 
 def main(
@@ -93,8 +118,8 @@ def main(
     print(
         f"{machine()}, torch {torch.__version__}, one thread; 3 × {cells}, median of {2 if quick else rounds} rounds\n"
     )
-    print("| lines at once | " + " | ".join(variants(network, 1, 1)) + " |\n|---|" + "---|" * 3)
-    for lines, steps in ((1, 300), (128, 40)):
+    print("| lines at once | " + " | ".join(variants(network, 1, 1)) + " |\n|---|" + "---|" * 4)
+    for lines, steps in ((1, 2000), (128, 40)):
         runs = variants(network, lines, steps // 4 if quick else steps)
         seconds: dict[str, list[float]] = {name: [] for name in runs}
         for run in runs.values():
@@ -111,6 +136,15 @@ def main(
             rate = f"{points / statistics.median(taken):,.0f} steps/s"
             cells_.append(rate if name == "eager loop" else f"{rate}, {statistics.median(ratios):.1f}×")
         print(f"| {lines} | " + " | ".join(cells_) + " |")
+    writer = load_handwriting()
+    symbols_u = np.random.default_rng(0).integers(0, network.arguments["alphabet_size"], CHARACTERS)
+    print("\nWeights in bfloat16 against float32, along the same points:\n")
+    print(f"- {cells} cells, weights as drawn at the start; {errors_of_bfloat16(network, symbols_u, 700)}")
+    written = writer.request(TEXT).symbols_u
+    print(
+        f"- the network of the package, {writer.network.arguments['cells']} cells; "
+        f"{errors_of_bfloat16(writer.network, written, 2000)}"
+    )
 
 
 if __name__ == "__main__":

@@ -150,6 +150,7 @@ class HandwritingModel:
         steps: int | None = None,
         replace_unknown: bool = False,
         tries: int = TRIES,
+        precision: str = "float32",
         threads: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Handwriting:
@@ -166,6 +167,7 @@ class HandwritingModel:
         replace_unknown  whether a character that the model does not know is replaced, as `replacements` says.
         tries            how often a line is drawn at most, if its window shows letters missing or repeated, or it does
                          not end; 1 keeps the first (`sample_whole`).
+        precision        of the network's weights, as for `rnngen.sampling.handwriting.sample`.
         threads          by default as many as PyTorch uses.
         progress         is called with the number of lines drawn since the last call, and of all to be drawn so far.
 
@@ -186,7 +188,9 @@ class HandwritingModel:
             self.request(line, bias=bias, seed=seed + k, prime=style, separator=separator, maximum_steps=steps, end=end)
             for k, line in enumerate(texts)
         ]
-        drawn = self.sample_whole(texts, requests, end, tries, threads or torch.get_num_threads(), progress)
+        drawn = self.sample_whole(
+            texts, requests, end, tries, threads or torch.get_num_threads(), progress, precision=precision
+        )
         misfit = None if style is None else self.misfit(drawn[0].line, style)
         if not all(len(line.line.new_t3) for line in drawn):
             remedy = "give it word for word as it is written" if misfit else "try another seed"
@@ -224,6 +228,7 @@ class HandwritingModel:
         tries: int = TRIES,
         threads: int = 1,
         progress: Callable[[int, int], None] | None = None,
+        precision: str = "float32",
     ) -> list[CheckedLine]:
         """Draw the lines of `requests`, which write `texts`; one that seems not to say its text is drawn again.
 
@@ -241,9 +246,8 @@ class HandwritingModel:
             total += len(waiting)
             report = None if progress is None else lambda finished, total=total: progress(finished, total)
             again = [replace(requests[k], seed=(requests[k].seed + number * RETRY) % 2**64) for k in waiting]
-            for k, request, line in zip(
-                waiting, again, self.sample(again, end, threads=threads, progress=report), strict=True
-            ):
+            lines = self.sample(again, end, precision=precision, threads=threads, progress=report)
+            for k, request, line in zip(waiting, again, lines, strict=True):
                 checked = CheckedLine(line, request.seed, number + 1, check_alignment(line, texts[k]))
                 best = max(kept.get(k, checked), checked, key=lambda one: one.alignment.rank)
                 kept[k] = replace(best, tries=number + 1)

@@ -6,7 +6,11 @@
  *
  * Gate order i, f, g, o. Row n of a layer's weights belongs to gate unit n, its columns to the layer's input
  * [x | w | h below | h own]. Weights come packed in the order in which they are read: columns padded with zeros to a
- * multiple of LANES, rows to a multiple of OUTS1, and then OUTS rows together, LANES columns of each in turn.
+ * multiple of 2 LANES, rows to a multiple of OUTS1, and then OUTS rows together, LANES columns of each in turn.
+ *
+ * Weights in bfloat16 come two in a word, column k in its lower half and column k + LANES in its upper one, so 2 LANES
+ * columns are read at once. They become float32 without rounding and are added in the same order, so a line is bit for
+ * bit that of a float32 network with these weights, from half the memory.
  */
 #include <math.h>
 #include <stdint.h>
@@ -14,14 +18,16 @@
 
 enum { LANES = 16, ROWS = 32, GROUP = 4, OUTS1 = 8, OUTS = 4, MAX_LAYERS = 16, MAX_MIXTURES = 256 };
 typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef uint32_t words __attribute__((vector_size(4 * LANES)));
 
 typedef struct {
     int32_t layers, cells, symbols, components, mixtures; /* L, H, V, K, M; V = K = 0 for a prediction network */
-    const float *weights[MAX_LAYERS];                     /* (4H, width of the layer's input) */
+    int32_t halves;                                       /* whether the matrices are in bfloat16 */
+    const void *weights[MAX_LAYERS];                      /* (4H, width of the layer's input) */
     const float *bias[MAX_LAYERS];                        /* (4H) */
     const float *peepholes[MAX_LAYERS];                   /* (3, H): i, f, o */
-    const float *window_weights, *window_bias;            /* (3K, H) */
-    const float *output_weights, *output_bias;            /* (1 + 6M, L*H) */
+    const void *window_weights, *output_weights;          /* (3K, H), (1 + 6M, L*H) */
+    const float *window_bias, *output_bias;
 } network;
 
 typedef struct {
@@ -60,7 +66,7 @@ static inline float exp_(float x) {
 }
 static inline float sigmoid(float x) { return 1.0f / (1.0f + exp_(-x)); }
 static inline float tanh_(float x) { return 2.0f / (1.0f + exp_(-2.0f * x)) - 1.0f; }
-static inline int padded(int n) { return (n + LANES - 1) / LANES * LANES; }
+static inline int padded(int n) { return (n + 2 * LANES - 1) / (2 * LANES) * (2 * LANES); }
 
 /* out[o] = bias[o] + the lanes of sum[o], for four outputs. Not inlined: a compiler that may reorder additions must not
  * do so differently in the places that call it. */
@@ -74,23 +80,39 @@ static __attribute__((noinline)) void add_lanes(const vec *sum, const float *bia
 }
 
 /* out_r[n] = bias[n] + sum_k w[n,k] in_r[k] for the outputs n .. n + outs of `rows` lines, one accumulator for each */
-static inline __attribute__((always_inline)) void block(int rows, int outs, const float *w, const float *bias, int n,
-                                                        int width, float *const *in, float *const *out) {
+static inline __attribute__((always_inline)) void block(int halves, int rows, int outs, const void *w,
+                                                        const float *bias, int n, int width, float *const *in,
+                                                        float *const *out) {
     vec sum[GROUP][OUTS1];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 8
         for (int o = 0; o < outs; ++o) sum[r][o] = (vec){0};
-    for (int k = 0; k < width; k += LANES) {
-        vec x[GROUP];
+    int columns = halves ? 2 * LANES : LANES;
+    for (int k = 0; k < width; k += columns) {
+        vec x[GROUP], next[GROUP];
 #pragma GCC unroll 8
-        for (int r = 0; r < rows; ++r) x[r] = *(const vec *)(in[r] + k);
+        for (int r = 0; r < rows; ++r) {
+            x[r] = *(const vec *)(in[r] + k);
+            if (halves) next[r] = *(const vec *)(in[r] + k + LANES);
+        }
 #pragma GCC unroll 8
         for (int o = 0; o < outs; ++o) {
             int64_t first = n + o - o % OUTS; /* of the rows packed together */
-            vec v = *(const vec *)(w + first * width + k * OUTS + o % OUTS * LANES);
+            int64_t at = first * width + k * OUTS + o % OUTS * columns;
+            words both;
+            vec v;
+            if (halves) {
+                both = *(const words *)((const uint16_t *)w + at);
+                v = (vec)(both << 16);
+            } else
+                v = *(const vec *)((const float *)w + at);
 #pragma GCC unroll 8
             for (int r = 0; r < rows; ++r) sum[r][o] += v * x[r];
+            if (!halves) continue;
+            v = (vec)(both & 0xffff0000u);
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; ++r) sum[r][o] += v * next[r];
         }
     }
 #pragma GCC unroll 8
@@ -104,20 +126,29 @@ static inline __attribute__((always_inline)) void block(int rows, int outs, cons
         }
 }
 
-static void product(int rows, const float *w, const float *bias, int height, int width, float *const *in,
-                    float *const *out) {
+static inline __attribute__((always_inline)) void rows_of_product(int halves, int rows, const void *w,
+                                                                  const float *bias, int height, int width,
+                                                                  float *const *in, float *const *out) {
     if (rows == 1) {
-        for (int n = 0; n < height; n += OUTS1) block(1, OUTS1, w, bias, n, width, in, out);
+        for (int n = 0; n < height; n += OUTS1) block(halves, 1, OUTS1, w, bias, n, width, in, out);
         return;
     }
     for (int n = 0; n < height; n += OUTS)
         for (int r = 0; r < rows; r += GROUP) /* the weights of these outputs stay in the nearest cache */
             switch (rows - r) {
-            case 1: block(1, OUTS, w, bias, n, width, in + r, out + r); break;
-            case 2: block(2, OUTS, w, bias, n, width, in + r, out + r); break;
-            case 3: block(3, OUTS, w, bias, n, width, in + r, out + r); break;
-            default: block(GROUP, OUTS, w, bias, n, width, in + r, out + r);
+            case 1: block(halves, 1, OUTS, w, bias, n, width, in + r, out + r); break;
+            case 2: block(halves, 2, OUTS, w, bias, n, width, in + r, out + r); break;
+            case 3: block(halves, 3, OUTS, w, bias, n, width, in + r, out + r); break;
+            default: block(halves, GROUP, OUTS, w, bias, n, width, in + r, out + r);
             }
+}
+
+static void product(const network *net, int rows, const void *w, const float *bias, int height, int width,
+                    float *const *in, float *const *out) {
+    if (net->halves)
+        rows_of_product(1, rows, w, bias, height, width, in, out);
+    else
+        rows_of_product(0, rows, w, bias, height, width, in, out);
 }
 
 static int rounded(int n) { return (n + OUTS1 - 1) / OUTS1 * OUTS1; }
@@ -232,7 +263,7 @@ static void step(const network *net, slot *slots, int n) {
     for (int l = 0; l < L; ++l) {
         int own = 3 + V + (l ? H : 0);
         for (int r = 0; r < n; ++r) in[r] = slots[r].p.in[l], out[r] = slots[r].p.gates;
-        product(n, net->weights[l], net->bias[l], 4 * H, padded(own + H), in, out);
+        product(net, n, net->weights[l], net->bias[l], 4 * H, padded(own + H), in, out);
         for (int r = 0; r < n; ++r) {
             const parts *p = &slots[r].p;
             float *h = p->hidden + l * H;
@@ -242,7 +273,7 @@ static void step(const network *net, slot *slots, int n) {
         }
         if (l == 0 && net->components) {
             for (int r = 0; r < n; ++r) in[r] = slots[r].p.hidden, out[r] = slots[r].p.window;
-            product(n, net->window_weights, net->window_bias, rounded(3 * net->components), padded(H), in, out);
+            product(net, n, net->window_weights, net->window_bias, rounded(3 * net->components), padded(H), in, out);
             for (int r = 0; r < n; ++r) {
                 const line *s = slots[r].s;
                 const parts *p = &slots[r].p;
@@ -261,7 +292,7 @@ static void step(const network *net, slot *slots, int n) {
         }
     }
     for (int r = 0; r < n; ++r) in[r] = slots[r].p.hidden, out[r] = slots[r].p.y;
-    product(n, net->output_weights, net->output_bias, rounded(1 + 6 * net->mixtures), padded(L * H), in, out);
+    product(net, n, net->output_weights, net->output_bias, rounded(1 + 6 * net->mixtures), padded(L * H), in, out);
 }
 
 /* run `count` lines to their ends */

@@ -16,6 +16,7 @@ shown, but it knows what comes before the next word. So a request may go on with
 Shapes: t steps, b lines, u characters of the whole text, k window components, o = 6M + 1 outputs.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -36,6 +37,7 @@ def sample(
     finish_stroke: int = 0,
     keep_outputs: bool = False,
     backend: str = "auto",
+    precision: str = "float32",
     threads: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> list[SampledLine]:
@@ -45,6 +47,9 @@ def sample(
                    stroke; with n > 0 a stroke in hand when the rule fires is finished, if that takes at most n points.
                    A request with a next word ends as that says.
     backend        "compiled" (C, float32, CPU), "torch" (any dtype and device), or "auto": compiled where possible.
+    precision      "bfloat16" rounds the weights of all products to it; sums stay float32. On the compiled back end the
+                   weights are then half the size, and a single line of a large network is drawn twice as fast. Lines
+                   are those of a network with the rounded weights. "float32" takes the weights as they are.
     threads        of the compiled back end; lines are shared out among them.
     progress       is called with the number of lines finished since the last call.
 
@@ -53,16 +58,30 @@ def sample(
     check_requests(network, requests)
     if backend not in ("auto", "compiled", "torch"):
         raise InputError(f"unknown back end {backend!r}: expected auto, compiled or torch")
+    if precision not in ("float32", "bfloat16"):
+        raise InputError(f"unknown precision {precision!r}: expected float32 or bfloat16")
     if not requests:
         return []
     library = None if backend == "torch" else compiled_sampler(network, required=backend == "compiled")
     progress = progress or (lambda lines: None)
     lines = (
-        sample_with_torch(network, requests, finish_stroke, keep_outputs, progress)
+        sample_with_torch(_rounded(network, precision), requests, finish_stroke, keep_outputs, progress)
         if library is None
-        else sample_compiled(library, network, requests, finish_stroke, keep_outputs, threads, progress)
+        else sample_compiled(library, network, requests, finish_stroke, keep_outputs, precision, threads, progress)
     )
     return [without_next_word(line, request) for line, request in zip(lines, requests, strict=True)]
+
+
+@torch.no_grad()
+def _rounded(network: Network, precision: str) -> Network:
+    """The network, or a copy whose weights of products are rounded to bfloat16, in the type that they had."""
+    if precision == "float32":
+        return network
+    network = copy.deepcopy(network)
+    for name, parameter in network.named_parameters():
+        if "weight" in name:
+            parameter.copy_(parameter.bfloat16())
+    return network
 
 
 @torch.no_grad()

@@ -1,5 +1,7 @@
 """Handwriting drawn in C (handwriting.c): float32 on the CPU, a line alone or in company the same bit for bit.
 
+The weights of products may be kept in bfloat16, half the bytes to be read for every point.
+
 Shapes: t steps.
 """
 
@@ -25,9 +27,9 @@ _pointer = ctypes.c_void_p
 
 class _Network(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_int32) for name in ("layers", "cells", "symbols", "components", "mixtures")),
+        *((name, ctypes.c_int32) for name in ("layers", "cells", "symbols", "components", "mixtures", "halves")),
         *((name, _pointer * MAX_LAYERS) for name in ("weights", "bias", "peepholes")),
-        *((name, _pointer) for name in ("window_weights", "window_bias", "output_weights", "output_bias")),
+        *((name, _pointer) for name in ("window_weights", "output_weights", "window_bias", "output_bias")),
     )
 
 
@@ -75,11 +77,16 @@ def _rounded(n: int, multiple: int) -> int:
     return -(-n // multiple) * multiple
 
 
-def _matrix(blocks: Sequence[torch.Tensor]) -> np.ndarray:
+def _matrix(blocks: Sequence[torch.Tensor], precision: str) -> np.ndarray:
     """[block | block | …] padded and packed as the C code reads it."""
     rows, columns = len(blocks[0]), sum(block.shape[1] for block in blocks)
-    matrix = np.zeros((_rounded(rows, OUTS1), _rounded(columns, LANES)), np.float32)
-    matrix[:rows, :columns] = torch.cat(list(blocks), 1).numpy()
+    padded = torch.zeros(_rounded(rows, OUTS1), _rounded(columns, 2 * LANES))
+    padded[:rows, :columns] = torch.cat(list(blocks), 1)
+    if precision == "bfloat16":  # column k below column k + LANES in a word
+        bits = padded.bfloat16().view(torch.uint16).numpy().astype(np.uint32).reshape(len(padded), -1, 2, LANES)
+        matrix = (bits[:, :, 0] | bits[:, :, 1] << 16).reshape(len(padded), -1).view(np.float32)
+    else:
+        matrix = padded.numpy()
     packed = _aligned(len(matrix) // OUTS, matrix.shape[1] // LANES, OUTS, LANES)
     packed[:] = matrix.reshape(-1, OUTS, matrix.shape[1] // LANES, LANES).swapaxes(1, 2)
     return packed
@@ -92,7 +99,7 @@ def _vector(values: torch.Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def _packed(network: Network) -> tuple[_Network, list[np.ndarray]]:
+def _packed(network: Network, precision: str) -> tuple[_Network, list[np.ndarray]]:
     """The network as the C code reads it, and the arrays that must outlive it."""
     kept: list[np.ndarray] = []
 
@@ -107,15 +114,16 @@ def _packed(network: Network) -> tuple[_Network, list[np.ndarray]]:
         symbols=network.arguments["alphabet_size"] if text else 0,
         components=network.arguments["window_components"] if text else 0,
         mixtures=components(len(network.bias_output)),
+        halves=precision == "bfloat16",
     )
     for n, layer in enumerate(network.layers):
-        packed.weights[n] = address(_matrix([*layer.weight_dense, layer.weight_recurrent]))
+        packed.weights[n] = address(_matrix([*layer.weight_dense, layer.weight_recurrent], precision))
         packed.bias[n] = address(_vector(layer.bias))
         packed.peepholes[n] = address(_vector(layer.peepholes))
     if isinstance(network, SynthesisNetwork):
-        packed.window_weights = address(_matrix([network.weight_window]))
+        packed.window_weights = address(_matrix([network.weight_window], precision))
         packed.window_bias = address(_vector(network.bias_window))
-    packed.output_weights = address(_matrix(list(network.weight_output)))
+    packed.output_weights = address(_matrix(list(network.weight_output), precision))
     packed.output_bias = address(_vector(network.bias_output))
     return packed, kept
 
@@ -133,10 +141,11 @@ def sample_compiled(
     requests: Sequence[LineRequest],
     finish_stroke: int,
     keep_outputs: bool,
+    precision: str,
     threads: int,
     progress: Callable[[int], None],
 ) -> list[SampledLine]:
-    packed, kept = _packed(network)
+    packed, kept = _packed(network, precision)
     # lines of like length run together, so that none of the places of a call stands empty for long
     order = sorted(range(len(requests)), key=lambda k: -_expected_length(requests[k]))
     result: list[SampledLine | None] = [None] * len(requests)

@@ -57,6 +57,14 @@ def test_the_same_seed_draws_the_same_file_another_seed_another(rnngen, model, t
     assert a == b != c
 
 
+def test_weights_in_bfloat16_draw_a_little_differently_and_the_same_every_time(rnngen, model, tmp_path):
+    for name, options in (("a", []), ("b", ["--precision", "bfloat16"]), ("c", ["--precision", "bfloat16"])):
+        assert rnngen("write", "hello", "--model", model, *options, "-o", f"{name}.svg")[0] == 0
+    a, b, c = ((tmp_path / f"{name}.svg").read_text() for name in "abc")
+    assert a != b == c
+    assert rnngen("write", "hello", "--model", model, "--precision", "float16", "-o", "d.svg")[0] == 2
+
+
 def test_text_is_wrapped_and_may_come_from_standard_input(rnngen, model, monkeypatch):
     typed = io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfunder the sun\n\n\nhello\n"), encoding="ascii")
     monkeypatch.setattr(sys, "stdin", typed)

@@ -164,13 +164,61 @@ def test_back_ends_agree(synthesis, requests, finish_stroke):
         np.testing.assert_allclose(one.outputs_so, two.outputs_so, atol=1e-5)
 
 
-def test_compiled_lines_are_bit_for_bit_the_same_alone_in_company_and_on_threads(synthesis, requests):
-    together = sample(synthesis, requests, backend="compiled", keep_outputs=True)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_compiled_lines_are_bit_for_bit_the_same_alone_in_company_and_on_threads(synthesis, requests, precision):
+    options = dict(backend="compiled", precision=precision, keep_outputs=True)
+    together = sample(synthesis, requests, **options)
     for request, line in zip(requests, together, strict=True):
-        (alone,) = sample(synthesis, [request], backend="compiled", keep_outputs=True)
+        (alone,) = sample(synthesis, [request], **options)
         assert equal(alone, line)
-    reordered = sample(synthesis, requests[::-1], backend="compiled", keep_outputs=True, threads=2)[::-1]
+    reordered = sample(synthesis, requests[::-1], **options, threads=2)[::-1]
     assert all(equal(one, two) for one, two in zip(reordered, together, strict=True))
+
+
+def rounded(network):
+    """A copy with every matrix but the peepholes rounded to 8 significant bits."""
+    copy = type(network)(**network.arguments)
+    copy.load_state_dict(
+        {
+            name: values if "peepholes" in name or values.dim() < 2 else values.to(torch.bfloat16).float()
+            for name, values in network.state_dict().items()
+        }
+    )
+    return copy
+
+
+@pytest.mark.parametrize("cells", [20, 32, 45])
+def test_weights_in_bfloat16_draw_what_a_network_with_rounded_weights_draws(requests, cells):
+    network = SynthesisNetwork(
+        cells, 3, 9, 4, 5, window_bias=-1.5, init_range=0.3, generator=torch.Generator().manual_seed(4)
+    )
+    expected = sample(rounded(network), requests, backend="compiled", keep_outputs=True)
+    found = sample(network, requests, backend="compiled", precision="bfloat16", keep_outputs=True)
+    assert all(equal(one, two) for one, two in zip(found, expected, strict=True))
+    plain = sample(network, requests, backend="torch", precision="bfloat16", keep_outputs=True)
+    for one, two in zip(plain, expected, strict=True):
+        assert len(one.offsets_t3) == len(two.offsets_t3)
+        np.testing.assert_allclose(one.outputs_so, two.outputs_so, atol=1e-4)
+    as_it_was = sample(network, requests, backend="compiled", keep_outputs=True)
+    assert not any(equal(one, two) for one, two in zip(found, as_it_was, strict=True))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_prediction_network_with_weights_in_bfloat16_draws_too(prediction, backend):
+    requests = [LineRequest(seed=s, maximum_steps=30) for s in range(3)]
+    expected = sample(rounded(prediction), requests, backend=backend, keep_outputs=True)
+    found = sample(prediction, requests, backend=backend, precision="bfloat16", keep_outputs=True)
+    assert all(equal(one, two) for one, two in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_bfloat16_changes_the_outputs_along_the_same_points_by_less_than_a_hundredth(synthesis, requests, backend):
+    (line,) = sample(synthesis, requests[5:6], backend=backend, keep_outputs=True)
+    again = replace(requests[5], prime_t3=line.offsets_t3, maximum_steps=1)
+    (found,) = sample(synthesis, [again], backend=backend, precision="bfloat16", keep_outputs=True)
+    steps = len(line.offsets_t3)
+    error = np.abs(found.outputs_so[:steps] - line.outputs_so[:steps]).max() / np.abs(line.outputs_so).max()
+    assert 1e-6 < error < 1e-2
 
 
 def test_torch_lines_do_not_depend_on_their_company(synthesis, requests):
@@ -369,6 +417,8 @@ def test_networks_that_do_not_fit(prediction):
         sample(PredictionNetwork(7, 4, 1, 7, symbols=True), [LineRequest()])
     with pytest.raises(InputError, match="unknown back end 'fast'"):
         sample(prediction, [LineRequest()], backend="fast")
+    with pytest.raises(InputError, match="unknown precision 'float16'"):
+        sample(prediction, [LineRequest()], precision="float16")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
