@@ -69,6 +69,10 @@ def write(
         float, typer.Option(min=0, callback=_finite, help="0: as people write; 1 and more: neater, less varied.")
     ] = 0.75,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another way to write the same.")] = 1,
+    hand: Annotated[
+        int | None,
+        typer.Option(min=0, help="Write in this hand: another number, another hand. Default: one for each line."),
+    ] = None,
     style: Annotated[
         str | None, typer.Option(help="Write like this line of --corpus; `rnngen lines` lists them.")
     ] = None,
@@ -163,6 +167,7 @@ def write(
     \b
     rnngen write "any text" -o note.svg
     rnngen write "neat" --bias 2 --seed 7 -o neat.svg -o neat.png
+    rnngen write - --hand 7 --page a4 --straight -o letter.pdf < letter.txt
 
     \b
     By a model of your own, and in the hand of a line or of yourself; RNNGEN_MODEL in the environment is --model:
@@ -170,7 +175,6 @@ def write(
     rnngen write "like her" --style a00-000z-01 --corpus results/corpora/handwriting.parquet -o her.svg
     rnngen write "like me" --style-strokes me.svg --style-text "my own hand" -o me-too.svg
     rnngen write "watch" --animate -o watch.svg
-    rnngen write - --page a4 --margin 25 --straight -o letter.pdf < letter.txt
     """
     for path in output:
         check_format(path, animate and path.suffix.lower() == ".svg")
@@ -192,7 +196,7 @@ def write(
             source,
             bias,
             seed,
-            _prime(writer, style, corpus, style_strokes, style_text, style_as_recorded),
+            _prime(writer, hand, style, corpus, style_strokes, style_text, style_as_recorded),
             width=width,
             layout=Layout(size, sheet, align, line_height, straight),
             separator=separator,
@@ -236,6 +240,7 @@ def write(
 
 def _prime(
     writer: HandwritingModel,
+    hand: int | None,
     style: str | None,
     corpus: Path | None,
     strokes: Path | None,
@@ -243,16 +248,18 @@ def _prime(
     as_recorded: bool,
 ) -> Prime | None:
     """What the options say about the style."""
-    if style is not None and strokes is not None:
-        raise InputError("--style and --style-strokes exclude each other: give one of them")
+    if sum(option is not None for option in (hand, style, strokes)) > 1:
+        raise InputError("--hand, --style and --style-strokes exclude each other: give one of them")
+    if strokes is None and (text is not None or as_recorded):
+        raise InputError("--style-text and --style-as-recorded need --style-strokes: give the strokes too")
+    if hand is not None:
+        return writer.hand(hand)
     if style is not None:
         if corpus is None:
             raise InputError(f"--style {style}: --corpus must name the Parquet file that has this line")
         line = CorpusLines(corpus).named(style)
         return writer.prime(line.ink, line.text, line.line)
     if strokes is None:
-        if text is not None or as_recorded:
-            raise InputError("--style-text and --style-as-recorded need --style-strokes: give the strokes too")
         return None
     if text is None:
         raise InputError(f"--style-strokes {strokes}: --style-text must say what is written there")

@@ -18,6 +18,8 @@ from rnngen.corpora.alphabet import Alphabet, named, shown
 from rnngen.corpora.handwriting.lines import Normaliser
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.choose_texts import TYPOGRAPHIC
+from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
+from rnngen.handwriting_generator.glyphs import load_alphabet
 from rnngen.ink.layout import LINE_CHARACTERS, Layout
 from rnngen.ink.strokes import Ink, Stroke, resampled, strokes_from_offsets, transformed
 from rnngen.models.checkpoint import load_network
@@ -29,6 +31,7 @@ from rnngen.sampling.handwriting import sample
 from rnngen.sampling.lines import LineRequest, NextWord, SampledLine
 
 POINTS_PER_CHARACTER = 25.0  # §4.2, where a model does not say
+HAND_TEXT = "Pack my box with five dozen liquor jugs"  # every small letter, so that each has been seen in the hand
 RECORDED_HERTZ = 100.0  # points a second of the corpora, before any are left out
 TRIES = 4
 RETRY = 2**32  # from the seed of a line to that of its next try
@@ -399,6 +402,18 @@ class HandwritingModel:
             raise InputError(f"{name}: a single point is too little to go on from")
         scale = fitting_scale(offsets_t3[:, :2], self.normaliser.mean, self.normaliser.deviation)
         return self.prime(Ink(transformed(strokes, scale)), text, name)
+
+    def hand(self, number: int) -> Prime:
+        """A prime in hand `number` of the generator: every number is another hand, for lines that are all in one.
+
+        For networks that were trained on generated handwriting, whose units the prime has.
+        """
+        if not 0 <= number < 2**64:
+            raise InputError(f"hand {number}: expected an integer between 0 and 2^64 − 1")
+        [writer] = draw_writers(load_alphabet(), 1, number)
+        line = write_numbered_line(HAND_TEXT, writer, number, 0)
+        points = np.stack([line.x, line.y], axis=1).astype(float)
+        return self.prime(Ink(np.split(points, np.cumsum(line.stroke_len)[:-1])), HAND_TEXT, f"hand {number}")
 
     def _prime_text(self, text: str | None, name: str) -> str | None:
         if self.alphabet is None:

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import rnngen
@@ -42,6 +43,24 @@ def test_every_character_ends_by_itself_in_a_line(writer):
     """At a bias that people would use, a line of each kind of character ends before the cap."""
     for text in ("Müller & Søn, 27 façades", 'Ångström said: "no!"', "żółć i Łódź (100%)", "x" * 12, "I"):
         assert all(line.stopped == "rule" for line in writer.write(text, bias=1, seed=1).written), text
+
+
+def test_lines_in_one_hand_resemble_each_other_more_than_those_of_another(writer):
+    """By the slant of their ways down, which the generator's hands differ in."""
+
+    def slant(hand: int, seed: int) -> float:
+        lines = writer.write("little hills and ill fillies", bias=1, seed=seed, style=writer.hand(hand), tries=1).lines
+        steps = np.concatenate([np.diff(stroke, axis=0) for stroke in lines[0].strokes])
+        falls = steps[steps[:, 1] > 2 * np.abs(steps[:, 0])]
+        return float(falls[:, 0].sum() / falls[:, 1].sum())
+
+    slants = np.array([[slant(hand, seed) for seed in (1, 2, 3)] for hand in range(6)])
+    assert slants.std(1).mean() < 0.3 * slants.mean(1).std()
+
+
+def test_a_hand_is_its_number(writer):
+    assert (writer.hand(7).offsets_t3 == writer.hand(7).offsets_t3).all()
+    assert writer.hand(7).name == "hand 7" and len({len(writer.hand(number).offsets_t3) for number in range(5)}) > 1
 
 
 def test_loading_it_does_not_wait_for_what_writing_does_not_use():
