@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from benchmarks import lstm_cuda
 from pipeline._command import command
 from rnngen.artifacts import machine
-from rnngen.cells.c_kernels import compiled_gates
+from rnngen.cells.c_kernels import load_fitting_gates
 from rnngen.cells.layer import PeepholeLSTM
 from rnngen.cells.matmul import onednn_float32_is_exact
 from rnngen.errors import InputError
@@ -209,7 +209,7 @@ def main(
         raise InputError(f"device {device!r}: expected cpu or cuda")
     torch.set_num_threads(threads)
     tuned = [f"{name}={value}" for name, value in os.environ.items() if name.startswith(("MALLOC_", "THP_MEM"))]
-    compiler = "yes" if compiled_gates(torch.zeros(1)) is not None else "no: compiled is fused here"
+    compiler = "yes" if load_fitting_gates(torch.zeros(1)) is not None else "no: compiled is fused here"
     print(
         f"{machine()}, torch {torch.__version__}, Python {platform.python_version()}, {threads} thread(s); "
         f"allocator {' '.join(tuned) or 'default'}, on both sides; load {os.getloadavg()[0]:.1f}\n"

@@ -33,7 +33,7 @@ from rnngen.cells.layer import PeepholeLSTM
 from rnngen.corpora.sequences import TextBatch
 from rnngen.errors import InputError
 from rnngen.networks.prediction_network import PredictionNetwork
-from rnngen.training.gradients import backpropagated, gradients_of
+from rnngen.training.gradients import backpropagate, gradients_of
 from rnngen.training.objectives import NextSymbol
 from rnngen.training.sgd import GravesSGD
 
@@ -286,7 +286,7 @@ def paper_stack(bench: Bench, name: str, batch: int, layers: int, cells: int, sy
 def training(network: nn.Module, x: Tensor, recorded: bool) -> Callable[[], None]:
     """An update on a chunk: gradients and SGD with momentum."""
     losses = NextSymbol(network).losses
-    gradients = gradients_of(network, losses) if recorded else partial(backpropagated, losses)
+    gradients = gradients_of(network, losses) if recorded else partial(backpropagate, losses)
     optimiser = GravesSGD(network.parameters(), lr=1e-4, momentum=0.9)
     batch = TextBatch(x, x, None, reset=False, predictions=x.numel())
     state = [layer.zero_state(x.shape[1]) for layer in network.layers]

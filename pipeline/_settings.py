@@ -22,12 +22,12 @@ if not (ROOT / "config.yaml").exists():
 SCHEMA = ROOT / "workflow" / "config.schema.yaml"
 
 
-def merged(base: dict, over: Mapping[str, Any]) -> dict:
+def merge(base: dict, over: Mapping[str, Any]) -> dict:
     """`base` with `over` put on top of it, mapping by mapping; neither is changed."""
     result = copy.deepcopy(base)
     for key, value in over.items():
         if isinstance(value, dict) and isinstance(result.get(key), dict):
-            result[key] = merged(result[key], value)
+            result[key] = merge(result[key], value)
         else:
             result[key] = copy.deepcopy(value)
     return result
@@ -77,7 +77,7 @@ def load_config(files: Iterable[str | Path], given: Mapping[str, Any] = MappingP
     """
     config: dict = {}
     for part in (*map(read_yaml, files), given):
-        config = merged(config, part)
+        config = merge(config, part)
     if isinstance(config.get("experiments"), dict):
         config["experiments"] = {name: found for name, found in config["experiments"].items() if found is not None}
     check_config(config)
@@ -222,7 +222,7 @@ def training_settings(config: dict, experiment: str, regularisation: str) -> Set
         "kind": entry["kind"],
         "unit": entry.get("unit"),
         "network": entry["network"],
-        "training": merged(entry["training"], row.pop("training", {})),
+        "training": merge(entry["training"], row.pop("training", {})),
         "noise": row.pop("noise", "none"),
         "standard_deviation": row.pop("standard_deviation", None),
         "corpus": loader_settings(config, experiment),

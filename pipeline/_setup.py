@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pipeline._settings import Reading, Settings
 from rnngen.cells.backends import backend_named
-from rnngen.cells.c_kernels import compiled_gates
+from rnngen.cells.c_kernels import load_fitting_gates
 from rnngen.corpora.handwriting.lines import HandwritingBatches, load_handwriting
 from rnngen.corpora.sequences import ChunkBatches, SentenceBatches
 from rnngen.corpora.treebank import END, Treebank, load_treebank
@@ -158,7 +158,7 @@ class PenData:
         self.rule = f"{len(self.source.validation)} validation lines, nats in units of the training lines' deviation "
         self.rule += f"({', '.join(f'{d:.2f}' for d in self.source.normaliser.deviation)} of the corpus's units)"
         self.rule += f", every {every} points" if every > 1 else ""
-        self.summary = f"{self.rule}\n{cleaning_summary(self.source.statistics)}"
+        self.summary = f"{self.rule}\n{summarise_cleaning(self.source.statistics)}"
 
     def batches(
         self, split: str, batch_size: int, shuffle: bool = False, device: torch.device | str = "cpu"
@@ -180,7 +180,7 @@ class PenData:
         }
 
 
-def cleaning_summary(statistics: dict[str, Any]) -> str:
+def summarise_cleaning(statistics: dict[str, Any]) -> str:
     """What cleaning left of the training lines, and what it did to the units of the loss."""
     with_, without = (
         "({:.2f}, {:.2f}) ± ({:.2f}, {:.2f})".format(*statistics[f"mean{suffix}"], *statistics[f"deviation{suffix}"])
@@ -193,7 +193,7 @@ def cleaning_summary(statistics: dict[str, Any]) -> str:
     )
 
 
-def built(network: type[AnyNetwork], **arguments: Any) -> AnyNetwork:
+def build(network: type[AnyNetwork], **arguments: Any) -> AnyNetwork:
     """The network, if this machine can hold its weights, their gradients and the two moments of an optimiser."""
     with torch.device("meta"):
         weights = sum(p.numel() for p in network(**arguments | {"generator": None}).parameters())
@@ -209,7 +209,7 @@ def built(network: type[AnyNetwork], **arguments: Any) -> AnyNetwork:
 def backend_in_use(network: Network, name: str) -> str:
     """What computes the layers of cells for the back end `name`: `auto` and a missing compiler resolved."""
     chosen = backend_named(name, network.bias_output.device).__name__
-    return "fused" if chosen == "compiled" and compiled_gates(network.bias_output) is None else chosen
+    return "fused" if chosen == "compiled" and load_fitting_gates(network.bias_output) is None else chosen
 
 
 def pen_objective(network: nn.Module, settings: Settings) -> NextPoint:
@@ -218,7 +218,7 @@ def pen_objective(network: nn.Module, settings: Settings) -> NextPoint:
     return kind(network, settings["training"].get("clip_output"))
 
 
-def leading(batches: Batches[B], symbols: int) -> Iterator[B]:
+def take_leading(batches: Batches[B], symbols: int) -> Iterator[B]:
     """The first batches, until they hold `symbols` symbols."""
     seen = 0
     for batch in batches.epoch(0):
@@ -266,7 +266,7 @@ class Assembly:
         self.objective: Objective[Any]  # of the batches of `data`
         if settings["kind"] == "text":
             text = self.data = TextData(settings, corpus)
-            self.network = built(
+            self.network = build(
                 PredictionNetwork, input_size=text.symbols, output_size=text.symbols, symbols=True, **common
             )
             self.objective = NextSymbol(self.network)
@@ -274,10 +274,10 @@ class Assembly:
             pen = self.data = PenData(settings, corpus)
             mixtures = network["mixtures"]
             if settings["kind"] == "prediction":
-                self.network = built(PredictionNetwork, input_size=3, output_size=6 * mixtures + 1, **common)
+                self.network = build(PredictionNetwork, input_size=3, output_size=6 * mixtures + 1, **common)
             else:
                 at_pace = network.get("window_bias", "none") == "points-per-character"
-                self.network = built(
+                self.network = build(
                     SynthesisNetwork,
                     alphabet_size=len(pen.source.alphabet),
                     window_components=network["window_components"],
@@ -361,7 +361,7 @@ class Assembly:
             return None
         return [(h.to(self.device), c.to(self.device)) for h, c in tensors["carried"]]
 
-    def restored(self, tensors: dict[str, Any], where: Path) -> Carried:
+    def restore_or_refuse(self, tensors: dict[str, Any], where: Path) -> Carried:
         """`restore`, and an InputError for a state that does not fit: of a version with other optimisers or layers."""
         try:
             return self.restore(tensors)

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from pipeline._command import command
-from rnngen.artifacts import written_whole
-from rnngen.corpora.prose import TREEBANK_FILES, leading, read_paragraphs, split_sentences, treebank_sentences
+from rnngen.artifacts import write_whole
+from rnngen.corpora.prose import TREEBANK_FILES, read_paragraphs, split_sentences, take_leading, treebank_sentences
 
 POOL = 20
 """Sentences are drawn from the first ones of the text, so many times what is asked for; the rest is not read."""
@@ -26,10 +26,10 @@ def main(
     """Writes ptb.{train,valid,test}.txt: lower case, numbers as N, rare words as <unk>, one sentence per line."""
     paragraphs = itertools.chain.from_iterable(map(read_paragraphs, text))
     sentences = (" ".join(words) for words in treebank_sentences(paragraphs))
-    found = list(leading(sentences, POOL * (train + validation + test)))
+    found = list(take_leading(sentences, POOL * (train + validation + test)))
     parts = split_sentences(found, {"train": train, "validation": validation, "test": test}, vocabulary, seed)
     for part, rows in parts.items():
-        with written_whole(output / TREEBANK_FILES[part]) as partial:
+        with write_whole(output / TREEBANK_FILES[part]) as partial:
             # the published files have a blank at both ends of every line
             partial.write_text("".join(f" {row} \n" for row in rows), encoding="ascii")
         words = [word for row in rows for word in row.split()]

@@ -11,7 +11,7 @@ import torch
 import typer
 
 from pipeline._command import command
-from pipeline.draw_window import chosen_line
+from pipeline.draw_window import choose_line
 from rnngen.ink.density_figure import density_figure
 from rnngen.ink.figures import save
 
@@ -25,7 +25,7 @@ def main(
     columns: Annotated[int, typer.Option(min=10, max=5000, help="Cells of the map from left to right.")] = 560,
 ) -> None:
     """The map is the sum of the predictions of all steps, each of which integrates to one."""
-    chosen, outputs_so, about = chosen_line(traces, line, "outputs_so")
+    chosen, outputs_so, about = choose_line(traces, line, "outputs_so")
     torch.set_num_threads(1)
     figure = density_figure(
         chosen.strokes,

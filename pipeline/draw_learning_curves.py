@@ -7,7 +7,7 @@ import matplotlib
 import typer
 
 from pipeline._command import command
-from rnngen.artifacts import written_whole
+from rnngen.artifacts import write_whole
 from rnngen.losses.bits_per_character import bits
 from rnngen.training.log import read_log
 
@@ -48,7 +48,7 @@ def main(
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize="small")
     for path in (svg, png):
-        with written_whole(path) as partial:
+        with write_whole(path) as partial:
             figure.savefig(partial, format=path.suffix[1:], dpi=150, metadata={"Date": None} if path == svg else None)
 
 

@@ -15,7 +15,7 @@ from pipeline._command import command
 from rnngen.errors import InputError
 from rnngen.ink.figures import Block, Row, lines_figure, save
 from rnngen.ink.sampled_lines import WrittenLine, read_lines
-from rnngen.ink.strokes import smoothed
+from rnngen.ink.strokes import smooth_strokes
 
 
 class Labels(StrEnum):
@@ -37,7 +37,7 @@ def main(
     found, about = read_lines(lines)
     # a sample has as few points as the network was trained on; a real line has all that were recorded
     drawn = [
-        replace(line, strokes=smoothed(line.strokes, about["every"])) if line.kind == "sample" else line
+        replace(line, strokes=smooth_strokes(line.strokes, about["every"])) if line.kind == "sample" else line
         for line in found
         if line.strokes
     ]

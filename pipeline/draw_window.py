@@ -13,7 +13,7 @@ from pipeline._command import command
 from rnngen.errors import InputError
 from rnngen.ink.figures import save, window_figure
 from rnngen.ink.sampled_lines import WrittenLine, read_lines
-from rnngen.ink.strokes import smoothed
+from rnngen.ink.strokes import smooth_strokes
 
 
 def main(
@@ -26,14 +26,14 @@ def main(
     width: Annotated[float, typer.Option(min=2, max=30, help="Width in inches.")] = 7.0,
 ) -> None:
     """Characters run upwards, steps of the pen to the right; the writing is below."""
-    chosen, phi_su, about = chosen_line(lines, line, "phi_su")
+    chosen, phi_su, about = choose_line(lines, line, "phi_su")
     if chosen.window_text is None:
         raise InputError(f"{lines}: line {chosen.line} has window weights and no text of theirs; write it again")
-    strokes = smoothed(chosen.strokes, about["every"])
+    strokes = smooth_strokes(chosen.strokes, about["every"])
     save(window_figure(phi_su, chosen.window_text, strokes, width=width), svg, png)
 
 
-def chosen_line(path: Path, name: str | None, needed: str) -> tuple[WrittenLine, np.ndarray, dict[str, Any]]:
+def choose_line(path: Path, name: str | None, needed: str) -> tuple[WrittenLine, np.ndarray, dict[str, Any]]:
     """The line `name` of a file, or its first, that has `needed` (outputs_so or phi_su); these; what the file says."""
     lines, about = read_lines(path)
     for line in lines:

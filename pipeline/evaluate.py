@@ -17,14 +17,14 @@ from torch import nn
 
 from pipeline._command import command
 from pipeline._settings import Settings, check_settings
-from pipeline._setup import EVALUATION_BATCH, PenData, TextData, device_of, leading, pen_objective
+from pipeline._setup import EVALUATION_BATCH, PenData, TextData, device_of, pen_objective, take_leading
 from rnngen.artifacts import provenance, write_result
 from rnngen.checked_parquet import parquet_writer
 from rnngen.errors import InputError
 from rnngen.losses.bits_per_character import bits
 from rnngen.losses.softmax import surprisal
 from rnngen.models.model_directory import read_config
-from rnngen.models.text_model import described_network, settings_of
+from rnngen.models.text_model import load_described_network, settings_of
 from rnngen.training.dynamic_evaluation import evaluate_dynamically
 from rnngen.training.objectives import NextSymbol
 
@@ -50,7 +50,7 @@ def main(
     device = device_of(settings["device"])
     torch.set_num_threads(settings["threads"])
     backend = settings["training"].get("backend", "auto")
-    network = described_network(model, description, backend=backend, device=device)
+    network = load_described_network(model, description, backend=backend, device=device)
     adaptation = adaptation_of(dynamic)
     data: TextData | PenData
     if settings["kind"] == "text":
@@ -113,7 +113,7 @@ def text_measures(
             scored.extend({"symbol": s, "bits": bits(value)} for s, value in zip(wanted, nats.tolist(), strict=False))
 
     in_order = data.batches(split, 1, device=device)
-    one_by_one = list(leading(in_order, extract))
+    one_by_one = list(take_leading(in_order, extract))
     if adaptation is None:
         measures = NextSymbol(network).evaluate(data.batches(split, EVALUATION_BATCH, device=device).epoch(0))
         objective, state = NextSymbol(network), None

@@ -8,7 +8,7 @@ import numpy as np
 import typer
 
 from pipeline._command import command
-from rnngen.corpora.prose import leading, read_paragraphs
+from rnngen.corpora.prose import read_paragraphs, take_leading
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.choose_texts import choose_lines
 from rnngen.handwriting_generator.corpus import draw_writers, write_forms
@@ -56,7 +56,7 @@ def main(
         avoided = held_out.read_text(encoding="utf-8").split() if held_out else []
     except UnicodeDecodeError as error:
         raise InputError(f"{held_out}: byte {error.start} is not UTF-8; convert the file first") from error
-    paragraphs = leading(
+    paragraphs = take_leading(
         itertools.chain.from_iterable(map(read_paragraphs, text)), max(LEAST_POOL, POOL * lines * longest)
     )
     allowed = "".join(c for c in characters or glyphs.characters if c != " " and (c.isascii() or not ascii))

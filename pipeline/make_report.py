@@ -17,7 +17,7 @@ import typer
 from pipeline._command import command
 from pipeline.report.content import gather
 from pipeline.report.render import render
-from rnngen.artifacts import provenance, written_whole
+from rnngen.artifacts import provenance, write_whole
 from rnngen.errors import InputError
 from rnngen.models.shipped import SHIPPED
 
@@ -44,7 +44,7 @@ def main(
     size = len(html.encode("utf-8"))
     if size > LARGEST_PAGE:
         raise InputError(f"{output}: the page has {size:,} bytes, over {LARGEST_PAGE:,}; show fewer samples or figures")
-    with written_whole(output) as partial:
+    with write_whole(output) as partial:
         partial.write_text(html, encoding="utf-8")
     print(f"{output}: {size:,} bytes")
 

@@ -14,7 +14,7 @@ import typer
 from pipeline._command import command
 from pipeline._evaluations import read_evaluation
 from pipeline.paper import NUMBERS
-from rnngen.artifacts import written_whole
+from rnngen.artifacts import write_whole
 from rnngen.errors import InputError
 from rnngen.losses.bits_per_character import bits
 
@@ -70,9 +70,9 @@ def main(
         for evaluation in read_evaluations(evaluations, experiment, row)
     ]
     frame = pd.DataFrame(rows, dtype=object)  # numbers of the paper keep the digits it prints, 167 and 0.40
-    with written_whole(csv) as partial:
+    with write_whole(csv) as partial:
         frame.to_csv(partial, index=False)
-    with written_whole(md) as partial:
+    with write_whole(md) as partial:
         partial.write_text(f"# {TITLES[table]}\n\n{remark(table, preset, data)}{markdown(frame)}", encoding="utf-8")
 
 

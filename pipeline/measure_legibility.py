@@ -9,12 +9,12 @@ import typer
 
 from pipeline._command import command
 from rnngen.artifacts import write_json
-from rnngen.checked_parquet import open_parquet, reading
+from rnngen.checked_parquet import open_parquet, refuse_damage
 from rnngen.corpora.handwriting.table import read_columns
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
 from rnngen.handwriting_generator.glyphs import load_alphabet
-from rnngen.ink.legibility import Ink, Reader, character_error_rate, thinned, train_reader
+from rnngen.ink.legibility import Ink, Reader, character_error_rate, thin, train_reader
 
 PEN_HANDS = 20
 
@@ -35,10 +35,12 @@ def main(
     groups = read_samples(samples)
     reader = train_reader(training, updates, seed)
     chosen = np.random.default_rng(seed).permutation(len(others))[:held_out]
-    rows = [{"what": "corpus"} | measure(reader, [thinned(others[k], every) for k in sorted(chosen)])]
+    rows = [{"what": "corpus"} | measure(reader, [thin(others[k], every) for k in sorted(chosen)])]
     if pen:
         texts = sorted({ink.text for inks in groups.values() for ink in inks})
-        rows.append({"what": "generator"} | measure(reader, [thinned(ink, every) for ink in written(texts, seed)]))
+        rows.append(
+            {"what": "generator"} | measure(reader, [thin(ink, every) for ink in write_with_the_generator(texts, seed)])
+        )
     for (bias, primed), inks in sorted(groups.items()):
         rows.append({"what": "samples", "bias": bias, "primed": primed} | measure(reader, inks))
     for row in rows:
@@ -72,7 +74,7 @@ def read_samples(paths: list[Path]) -> dict[tuple[float, bool], list[Ink]]:
         columns = dict.fromkeys(("text", "bias", "x", "y", "stroke_len"))
         file = open_parquet(path, columns, "file of sampled handwriting")
         wanted = [*columns, *(name for name in ("kind", "prime") if name in file.schema_arrow.names)]
-        with reading(path):
+        with refuse_damage(path):
             rows = file.read(wanted).to_pylist()
         for row in rows:
             if row.get("kind", "sample") == "sample" and row["text"]:
@@ -88,7 +90,7 @@ def ink_of(row: dict[str, Any]) -> Ink:
     return Ink(" ".join(row["text"].split()), points, np.asarray(row["stroke_len"], int))
 
 
-def written(texts: list[str], seed: int) -> list[Ink]:
+def write_with_the_generator(texts: list[str], seed: int) -> list[Ink]:
     """Every text by the generator's pen, in hands that no corpus of this seed has."""
     hands = draw_writers(load_alphabet(), PEN_HANDS, seed + 1_000_003)
     lines = [write_numbered_line(text, hands[k % PEN_HANDS], seed, k) for k, text in enumerate(texts)]

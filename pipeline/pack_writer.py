@@ -21,7 +21,7 @@ from rnngen.artifacts import read_json_object, sha256, write_result
 from rnngen.errors import InputError
 from rnngen.models.checkpoint import save_network
 from rnngen.models.model_directory import CONFIG, WEIGHTS, read_config
-from rnngen.models.text_model import described_network, settings_of
+from rnngen.models.text_model import load_described_network, settings_of
 
 LARGEST = 8_000_000  # bytes of the weights in the package
 KEPT = (
@@ -43,7 +43,7 @@ def main(
     if about["kind"] != "synthesis":
         raise InputError(f"{model}: a model of {about['kind']} writes no text by hand; give a synthesis model")
     settings: Settings = check_settings(settings_of(model, about), str(model / CONFIG))
-    network = described_network(model, about)
+    network = load_described_network(model, about)
     torch.set_num_threads(settings["threads"])
     data = PenData(settings, corpus)
     require_same(data.describe(), about, corpus)

@@ -17,7 +17,7 @@ import typer
 from pipeline._command import command
 from pipeline._evaluations import read_evaluation
 from pipeline._settings import ROOT
-from rnngen.artifacts import write_json, written_whole
+from rnngen.artifacts import write_json, write_whole
 from rnngen.errors import InputError
 from rnngen.models.model_directory import read_config
 
@@ -58,7 +58,7 @@ def publish(
     """Write the result and, first, its learning curve."""
     training = description["provenance"]
     path = results / description["experiment"] / f"{description['regularisation']}.json"
-    with written_whole(path.with_suffix(".parquet")) as partial:
+    with write_whole(path.with_suffix(".parquet")) as partial:
         shutil.copyfile(curve, partial)
     write_json(
         path,

@@ -76,7 +76,7 @@ def main(
         for job in jobs
         if job.prime is not None
     }
-    jobs = [replace(job, text=job.text and adapted(writer, job.text)) for job in jobs]
+    jobs = [replace(job, text=job.text and adapt(writer, job.text)) for job in jobs]
     requests = [
         writer.request(
             job.text,
@@ -165,9 +165,9 @@ def blocks_of(
         return [], [Job(0, text, bias) for text, bias in zip(texts, biases, strict=True)]
     if lines is not None and "primes" in plan:
         primes = (
-            [lines.named(name) for name in plan["primes"]]
+            [lines.line_named(name) for name in plan["primes"]]
             if named_primes
-            else chosen(lines, plan["primes"], training, plan["others"], "training")
+            else choose_lines(lines, plan["primes"], training, plan["others"], "training")
         )
         jobs = [
             Job(k, text, bias, prime)
@@ -178,13 +178,15 @@ def blocks_of(
         ]
         return list(enumerate(primes)), jobs
     if lines is not None and plan.get("real"):
-        real = chosen(lines, texts, validation, 0, "validation")
+        real = choose_lines(lines, texts, validation, 0, "validation")
         jobs = [Job(k, line.text, bias) for k, line in enumerate(real) for bias in biases for _ in range(samples)]
         return list(enumerate(real)), jobs
     return [], [Job(k, text, bias) for k, text in enumerate(texts) for bias in biases for _ in range(samples)]
 
 
-def chosen(lines: CorpusLines, texts: Sequence[str], splits: Sequence[str], first: int, kind: str) -> list[CorpusLine]:
+def choose_lines(
+    lines: CorpusLines, texts: Sequence[str], splits: Sequence[str], first: int, kind: str
+) -> list[CorpusLine]:
     """The lines that read `texts`; where one is missing, lines of like length of a choice of hands."""
     found = [lines.with_text(text, splits) for text in texts]
     if None not in found:
@@ -205,7 +207,7 @@ def chosen(lines: CorpusLines, texts: Sequence[str], splits: Sequence[str], firs
     return others
 
 
-def adapted(writer: HandwritingModel, text: str) -> str:
+def adapt(writer: HandwritingModel, text: str) -> str:
     """`text` in the model's alphabet; what had to be replaced is printed."""
     readable = writer.readable(text, replace_unknown=True)
     if readable != text:

@@ -15,12 +15,12 @@ from tqdm import tqdm
 
 from pipeline._command import command
 from pipeline._settings import Settings, check_settings
-from pipeline._setup import TextData, leading
+from pipeline._setup import TextData, take_leading
 from pipeline.evaluate import require_same
-from rnngen.artifacts import written_whole
+from rnngen.artifacts import write_whole
 from rnngen.errors import InputError
 from rnngen.models.model_directory import read_config
-from rnngen.models.text_model import described_network, settings_of
+from rnngen.models.text_model import load_described_network, settings_of
 from rnngen.sampling.text import sample_symbols
 
 
@@ -42,20 +42,22 @@ def main(
     torch.set_num_threads(settings["threads"])
     data = TextData(settings, corpus)
     require_same(data.describe(), description, corpus)
-    network = described_network(model, description)
+    network = load_described_network(model, description)
     read = data.encode(prime)
     draws = sample_symbols(network, symbols, seeds=[seed], prime=read, temperature=temperature)
     codes = (
         int(symbol_b[0]) for symbol_b in tqdm(draws, total=symbols, unit="symbol", disable=not sys.stderr.isatty())
     )
-    with written_whole(output) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with write_whole(output) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         for piece in itertools.chain(data.text(read), data.text(codes)):
             file.write(piece)
     if extract is not None:
         real = (
-            c for batch in leading(data.batches(data.reported, 1), symbols) for c in batch.targets_tb[:, 0].tolist()
+            c
+            for batch in take_leading(data.batches(data.reported, 1), symbols)
+            for c in batch.targets_tb[:, 0].tolist()
         )
-        with written_whole(extract) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        with write_whole(extract) as partial, partial.open("w", encoding="utf-8", newline="") as file:
             for piece in data.text(real):
                 file.write(piece)
 

@@ -34,7 +34,7 @@ def main(
     torch.set_num_threads(1)
     reader = HandwritingModel.load(model)
     lines = CorpusLines(corpus)
-    chosen = lines.named(line) if line else validation_line(lines, splits_of(reader)[1], containing)
+    chosen = lines.line_named(line) if line else validation_line(lines, splits_of(reader)[1], containing)
     offsets_t3 = reader.normaliser.to_network(chosen.ink.strokes, chosen.ink.times)
     symbols_u = None if reader.alphabet is None else reader.alphabet.encode(chosen.text or "", f"line {chosen.line}")
     outputs_so, phi_su = read_line(reader.network, offsets_t3, symbols_u)

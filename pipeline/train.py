@@ -54,7 +54,7 @@ from rnngen.models.checkpoint import (
     save_training_state,
     set_training_state_aside,
 )
-from rnngen.models.model_directory import CONFIG, LOG, OPTIMISER, WEIGHTS, checked_file, read_config
+from rnngen.models.model_directory import CONFIG, LOG, OPTIMISER, WEIGHTS, check_file, read_config
 from rnngen.training.log import write_log
 from rnngen.training.loop import Progress, Schedule
 
@@ -130,7 +130,7 @@ def train_one(
     start = []
     if initial is not None:
         about = read_config(initial)
-        start = [checked_file(initial, about, name) for name in (WEIGHTS, OPTIMISER)]
+        start = [check_file(initial, about, name) for name in (WEIGHTS, OPTIMISER)]
     assembly = Assembly(chosen, corpus)
     say(assembly.data.summary)
     if start:
@@ -164,8 +164,8 @@ def train_one(
         for kind, value in events:
             if kind == "best":
                 best = {
-                    "weights": own_copy(assembly.network.state_dict()),
-                    "optimiser": own_copy(memory_of(assembly.network, assembly.optimiser)),
+                    "weights": copy_to_cpu(assembly.network.state_dict()),
+                    "optimiser": copy_to_cpu(memory_of(assembly.network, assembly.optimiser)),
                 }
                 continue
             if kind == "update":
@@ -199,7 +199,7 @@ Best = dict[str, dict[str, torch.Tensor]]
 """Weights of the best validation so far, and what the optimiser remembered then."""
 
 
-def own_copy(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def copy_to_cpu(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Copies on the CPU, which further updates do not touch."""
     return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
@@ -229,7 +229,7 @@ def resume(
     ):
         if before != now:
             say(f"going on with another {name} ({now}, so far {before}): equal up to rounding, not bit for bit")
-    carried = assembly.restored(tensors, folder)
+    carried = assembly.restore_or_refuse(tensors, folder)
     progress.finished = has_ended(progress, assembly.schedule)
     return progress, carried, tensors["best"]
 
@@ -311,7 +311,7 @@ def release_finished_state(state: Path, model: Path) -> bool:
             _, values = load_training_state(state)
             about = read_config(model)
             for name in (WEIGHTS, OPTIMISER, LOG):
-                checked_file(model, about, name)
+                check_file(model, about, name)
             done = values["progress"]["finished"] and about["complete"]
             if done:
                 remove_training_state(state, LOG)

@@ -21,7 +21,7 @@ RECORDED_PACKAGES = ("torch", "numpy", "pandas", "pyarrow", "lxml", "snakemake",
 
 
 @contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
+def write_whole(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success fsync it and move it into place, on any failure remove it.
 
     Readers never see a half-written artifact, and a full disk or Ctrl-C leaves the previous one untouched. What a
@@ -104,7 +104,7 @@ def sha256(path: str | Path) -> str:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all; NaN and infinities are refused."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    with written_whole(path) as partial:
+    with write_whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 

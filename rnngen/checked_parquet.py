@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rnngen.artifacts import written_whole
+from rnngen.artifacts import write_whole
 from rnngen.errors import InputError
 
 MARK = b"rnngen sha256 "
@@ -25,7 +25,7 @@ SEAL = len(MARK) + 32
 @contextmanager
 def parquet_writer(path: str | Path, schema: pa.Schema, **options: Any) -> Iterator[pq.ParquetWriter]:
     """Yield a writer of a file that appears whole or not at all; `options` of `pyarrow.parquet.ParquetWriter`."""
-    with written_whole(path) as partial:
+    with write_whole(path) as partial:
         with pq.ParquetWriter(partial, schema, write_page_checksum=True, **options) as writer:
             yield writer
         with partial.open("r+b") as file:
@@ -77,7 +77,7 @@ def is_like(one: pa.DataType, other: pa.DataType) -> bool:
 
 
 @contextmanager
-def reading(path: str | Path) -> Iterator[None]:
+def refuse_damage(path: str | Path) -> Iterator[None]:
     """Around reads from an open file: InputError that names it where a page is damaged."""
     try:
         yield
@@ -87,7 +87,7 @@ def reading(path: str | Path) -> Iterator[None]:
 
 def read_parquet(path: str | Path, columns: Mapping[str, pa.DataType | None], what: str) -> pa.Table:
     """These columns of the file at `path` as a table; checks and errors of `open_parquet`."""
-    with open_parquet(path, columns, what) as file, reading(path):
+    with open_parquet(path, columns, what) as file, refuse_damage(path):
         return file.read(list(columns))
 
 

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from rnngen.artifacts import written_whole
+from rnngen.artifacts import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def library(source: Path) -> ctypes.CDLL | None:
         shared = folder / f"{source.stem}-{key.hexdigest()[:20]}.so"
         if not shared.exists():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory() as unfinished, written_whole(shared) as partial:
+            with tempfile.TemporaryDirectory() as unfinished, write_whole(shared) as partial:
                 built = Path(unfinished) / shared.name
                 command = [compiler, *flags, str(source), "-o", str(built), "-lm"]
                 subprocess.run(command, capture_output=True, check=True, start_new_session=True)

@@ -27,13 +27,13 @@ class InputError(Exception):
 
 def one_line(text: str) -> str:
     """A text as one line of LONGEST_MESSAGE characters at most; what a terminal would not show is escaped."""
-    shown = _shortened(" ".join(text.splitlines()))
+    shown = _shorten(" ".join(text.splitlines()))
     if not shown.isprintable():
         shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
-    return _shortened(shown)
+    return _shorten(shown)
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     if len(text) <= LONGEST_MESSAGE:
         return text
     head = LONGEST_MESSAGE // 2

@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnngen.artifacts import read_json_object, write_json, written_whole
+from rnngen.artifacts import read_json_object, write_json, write_whole
 from rnngen.errors import InputError
 
 MANIFEST = "shards.json"
@@ -46,7 +46,7 @@ def split(root: Path, items: Sequence[Path], folder: Path, shard_bytes: int, sha
     for number, start in enumerate(range(0, len(content), shard_bytes)):
         part = content[start : start + shard_bytes]
         name = f"shard-{number:02}.tar"
-        with written_whole(folder / name) as partial:
+        with write_whole(folder / name) as partial:
             partial.write_bytes(part)
         parts.append({"name": name, "bytes": len(part), "sha256": hashlib.sha256(part).hexdigest()})
     write_json(folder / MANIFEST, {"shards": parts, "members": [path.relative_to(root).as_posix() for path in taken]})

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from pipeline.report.content import Content
 from rnngen.ink.layout import LINE_CHARACTERS
 from rnngen.web import one_file
-from rnngen.web.one_file import embedded_json, one_script, security_policy, template_environment
+from rnngen.web.one_file import embed_json, one_script, security_policy, template_environment
 from rnngen.web.writer_page import WRITER_SCRIPTS
 
 FOLDER = Path(__file__).parent / "page"
@@ -21,7 +21,13 @@ SCRIPTS = (
 def render(content: Content, about: dict[str, Any]) -> str:
     """The page; `about` is the provenance of the page itself."""
     environment = template_environment(FOLDER)
-    environment.filters |= {"fixed": fixed, "printed": printed, "signed": signed, "seconds": seconds, "shaded": shaded}
+    environment.filters |= {
+        "fixed": format_number,
+        "printed": format_printed,
+        "signed": format_signed,
+        "seconds": seconds,
+        "shaded": shade,
+    }
     style = "".join(
         path.read_text(encoding="utf-8")
         for path in (FOLDER / "vendor" / "uPlot.css", one_file.FOLDER / "style.css", FOLDER / "style.css")
@@ -34,7 +40,7 @@ def render(content: Content, about: dict[str, Any]) -> str:
         style=Markup(style),
         plots=Markup(plots),
         script=Markup(script),
-        data=Markup(embedded_json(data_of(content))),
+        data=Markup(embed_json(data_of(content))),
     )
 
 
@@ -57,17 +63,17 @@ def data_of(content: Content) -> dict[str, Any]:
 # --- filters ---------------------------------------------------------------------------------------------------------
 
 
-def fixed(value: float | None, digits: int) -> str:
+def format_number(value: float | None, digits: int) -> str:
     """A number with so many digits; a dash where there is none. The minus is a minus."""
     return "–" if value is None else f"{value:,.{digits}f}".replace("-", "−")
 
 
-def printed(value: object) -> str:
+def format_printed(value: object) -> str:
     """A number of the paper with the digits it prints; a dash where it prints none. The minus is a minus."""
     return "–" if value is None else str(value).replace("-", "−")
 
 
-def signed(value: float | None, digits: int) -> str:
+def format_signed(value: float | None, digits: int) -> str:
     """The same with its sign."""
     return "–" if value is None else f"{value:+,.{digits}f}".replace("-", "−")
 
@@ -81,7 +87,7 @@ def seconds(value: float | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{value:.1f} s"
 
 
-def shaded(scored: dict[str, Any]) -> Markup:
+def shade(scored: dict[str, Any]) -> Markup:
     """Symbols, each with its bits as a style property that the style sheet turns into a shade."""
     template = Markup('<i style="--b:{:g}">{}</i>')
     space = " " if scored["words"] else ""

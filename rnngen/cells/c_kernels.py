@@ -37,7 +37,7 @@ class CompiledGates:
     def storage(self, parameters: torch.dtype, operands: torch.dtype) -> torch.dtype:
         return operands
 
-    def transposed(self, x: Tensor, operands: torch.dtype) -> Tensor:
+    def transpose(self, x: Tensor, operands: torch.dtype) -> Tensor:
         """xᵀ as an operand; in bfloat16 laid out anew, which makes products with it twice as fast."""
         if operands != torch.bfloat16:
             return x.t()
@@ -118,7 +118,7 @@ def _load_gates() -> CompiledGates | None:
     return None if kernels is None else CompiledGates(kernels)
 
 
-def compiled_gates(parameter: Tensor) -> CompiledGates | None:
+def load_fitting_gates(parameter: Tensor) -> CompiledGates | None:
     """The kernels in C, where they can be had and fit the parameters: float32 on the CPU."""
     return _load_gates() if parameter.device.type == "cpu" and parameter.dtype == torch.float32 else None
 

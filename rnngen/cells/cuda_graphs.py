@@ -24,7 +24,7 @@ ALIGNED = 16
 """Sizes of products are rounded up to this: cuBLAS wants rows of 16 bytes for the matrix units."""
 
 
-def aligned(size: int) -> int:
+def align(size: int) -> int:
     """`size` rounded up for the matrix units."""
     return -(-size // ALIGNED) * ALIGNED
 
@@ -71,7 +71,7 @@ class RecordedLoop:
         """The loop `name`, "forward" or "backward", over the first `steps` steps of the buffers as they stand."""
         steps = bucket(steps)
         loop = partial(getattr(self, name), steps)
-        if not LOOPS.graphs or self.shape.device.type != "cuda" or recording(self.shape.device):
+        if not LOOPS.graphs or self.shape.device.type != "cuda" or is_recording(self.shape.device):
             loop()
             return
         if (name, steps) not in self.graphs:
@@ -86,7 +86,7 @@ class RecordedLoop:
         self.graphs[name, steps].replay()
 
 
-def recorded(step: Callable[..., tuple[Tensor, ...]], *like: Tensor) -> Callable[..., tuple[Tensor, ...]]:
+def record(step: Callable[..., tuple[Tensor, ...]], *like: Tensor) -> Callable[..., tuple[Tensor, ...]]:
     """`step`, tensors in and tensors out, as a CUDA graph for arguments of the shapes of `like`; elsewhere as it is.
 
     It must not wait for the device. What else it reads stays where it was, results are the caller's own.
@@ -134,14 +134,14 @@ class Loops:
         if loop is None:
             with torch.inference_mode(False):  # a buffer made in inference mode could never be written outside it again
                 loop = kind(shape)
-        if recording(shape.device):
+        if is_recording(shape.device):
             self.joined.append(loop)
         return loop
 
     def give_back(self, loop: RecordedLoop) -> None:
         """The caller is done with a loop and with what its buffers hold."""
         device = loop.shape.device
-        if recording(device):
+        if is_recording(device):
             return
         limit = self.limit
         if limit is None:
@@ -161,6 +161,6 @@ class Loops:
 LOOPS = Loops(graphs=os.environ.get("RNNGEN_CUDA_GRAPHS") != "0")
 
 
-def recording(device: torch.device) -> bool:
+def is_recording(device: torch.device) -> bool:
     """Whether the caller is recording a CUDA graph."""
     return device.type == "cuda" and torch.cuda.is_current_stream_capturing()

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rnngen.cells.c_kernels import compiled_gates
-from rnngen.cells.matmul import fastest_float32, repeated
+from rnngen.cells.c_kernels import load_fitting_gates
+from rnngen.cells.matmul import fastest_float32, lay_out
 from rnngen.cells.packing import WORKSPACES, CellParameters, Packing, Steps, Sums
 
 
@@ -30,7 +30,7 @@ class EagerGates:
     def storage(self, parameters: torch.dtype, operands: torch.dtype) -> torch.dtype:
         return parameters
 
-    def transposed(self, x: Tensor, operands: torch.dtype) -> Tensor:
+    def transpose(self, x: Tensor, operands: torch.dtype) -> Tensor:
         """xᵀ as an operand."""
         return x.t().to(operands)
 
@@ -112,7 +112,7 @@ class FusedBPTT(torch.autograd.Function):
 
         x_ni = weight_ig = own_x = None
         if xs:
-            weight_ig = torch.cat([gates.transposed(weight, operands) for weight in weights])
+            weight_ig = torch.cat([gates.transpose(weight, operands) for weight in weights])
             if len(xs) == 1 and not rounded:
                 x_ni = packing.pack(xs[0])
             else:
@@ -138,7 +138,7 @@ class FusedBPTT(torch.autograd.Function):
             parameters = CellParameters(peepholes.contiguous(), bias.contiguous(), rows_kg, symbols_n)
             steps = Steps(packing, g_ng, c_all, parameters, clip)
             gates.fill(steps, x_ni, weight_ig)
-            recur = repeated(recurrent.to(operands), batch)
+            recur = lay_out(recurrent.to(operands), batch)
             h_steps = h_all[batch:].split(packing.rows_at)
             out_steps = [None] * len(h_steps) if out_nh is None else out_nh.split(packing.rows_at)
             for t, (before, h, out) in enumerate(zip(steps.before(h_all, h_steps), h_steps, out_steps, strict=True)):
@@ -187,7 +187,7 @@ class FusedBPTT(torch.autograd.Function):
             d_c.copy_(packing.sort(d_last_c))
 
         with fastest_float32():
-            recur = repeated(gates.transposed(recurrent, operands), batch)
+            recur = lay_out(gates.transpose(recurrent, operands), batch)
             for t in reversed(range(len(steps.g))):
                 rows = packing.rows_at[t]
                 gates.backward(steps, t, d_out[t], d_h[:rows], d_c[:rows])
@@ -197,7 +197,7 @@ class FusedBPTT(torch.autograd.Function):
             d_bias, d_peepholes, d_rows = gates.sums(steps)
 
             d_ng = steps.g_ng.to(operands)
-            d_gn = gates.transposed(d_ng, operands)
+            d_gn = gates.transpose(d_ng, operands)
             d_recurrent = torch.mm(d_gn, packing.before(h_all)).to(recurrent.dtype)
             d_dense = []
             if xs:
@@ -241,4 +241,4 @@ def fused(weights, symbols_tb, dense, state, lengths_b, clip, precision, gates=N
 
 def compiled(weights, symbols_tb, dense, state, lengths_b, clip, precision):
     """The back end `compiled`: `fused` with the gates in C; without a compiler, and in float64, `fused` itself."""
-    return fused(weights, symbols_tb, dense, state, lengths_b, clip, precision, compiled_gates(weights.bias_g))
+    return fused(weights, symbols_tb, dense, state, lengths_b, clip, precision, load_fitting_gates(weights.bias_g))

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rnngen.cells.c_kernels import CompiledGates, CompiledWindow, compiled_gates
+from rnngen.cells.c_kernels import CompiledGates, CompiledWindow, load_fitting_gates
 from rnngen.cells.fused_lstm import EagerGates
-from rnngen.cells.matmul import fastest_float32, repeated
+from rnngen.cells.matmul import fastest_float32, lay_out
 from rnngen.cells.packing import WORKSPACES, CellParameters, Packing, Steps
 from rnngen.cells.peephole_lstm import Weights
 from rnngen.cells.soft_window import WindowState, WindowTrace, WindowWeights
@@ -113,7 +113,7 @@ class WindowBPTT(torch.autograd.Function):
                 packing, g_ng, c_all, CellParameters(peepholes.contiguous(), bias.contiguous(), None, None), clip
             )
             gates.fill(steps, None, None)
-            recur = repeated(torch.cat([weight.to(operands) for weight in (weight_w, recurrent, weight_x)], 1), batch)
+            recur = lay_out(torch.cat([weight.to(operands) for weight in (weight_w, recurrent, weight_x)], 1), batch)
             weight_hp = weight_p.t().contiguous()
             cut = [x[batch:].split(packing.rows_at) for x in (rows_all, w_all, h_all, kappa_all)]
             rows_before, kappa_before = steps.before(rows_all, cut[0]), steps.before(kappa_all, cut[3])
@@ -151,24 +151,24 @@ class WindowBPTT(torch.autograd.Function):
         cells, alphabet, inputs = recurrent.shape[1], weight_w.shape[1], weight_x.shape[1]
         batch, rows_at = packing.batch, packing.rows_at
 
-        def packed(d_tb: Tensor | None, width: int) -> tuple[Tensor, ...]:
+        def pack(d_tb: Tensor | None, width: int) -> tuple[Tensor, ...]:
             if d_tb is None:
                 return recurrent.new_zeros(packing.total, width).split(rows_at)
             return packing.pack(d_tb).contiguous().split(rows_at)
 
-        def sorted_or_zero(d_b: Tensor | None, width: int) -> Tensor:
+        def sort_or_zero(d_b: Tensor | None, width: int) -> Tensor:
             d = recurrent.new_zeros(batch, width)
             return d if d_b is None else d.copy_(packing.sort(d_b))
 
-        d_out_h, d_out_w = packed(d_out_tbh, cells), packed(d_out_tbv, alphabet)
+        d_out_h, d_out_w = pack(d_out_tbh, cells), pack(d_out_tbv, alphabet)
         # rows past their length keep what comes from their last state, until the step at which they end
-        d_wh = torch.cat([sorted_or_zero(d_last_w, alphabet), sorted_or_zero(d_last_h, cells)], 1).to(operands)
-        d_c, d_kappa = sorted_or_zero(d_last_c, cells), sorted_or_zero(d_last_kappa, kappa_all.shape[1])
+        d_wh = torch.cat([sort_or_zero(d_last_w, alphabet), sort_or_zero(d_last_h, cells)], 1).to(operands)
+        d_c, d_kappa = sort_or_zero(d_last_c, cells), sort_or_zero(d_last_kappa, kappa_all.shape[1])
         d_hats_n3k = torch.empty_like(a_n3k)
         d_hats, a, kappa = d_hats_n3k.split(rows_at), a_n3k.split(rows_at), kappa_all[batch:].split(rows_at)
 
         with fastest_float32():
-            recur = repeated(torch.cat([gates.transposed(weight, operands) for weight in (weight_w, recurrent)]), batch)
+            recur = lay_out(torch.cat([gates.transpose(weight, operands) for weight in (weight_w, recurrent)]), batch)
             for t in reversed(range(len(rows_at))):
                 rows = rows_at[t]
                 window.backward(a[t], kappa[t], d_out_w[t], d_wh[:rows, :alphabet], d_hats[t], d_kappa[:rows])
@@ -179,7 +179,7 @@ class WindowBPTT(torch.autograd.Function):
             d_bias, d_peepholes, _ = gates.sums(steps)
 
             d_ng = steps.g_ng.to(operands)
-            d_weights = torch.mm(gates.transposed(d_ng, operands), packing.before(rows_all)).to(recurrent.dtype)
+            d_weights = torch.mm(gates.transpose(d_ng, operands), packing.before(rows_all)).to(recurrent.dtype)
             d_weight_w, d_recurrent, d_weight_x = d_weights.split([alphabet, cells, inputs], 1)
             d_x = None
             if ctx.needs_input_grad[6]:
@@ -234,4 +234,4 @@ def fused_window_layer(
 
 def compiled_window_layer(weights: Weights, *arguments: Any) -> tuple[Tensor, Tensor, WindowState, WindowTrace]:
     """`fused_window_layer` with gates and window in C; without a compiler, and in float64, `fused_window_layer`."""
-    return fused_window_layer(weights, *arguments, gates=compiled_gates(weights.bias_g))
+    return fused_window_layer(weights, *arguments, gates=load_fitting_gates(weights.bias_g))

@@ -59,13 +59,13 @@ def fastest_float32() -> Iterator[None]:
         yield
 
 
-def repeated(weight_oi: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
+def lay_out(weight_oi: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
     """x → x Wᵀ for a weight used at every time step, laid out once for that; x is (n, I) with n up to `rows`.
 
     The result may share memory with that of the call before.
     """
     if weight_oi.dtype == torch.bfloat16 and weight_oi.device.type == "cpu":
-        packed = _packed(weight_oi, rows)
+        packed = _pack(weight_oi, rows)
         if packed is not None:
             return lambda x_ni: torch.ops.mkldnn._linear_pointwise(x_ni, packed, None, "none", [], "")
     weight_io = weight_oi.t().contiguous()
@@ -73,7 +73,7 @@ def repeated(weight_oi: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
     return lambda x_ni: torch.mm(x_ni, weight_io, out=out_no[: len(x_ni)])
 
 
-def _packed(weight_oi: Tensor, rows: int) -> Tensor | None:
+def _pack(weight_oi: Tensor, rows: int) -> Tensor | None:
     """The weight in the order of oneDNN's kernel, through operators torch does not promise to keep; None without."""
     if not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return None

@@ -66,15 +66,15 @@ def lstm_step(a_bg: Tensor, c_bh: Tensor, peepholes_3h: Tensor, clip: float | No
     Returns (h_t, c_t). The derivatives of the four pre-activations are clipped to ±clip on their way back.
     """
 
-    def clipped(pre_activation: Tensor) -> Tensor:
+    def clip_derivative(pre_activation: Tensor) -> Tensor:
         return pre_activation if clip is None else ClipDerivative.apply(pre_activation, clip)
 
     peep_i, peep_f, peep_o = peepholes_3h
     a_i, a_f, a_g, a_o = a_bg.chunk(4, 1)
-    i = torch.sigmoid(clipped(a_i + peep_i * c_bh))
-    f = torch.sigmoid(clipped(a_f + peep_f * c_bh))
-    c = f * c_bh + i * torch.tanh(clipped(a_g))
-    o = torch.sigmoid(clipped(a_o + peep_o * c))
+    i = torch.sigmoid(clip_derivative(a_i + peep_i * c_bh))
+    f = torch.sigmoid(clip_derivative(a_f + peep_f * c_bh))
+    c = f * c_bh + i * torch.tanh(clip_derivative(a_g))
+    o = torch.sigmoid(clip_derivative(a_o + peep_o * c))
     return o * torch.tanh(c), c
 
 

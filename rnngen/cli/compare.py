@@ -10,7 +10,7 @@ from rich.text import Text
 
 from rnngen.cli.console import console
 from rnngen.cli.facts import measures, nature, settings
-from rnngen.cli.inspect import shown
+from rnngen.cli.inspect import show_value
 from rnngen.errors import InputError
 
 
@@ -60,7 +60,9 @@ def compare(
         table.add_column(heading, justify="left" if heading == "measure" else "right", no_wrap=heading != "measure")
     for name, a, b in rows:
         percent = f"{100 * (b - a) / abs(a):+.2f}" if a else ""
-        table.add_row(Text(name), shown(a), shown(b), f"{b - a:+.5g}" if b != a else "=", percent if b != a else "")
+        table.add_row(
+            Text(name), show_value(a), show_value(b), f"{b - a:+.5g}" if b != a else "=", percent if b != a else ""
+        )
     console().print(table)
     for path, missing in zip((first, second), only, strict=True):
         if missing:
@@ -70,5 +72,5 @@ def compare(
         for heading in ("setting", "first", "second"):
             table.add_column(heading, overflow="fold")
         for name, (one, other) in differing.items():
-            table.add_row(Text(name), Text(shown(one)), Text(shown(other)))
+            table.add_row(Text(name), Text(show_value(one)), Text(show_value(other)))
         console().print(table)

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnngen.artifacts import run_file
-from rnngen.checked_parquet import open_parquet, reading
+from rnngen.checked_parquet import open_parquet, refuse_damage
 from rnngen.errors import InputError
-from rnngen.models.model_directory import CONFIG, checked_file, read_config
+from rnngen.models.model_directory import CONFIG, check_file, read_config
 
 Facts = dict[str, Any]
 
@@ -49,7 +49,7 @@ def model_facts(folder: Path) -> Facts:
     weights = folder / "weights.safetensors"
     provenance = about.get("provenance", {})
     settings = provenance.get("settings") or {}
-    tensors = tensors_of(checked_file(folder, about)) if weights.exists() else {}
+    tensors = tensors_of(check_file(folder, about)) if weights.exists() else {}
     result: Facts = {
         "artifact": {"kind": f"model of {about.get('kind')}", "path": str(folder), **size_of(weights)},
         "best validation": about.get("best", {}),
@@ -86,7 +86,7 @@ def parquet_facts(path: Path) -> Facts:
     file = open_parquet(path, {}, "Parquet file of this program")
     about = (file.schema_arrow.metadata or {}).get(b"rnngen")
     try:
-        with reading(path):
+        with refuse_damage(path):
             kind, counts = _counts(file)
         provenance = {} if about is None else json.loads(about)
     except (ValueError, RecursionError) as error:  # text that is no UTF-8, a description that is no JSON
@@ -110,7 +110,7 @@ def _counts(file: pq.ParquetFile) -> tuple[str, dict[str, Any]]:
         )
 
     if has(writer=_text, split=_text, text=_text, stroke_len=_whole_numbers):
-        return "corpus of handwriting", _handwriting_counts(file)
+        return "corpus of handwriting", _count_handwriting(file)
     if has(kind=_text, stopped=_text, steps=pa.types.is_integer, stroke_len=_whole_numbers, bias=_number):
         table = file.read(["kind", "stopped", "steps"])
         return "written lines", {
@@ -148,7 +148,7 @@ def _whole_numbers(kind: pa.DataType) -> bool:
     return (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and pa.types.is_integer(kind.value_type)
 
 
-def _handwriting_counts(file: pq.ParquetFile) -> dict[str, Any]:
+def _count_handwriting(file: pq.ParquetFile) -> dict[str, Any]:
     table = file.read(["split", "writer", "text", "stroke_len"])
     points = pc.sum(pc.list_flatten(table["stroke_len"])).as_py() or 0
     texts = [text for text in table["text"].to_pylist() if text]

@@ -33,11 +33,11 @@ def inspect(
     table.add_column(overflow="fold")
     for section, values in found.items():
         for number, (name, value) in enumerate(values.items()):
-            table.add_row(section if number == 0 else "", Text(str(name)), Text(shown(value)))
+            table.add_row(section if number == 0 else "", Text(str(name)), Text(show_value(value)))
     console().print(table)
 
 
-def shown(value: Any) -> str:
+def show_value(value: Any) -> str:
     """A value as people read it: thousands apart, floats short, shapes with a ×, mappings in a row."""
     match value:
         case bool():
@@ -51,7 +51,7 @@ def shown(value: Any) -> str:
         case list() if value and all(isinstance(item, int) for item in value):
             return " × ".join(map(str, value))
         case list():
-            return ", ".join(map(shown, value))
+            return ", ".join(map(show_value, value))
         case dict():
-            return ", ".join(f"{key} {shown(item)}" for key, item in value.items())
+            return ", ".join(f"{key} {show_value(item)}" for key, item in value.items())
     return str(value)

@@ -18,7 +18,7 @@ from rnngen.cli.page import page as writer_page
 from rnngen.cli.text import text
 from rnngen.cli.typed_text import read_typed
 from rnngen.cli.watch import watch
-from rnngen.corpora.alphabet import named
+from rnngen.corpora.alphabet import name_symbols
 from rnngen.corpora.handwriting.table import CorpusLines
 from rnngen.errors import InputError, one_line, one_line_exits
 from rnngen.ink.drawing import FORMATS, Pen, check_colour, check_format, write_drawings
@@ -208,7 +208,9 @@ def write(
             progress=show,
         )
     if written.replaced:
-        said = ", ".join(f"{named([character])} by {instead!r}" for character, instead in written.replaced.items())
+        said = ", ".join(
+            f"{name_symbols([character])} by {instead!r}" for character, instead in written.replaced.items()
+        )
         print(f"warning: replaced {one_line(said)}", file=sys.stderr)
     misfit = style_strokes is not None and written.misfit
     if misfit:
@@ -257,7 +259,7 @@ def _prime(
     if style is not None:
         if corpus is None:
             raise InputError(f"--style {style}: --corpus must name the Parquet file that has this line")
-        line = CorpusLines(corpus).named(style)
+        line = CorpusLines(corpus).line_named(style)
         return writer.prime(line.ink, line.text, line.line)
     if strokes is None:
         return None

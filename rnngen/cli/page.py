@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rnngen.artifacts import written_whole
+from rnngen.artifacts import write_whole
 from rnngen.corpora.handwriting.table import CorpusLines
 from rnngen.errors import InputError
 from rnngen.models.shipped import load_handwriting
@@ -42,9 +42,9 @@ def page(
     from rnngen.web.writer_page import render_writer  # brings a template engine that no other command needs
 
     writer = load_handwriting(model)
-    lines = [] if corpus is None else [CorpusLines(corpus).named(name) for name in style or ()]
+    lines = [] if corpus is None else [CorpusLines(corpus).line_named(name) for name in style or ()]
     styles = [writer.prime(line.ink, line.text, line.line) for line in lines]
     html = render_writer(writer, "" if model is None else str(model), styles, "" if corpus is None else str(corpus))
-    with written_whole(output) as partial:
+    with write_whole(output) as partial:
         partial.write_text(html, encoding="utf-8")
     print(f"{output}: {len(html.encode()):,} bytes")

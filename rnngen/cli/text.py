@@ -9,7 +9,7 @@ import torch
 import typer
 from tqdm import tqdm
 
-from rnngen.artifacts import written_whole
+from rnngen.artifacts import write_whole
 from rnngen.cli.typed_text import read_typed
 from rnngen.models.text_model import TextModel
 
@@ -55,7 +55,7 @@ def text(
             bar = tqdm(pieces, total=symbols, unit="symbol", leave=False, disable=not sys.stderr.isatty())
             written.append(source + "".join(bar))
     if output is not None:
-        with written_whole(output) as partial:
+        with write_whole(output) as partial:
             partial.write_text("\n---\n".join(written), encoding="utf-8")
     if summary:
         about = {"model": str(model), "temperature": temperature, "symbols": symbols}

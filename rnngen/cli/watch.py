@@ -57,12 +57,12 @@ def watch(
         return
     screen = console()
     if once or not screen.is_terminal:
-        screen.print(fitting(results, screen))
+        screen.print(fit_table(results, screen))
         return
-    with Live(fitting(results, screen), console=screen, auto_refresh=False, screen=False) as live:
+    with Live(fit_table(results, screen), console=screen, auto_refresh=False, screen=False) as live:
         while True:
             time.sleep(every)
-            live.update(fitting(results, screen), refresh=True)
+            live.update(fit_table(results, screen), refresh=True)
 
 
 def logs(folder: Path) -> list[tuple[str, bool, list[dict[str, Any]]]]:
@@ -96,7 +96,7 @@ def log_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def fitting(folder: Path, screen: Console) -> Table:
+def fit_table(folder: Path, screen: Console) -> Table:
     """The table with as many columns as the screen has place for."""
     found = logs(folder)
     for spared in SPARED:

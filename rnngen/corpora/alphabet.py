@@ -36,7 +36,7 @@ class Alphabet:
         """Symbol to integer."""
         return {symbol: i for i, symbol in enumerate(self.symbols)}
 
-    def unknown(self, symbols: Iterable[str]) -> list[str]:
+    def find_unknown(self, symbols: Iterable[str]) -> list[str]:
         """Those of `symbols` that the alphabet lacks, each once, sorted."""
         return sorted(set(symbols) - self.index.keys())
 
@@ -50,10 +50,10 @@ class Alphabet:
         index, other = self.index, None if self.other is None else self.index[self.other]
         codes = [index.get(symbol, other) for symbol in symbols]
         if None in codes:
-            missing = self.unknown(symbols)
+            missing = self.find_unknown(symbols)
             raise InputError(
-                f"{where}: {named(missing)} outside the alphabet of {len(self)} symbols {shown(self.symbols)}; "
-                "replace what is outside or use the alphabet of this text"
+                f"{where}: {name_symbols(missing)} outside the alphabet of {len(self)} symbols "
+                f"{show_symbols(self.symbols)}; replace what is outside or use the alphabet of this text"
             )
         return np.array(codes, dtype=np.int64)
 
@@ -71,13 +71,13 @@ class Alphabet:
         return cls(tuple(values["symbols"]), values["other"])
 
 
-def named(symbols: Sequence[str]) -> str:
+def name_symbols(symbols: Sequence[str]) -> str:
     """At most eight symbols with their code points, for a message."""
     first = [f"{s!r} (U+{ord(s):04X})" if len(s) == 1 else repr(s) for s in symbols[:8]]
     return ", ".join(first) + (f" and {len(symbols) - 8} more" if len(symbols) > 8 else "")
 
 
-def shown(symbols: Sequence[str]) -> str:
+def show_symbols(symbols: Sequence[str]) -> str:
     """The alphabet on one line, cut after a hundred symbols."""
     text = "".join(symbols) if all(len(s) == 1 for s in symbols) else " ".join(symbols[:100])
     return repr(text if len(symbols) <= 100 or len(text) <= 300 else text[:300] + "…")

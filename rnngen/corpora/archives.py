@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from rnngen.corpora.decompression import SEVENZIP, CompressedFile, DamagedFile, is_hidden, opened_zip, tar_members
+from rnngen.corpora.decompression import SEVENZIP, CompressedFile, DamagedFile, is_hidden, open_zip, tar_members
 from rnngen.errors import InputError
 
 MEMBER_LIMIT = 32 << 20
@@ -163,7 +163,7 @@ Entry = tuple[str, int, str | None, Callable[[], bytes]]
 
 def _tar(stream: BinaryIO) -> Iterator[Entry]:
     """The files of a tar archive under any compression, in one forward pass."""
-    for info, file in tar_members(CompressedFile("", stream).decoded()):
+    for info, file in tar_members(CompressedFile("", stream).decode()):
         if file is None:
             yield info.name, info.size, "a link or a device, not a file", lambda: b""
         else:
@@ -179,7 +179,7 @@ def _tar_bytes(info: tarfile.TarInfo, file: BinaryIO) -> bytes:
 
 def _zip(stream: BinaryIO) -> Iterator[Entry]:
     """The files of a zip archive in the order of its directory."""
-    with opened_zip(stream) as archive:
+    with open_zip(stream) as archive:
         for info in archive.infolist():
             if info.is_dir():
                 continue

@@ -141,7 +141,7 @@ class CompressedFile:
 
     def blocks(self) -> Iterator[bytes]:
         """Blocks of at most a few MB, in order; of an archive, those of the one file in it. Empty files are refused."""
-        blocks, beginning = self.decoded(), b""
+        blocks, beginning = self.decode(), b""
         for block in blocks:
             beginning += block
             if len(beginning) >= tarfile.BLOCKSIZE:
@@ -153,7 +153,7 @@ class CompressedFile:
         else:
             yield from blocks
 
-    def decoded(self) -> Iterator[bytes]:
+    def decode(self) -> Iterator[bytes]:
         """Blocks of the file, decompressed, in order; a tar archive as it is."""
         with self.stream or self.path.open("rb", buffering=0) as file:
             beginning = self._read(file, LONGEST_MAGIC, whole=True)
@@ -200,7 +200,7 @@ class CompressedFile:
                 if decoder.needs_input and not data:
                     data = self._read(file)
                     if not data:
-                        self._cut_off(
+                        self._report_cut_off(
                             f"{self.format} stream that begins at byte {start:,} is cut off at byte "
                             f"{self.position:,}, the end of the file"
                         )
@@ -258,7 +258,9 @@ class CompressedFile:
             if junk := data.lstrip(b"\0"):
                 at = start + len(data) - len(junk)
                 if magic_cut_off(self.format, junk) and not self._read(file, 1):
-                    self._cut_off(f"{self.format} stream that begins at byte {at:,} is cut off in its first bytes")
+                    self._report_cut_off(
+                        f"{self.format} stream that begins at byte {at:,} is cut off in its first bytes"
+                    )
                     return
                 raise DamagedFile(
                     self.path,
@@ -270,7 +272,7 @@ class CompressedFile:
             data = self._read(file)
         self.warnings.append("zero padding after the last compressed stream")
 
-    def _cut_off(self, what: str) -> None:
+    def _report_cut_off(self, what: str) -> None:
         if not self.allow_truncated:
             raise DamagedFile(
                 self.path, f"{what}; the download is incomplete, resume it (or --allow-truncated keeps what there is)"
@@ -280,7 +282,7 @@ class CompressedFile:
     def _zip(self) -> Iterator[bytes]:
         """The one file inside a zip archive; its CRC is checked."""
         try:
-            with self.path.open("rb") as file, opened_zip(file) as archive:
+            with self.path.open("rb") as file, open_zip(file) as archive:
                 member = self._only([info.filename for info in archive.infolist() if not info.is_dir()])
                 with archive.open(member) as content:
                     self.streams = 1
@@ -316,7 +318,7 @@ class CompressedFile:
             raise DamagedFile(self.path, f"damaged tar archive ({error}); download it again") from error
         only = self._only(names)
         if read is None:
-            yield from self._tar(self.decoded(), only)
+            yield from self._tar(self.decode(), only)
 
     def _only(self, members: list[str]) -> str:
         """The one file among the members of an archive, or the one XML."""
@@ -415,7 +417,7 @@ def tar_members(blocks: Iterator[bytes]) -> Iterator[tuple[tarfile.TarInfo, Bina
                 raise tarfile.ReadError(f"something follows its end at byte {at:,}: another archive was joined to it")
 
 
-def opened_zip(file: BinaryIO) -> zipfile.ZipFile:
+def open_zip(file: BinaryIO) -> zipfile.ZipFile:
     """A zip archive that is all of the file: zipfile reads the last of several that were joined.
 
     Raises zipfile.BadZipFile.

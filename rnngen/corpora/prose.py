@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from rnngen.checked_parquet import open_parquet, reading
+from rnngen.checked_parquet import open_parquet, refuse_damage
 from rnngen.errors import InputError
 
 SHORTEST_PARAGRAPH = 80  # characters; shorter lines of a page are headings, captions and lists
@@ -57,9 +57,9 @@ def wiki_paragraphs(text: str) -> list[str]:
     """
     if text.lstrip()[:9].lower() == "#redirect":
         return []
-    text = without_blocks(text, ("-->",))
-    text = without_blocks(EMPTY_REFERENCE.sub("", text), ("ref",))
-    text = without_blocks(text, BLOCK_NAMES)
+    text = remove_blocks(text, ("-->",))
+    text = remove_blocks(EMPTY_REFERENCE.sub("", text), ("ref",))
+    text = remove_blocks(text, BLOCK_NAMES)
     for pattern in (TEMPLATE, TABLE):
         text = _innermost_first(text, partial(pattern.sub, ""))
     # links lie inside the captions of images: first those without a link inside
@@ -76,7 +76,7 @@ def wiki_paragraphs(text: str) -> list[str]:
     ]
 
 
-def without_blocks(text: str, names: tuple[str, ...]) -> str:
+def remove_blocks(text: str, names: tuple[str, ...]) -> str:
     """The text without the elements of these names and what they hold, or without comments (`-->`)."""
     kept, end, unclosed = [], 0, set()
     for start in BLOCK_START.finditer(text):
@@ -111,7 +111,7 @@ def read_paragraphs(path: str | Path) -> Iterator[str]:
     """
     path = Path(path)
     if path.suffix == ".parquet":
-        with open_parquet(path, {}, "Parquet of Wikipedia pages") as pages, reading(path):
+        with open_parquet(path, {}, "Parquet of Wikipedia pages") as pages, refuse_damage(path):
             schema = pages.schema_arrow
             if "text" not in schema.names or schema.field("text").type not in (pa.string(), pa.large_string()):
                 raise InputError(
@@ -162,7 +162,7 @@ def treebank_sentences(paragraphs: Iterable[str]) -> Iterator[list[str]]:
                 yield words
 
 
-def leading(texts: Iterable[str], characters: int) -> Iterator[str]:
+def take_leading(texts: Iterable[str], characters: int) -> Iterator[str]:
     """The first texts, until they have so many characters (line ends counted): what follows is not read."""
     for text in texts:
         yield text

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from rnngen.artifacts import write_json, written_whole
+from rnngen.artifacts import write_json, write_whole
 
 
 def write_quality(corpus: str | Path, report: dict[str, Any]) -> tuple[Path, Path]:
@@ -16,7 +16,7 @@ def write_quality(corpus: str | Path, report: dict[str, Any]) -> tuple[Path, Pat
     write_json(json_path, report)
     title = report.get("corpus", corpus.stem)
     text = "\n".join(_section(f"{title}: quality report", report, 1)).rstrip("\n") + "\n"
-    with written_whole(markdown_path) as partial:
+    with write_whole(markdown_path) as partial:
         partial.write_text(text, encoding="utf-8")
     return json_path, markdown_path
 

@@ -73,7 +73,7 @@ class Sequences:
         return np.diff(self.offsets)
 
 
-def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+def shuffle_into_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
     """Every sequence once, in batches of like lengths, in an order that (seed, epoch) determines.
 
     Sequences are shuffled; within every run of 64 batches they are sorted by length, cut into batches, and the batches
@@ -92,7 +92,7 @@ def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int
     return [batches[i] for i in random.permutation(len(batches))]
 
 
-def gathered(x_n: Tensor, first_b: Tensor, lengths_b: Tensor, longest: int) -> tuple[Tensor, Tensor]:
+def gather(x_n: Tensor, first_b: Tensor, lengths_b: Tensor, longest: int) -> tuple[Tensor, Tensor]:
     """Stretches of `x_n` (n, …) side by side, (t, b, …), 0 where padded; and which elements are not padding, (t, b)."""
     step_t1 = torch.arange(longest, device=x_n.device)[:, None]
     inside_tb = step_t1 < lengths_b
@@ -101,7 +101,7 @@ def gathered(x_n: Tensor, first_b: Tensor, lengths_b: Tensor, longest: int) -> t
     return x_tb.masked_fill(outside_tb, 0), inside_tb
 
 
-def ordered_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
+def order_into_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Every sequence once: in the order of the corpus with `batch_size` 1, otherwise longest first (least padding)."""
     order = np.arange(len(lengths)) if batch_size == 1 else np.argsort(-lengths, kind="stable")
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
@@ -111,7 +111,7 @@ class SentenceBatches:
     """Sentences as independent sequences: zero state before each, padded to the longest of their batch.
 
     Every symbol of every sentence is predicted exactly once an epoch. With `shuffle` the order is that of
-    `shuffled_batches`; without, that of `ordered_batches` (for evaluation; document order at `batch_size` 1, which
+    `shuffle_into_batches`; without, that of `order_into_batches` (for evaluation; document order at `batch_size` 1, which
     dynamic evaluation needs).
     """
 
@@ -155,9 +155,9 @@ class SentenceBatches:
         """The batches of an epoch from number `start` on."""
         lengths = self.sequences.lengths
         if self.shuffle:
-            rows = shuffled_batches(lengths, self.batch_size, self.seed, epoch)
+            rows = shuffle_into_batches(lengths, self.batch_size, self.seed, epoch)
         else:
-            rows = ordered_batches(lengths, self.batch_size)
+            rows = order_into_batches(lengths, self.batch_size)
         rows = rows[start:]
         if not rows:
             return
@@ -170,7 +170,7 @@ class SentenceBatches:
     def _batch(self, lengths: np.ndarray, first_b: Tensor, lengths_b: Tensor) -> TextBatch:
         """The sentences that begin at `first_b`; `lengths` are `lengths_b`, at hand without asking the device."""
         longest = int(lengths.max())
-        targets_tb, inside_tb = gathered(self.symbols_n, first_b, lengths_b, longest)
+        targets_tb, inside_tb = gather(self.symbols_n, first_b, lengths_b, longest)
         inputs_tb = torch.cat([targets_tb.new_full((1, len(lengths)), NULL), targets_tb[:-1]])
         return TextBatch(
             inputs_tb.masked_fill_(~inside_tb, NULL),

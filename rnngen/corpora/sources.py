@@ -17,7 +17,7 @@ import pooch
 import requests
 from tqdm import tqdm
 
-from rnngen.artifacts import written_whole
+from rnngen.artifacts import write_whole
 from rnngen.errors import InputError
 
 TABLE = Path(__file__).with_name("sources.toml")
@@ -130,7 +130,7 @@ def take_member(archive: Path, entry: Source, path: Path) -> None:
         raise InputError(
             f"{archive}: sha256 is {found} where {entry.archive_sha256} is expected; delete it, fetch again"
         )
-    with written_whole(path) as partial:
+    with write_whole(path) as partial:
         with zipfile.ZipFile(archive) as members, members.open(entry.member) as member, partial.open("wb") as file:
             shutil.copyfileobj(member, file, 1 << 20)
         if problem := difference(partial, entry):

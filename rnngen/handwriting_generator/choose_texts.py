@@ -80,16 +80,16 @@ def choose_lines(
         length = int(rng.integers(shortest, longest + 1))
         line = words[place]
         if wanted in signs:
-            line = _dressed(line, wanted, rng)
+            line = _dress(line, wanted, rng)
         elif wanted in marked:
-            line = _marked(line, wanted, marked[wanted], rng)
+            line = _mark(line, wanted, marked[wanted], rng)
         elif wanted not in holding:
             line = wanted + line[1:]
         while place + 1 < len(words) and words[place + 1] and len(line) + 1 + len(words[place + 1]) <= length:
             place += 1
             line += " " + words[place]
             if wanted in marked and rng.random() < 0.5:
-                line = _marked(line, wanted, marked[wanted], rng)
+                line = _mark(line, wanted, marked[wanted], rng)
         fits = max(shortest, length - SHORTFALL) <= len(line) <= length and set(line) <= allowed and line not in chosen
         if fits and (wanted not in marked or wanted in line):
             chosen[line] = None
@@ -111,7 +111,7 @@ def _base(character: str) -> str:
     return base if marks and base.isascii() else IN_PLACE_OF.get(character, "")
 
 
-def _marked(line: str, character: str, base: str, rng: np.random.Generator) -> str:
+def _mark(line: str, character: str, base: str, rng: np.random.Generator) -> str:
     """The line with the letter in one of the places where its base stands; a capital's are the beginnings of words."""
     if character.isupper():
         line = line[:1].upper() + line[1:]
@@ -132,7 +132,7 @@ def _share(character: str) -> int:
     return 3 if character.isalnum() or character in MARKS else 1
 
 
-def _dressed(word: str, sign: str, rng: np.random.Generator) -> str:
+def _dress(word: str, sign: str, rng: np.random.Generator) -> str:
     """The word with a digit or a sign where people put it."""
     word = bare(word) or word
     if sign.isdigit():

@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from rnngen.artifacts import written_whole
+from rnngen.artifacts import write_whole
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.write_line import RecordedLine
 
@@ -117,7 +117,7 @@ def form_xml(form: Form) -> bytes:
 @contextmanager
 def _archive(path: Path) -> Iterator[tarfile.TarFile]:
     with (
-        written_whole(path) as partial,
+        write_whole(path) as partial,
         partial.open("wb") as file,
         gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=COMPRESSION, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive,
@@ -153,6 +153,6 @@ def write_archives(forms: Iterable[Form], folder: str | Path) -> None:
             _add(texts, f"ascii/{form.folder}/{form.id}.txt", transcript(form))
             _add(originals, f"original/{form.folder}/strokes{form.id[7:]}.xml", form_xml(form))
     for split, ids in listed.items():
-        with written_whole(folder / f"{split}.txt") as partial:
+        with write_whole(folder / f"{split}.txt") as partial:
             # a blank before each id, as in the published lists
             partial.write_text("".join(f" {form_id}\n" for form_id in ids), encoding="ascii")

@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
-from rnngen.artifacts import written_whole
+from rnngen.artifacts import write_whole
 from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
 from rnngen.handwriting_generator.glyphs import Alphabet, Glyph, compose
 from rnngen.handwriting_generator.hands import draw_writer
@@ -84,7 +84,7 @@ def draw_specimen(path: str | Path, alphabet: Alphabet, sentences: Sequence[str]
     axes.set(xlim=(-40, COLUMNS * COLUMN), ylim=(y + 0.3 * ROW, 24 * plain.size), aspect="equal")
     axes.axis("off")
     figure.set_facecolor("white")
-    with written_whole(path) as partial, matplotlib.rc_context({"svg.hashsalt": "rnngen"}):
+    with write_whole(path) as partial, matplotlib.rc_context({"svg.hashsalt": "rnngen"}):
         if Path(path).suffix.lower() == ".svg":
             figure.savefig(partial, format="svg", metadata={"Date": None})
         else:

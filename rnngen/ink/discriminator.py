@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from rnngen.errors import InputError
-from rnngen.ink.legibility import FEATURES, Ink, columns_of, thinned
+from rnngen.ink.legibility import FEATURES, Ink, columns_of, thin
 
 PIECE = 96
 
@@ -38,7 +38,7 @@ class Discriminator(nn.Module):
 
 def pieces_of(lines: Sequence[Ink], every: int = 1) -> list[np.ndarray]:
     """Columns (f, k) of the lines that have a whole piece in them, drawn from every `every`-th point."""
-    columns = (columns_of(ink.points, ink.stroke_len) for ink in (thinned(line, every) for line in lines))
+    columns = (columns_of(ink.points, ink.stroke_len) for ink in (thin(line, every) for line in lines))
     return [of_line for of_line in columns if len(of_line) >= PIECE]
 
 
@@ -58,7 +58,7 @@ def train_discriminator(
     target_b = torch.arange(batch) % 2
     for _ in range(updates):
         drawn = [_draw_piece(kind, rng) for kind in [first, second] * (batch // 2)]
-        loss = nn.functional.binary_cross_entropy_with_logits(network(_stacked(drawn)), target_b.float())
+        loss = nn.functional.binary_cross_entropy_with_logits(network(_stack(drawn)), target_b.float())
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -76,7 +76,7 @@ def accuracy(
     right = 0
     for kind, is_second in ((first, False), (second, True)):
         for _ in range(0, pieces, 100):
-            logits = network(_stacked([_draw_piece(kind, rng) for _ in range(100)]))
+            logits = network(_stack([_draw_piece(kind, rng) for _ in range(100)]))
             right += int(((logits > 0) == is_second).sum())
     return right / (2 * -(-pieces // 100) * 100)
 
@@ -92,5 +92,5 @@ def _draw_piece(kind: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndar
     return columns[begin : begin + PIECE]
 
 
-def _stacked(pieces: Sequence[np.ndarray]) -> torch.Tensor:
+def _stack(pieces: Sequence[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.stack(pieces))

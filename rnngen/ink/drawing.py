@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import GifImagePlugin, Image, ImageColor, ImageDraw
 
-from rnngen.artifacts import written_whole
+from rnngen.artifacts import write_whole
 from rnngen.errors import InputError
 from rnngen.ink.page import Page
 from rnngen.ink.strokes import Stroke
@@ -53,7 +53,7 @@ def svg(page: Page, pen: Pen | None = None, title: str | None = None, decimals: 
     return _svg_document(page, pen or Pen(), title, decimals, lambda stroke, k: ("", ""))
 
 
-def animated_svg(
+def draw_animated_svg(
     page: Page,
     pen: Pen | None = None,
     title: str | None = None,
@@ -95,11 +95,11 @@ def _svg_document(
     out = StringIO()
     out.write(
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}mm" height="{height}mm" '
-        f'viewBox="0 0 {width} {height}" fill="none" stroke="{_escaped(pen.colour)}" '
+        f'viewBox="0 0 {width} {height}" fill="none" stroke="{_escape(pen.colour)}" '
         f'stroke-width="{_number(pen.width, decimals)}" stroke-linecap="round" stroke-linejoin="round">\n'
     )
     if title:
-        out.write(f"<title>{_escaped(title)}</title>\n")
+        out.write(f"<title>{_escape(title)}</title>\n")
     k = 0
     for line in page.lines:
         out.write("<g>\n")
@@ -116,7 +116,7 @@ def _svg_document(
 NOT_XML = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     kept = NOT_XML.sub("", text)
     return kept.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
@@ -288,9 +288,9 @@ def write_drawing(
     path, pen = Path(path), pen or Pen()
     suffix = path.suffix.lower()
     check_format(path, animate)
-    with written_whole(path) as partial:
+    with write_whole(path) as partial:
         if suffix == ".svg":
-            document = animated_svg(page, pen, title) if animate else svg(page, pen, title)
+            document = draw_animated_svg(page, pen, title) if animate else svg(page, pen, title)
             partial.write_text(document, encoding="utf-8")
         elif suffix == ".png":
             _write_png(partial, page, pen, dpi)
@@ -322,7 +322,7 @@ def write_drawings(
         write_drawing(path, pages[0], pen=pen, animate=animate, dpi=dpi, title=title, about=about)
         return [path]
     if path.suffix.lower() == ".pdf":
-        with written_whole(path) as partial:
+        with write_whole(path) as partial:
             _write_pdf(partial, pages, pen or Pen())
         return [path]
     files = [path.with_name(f"{path.stem}-{k + 1}{path.suffix}") for k in range(len(pages))]

@@ -18,10 +18,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from rnngen.artifacts import written_whole
+from rnngen.artifacts import write_whole
 from rnngen.errors import InputError
-from rnngen.ink.page import line_height, placed
-from rnngen.ink.strokes import Stroke, bounds, transformed
+from rnngen.ink.page import line_height, place
+from rnngen.ink.strokes import Stroke, bounds, transform
 
 INK, REAL_INK, QUIET = "#16213e", "#9a3b1b", "#6b7280"  # samples, lines of the corpus, words beside them
 PEN_POINTS = 0.9
@@ -72,10 +72,10 @@ def lines_figure(blocks: Sequence[Block], width: float = 7.0) -> Figure:
         height = 0.0
         for k in range(0, len(block.rows), deep):
             part = block.rows[k : k + deep]
-            page = placed([row.strokes for row in part], pitch=pitch * inches, margin=0, scale=inches)
+            page = place([row.strokes for row in part], pitch=pitch * inches, margin=0, scale=inches)
             height = max(height, page.height)
             for row, strokes in zip(part, page.lines, strict=True):
-                moved = transformed(strokes, shift=(edge + label_width + k // deep * column, y))
+                moved = transform(strokes, shift=(edge + label_width + k // deep * column, y))
                 _draw(axes, moved, REAL_INK if row.real else INK)
                 if row.label:
                     middle = np.percentile(np.concatenate(moved)[:, 1], (5, 95)).mean()
@@ -135,7 +135,7 @@ def window_figure(
     axes.tick_params(axis="x", labelsize=6, length=2, color=QUIET, labelcolor=QUIET)
     axes.set_title(caption, fontsize=7.5, color=QUIET, style="italic", pad=3)
     below = axes_at(figure, label, above + map_height + gap, inner, ink_height)
-    _draw(below, transformed(strokes, inches, (-left * inches, -top * inches + 0.05)), INK)
+    _draw(below, transform(strokes, inches, (-left * inches, -top * inches + 0.05)), INK)
     below.set(xlim=(0, inner), ylim=(ink_height, 0))
     below.axis("off")
     return figure
@@ -161,6 +161,6 @@ def save(figure: Figure, svg: str | Path | None = None, png: str | Path | None =
     with rc_context({"svg.hashsalt": "rnngen", "svg.fonttype": "none"}):
         for path, metadata in ((svg, {"Date": None}), (png, {"Software": None})):
             if path is not None:
-                with written_whole(path) as partial:
+                with write_whole(path) as partial:
                     kind = "svg" if path is svg else "png"
                     figure.savefig(partial, format=kind, dpi=dpi, metadata=metadata, facecolor="white")

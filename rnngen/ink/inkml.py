@@ -106,7 +106,7 @@ class _Reader:
 
     # what the file says about its traces
 
-    def _referred(self, element: etree._Element, attribute: str, name: str) -> etree._Element | None:
+    def _resolve(self, element: etree._Element, attribute: str, name: str) -> etree._Element | None:
         reference = element.get(attribute)
         if reference is None:
             return None
@@ -131,13 +131,13 @@ class _Reader:
         for child in context:
             if local_name(child) == "traceFormat":
                 return self._format(child)
-        own = self._referred(context, "traceFormatRef", "traceFormat")
+        own = self._resolve(context, "traceFormatRef", "traceFormat")
         if own is not None:
             return self._format(own)
         for further in (
             next((child for child in context if local_name(child) == "inkSource"), None),
-            self._referred(context, "inkSourceRef", "inkSource"),
-            self._referred(context, "contextRef", "context") if not _is_default(context) else None,
+            self._resolve(context, "inkSourceRef", "inkSource"),
+            self._resolve(context, "contextRef", "context") if not _is_default(context) else None,
         ):
             found = None if further is None else self._format_of(further, depth + 1)
             if found is not None:
@@ -145,7 +145,7 @@ class _Reader:
         return None
 
     def _expect_identity(self, element: etree._Element) -> None:
-        referred = self._referred(element, "canvasTransformRef", "canvasTransform")
+        referred = self._resolve(element, "canvasTransformRef", "canvasTransform")
         inside = [child for child in element if local_name(child) in ("canvasTransform", "mapping")]
         for transform in inside + ([] if referred is None else [referred]):
             for mapping in transform.iter("{*}mapping"):
@@ -233,12 +233,12 @@ class _Reader:
                 if local_name(element) == "ink" and found is not None:
                     self.current = found
             elif name not in ("annotation", "annotationXML"):
-                self._walk(child, self._given(child) or given, drawn_here)
+                self._walk(child, self._find_format(child) or given, drawn_here)
 
-    def _given(self, element: etree._Element) -> _Format | None:
+    def _find_format(self, element: etree._Element) -> _Format | None:
         if _is_default(element):
             return _DEFAULT
-        context = self._referred(element, "contextRef", "context")
+        context = self._resolve(element, "contextRef", "context")
         return None if context is None else self._format_of(context)
 
     def _trace(self, element: etree._Element, given: _Format | None) -> None:
@@ -248,7 +248,7 @@ class _Reader:
             return  # the way of the pen through the air
         if element.get("brushRef", "").strip().removeprefix("#") in self.highlighters:
             raise InputError(f"{where}: a stroke of a highlighter, not of a pen; remove it")
-        form = self._given(element) or given or self.current
+        form = self._find_format(element) or given or self.current
         if form is None:
             if len(self.formats) > 1:
                 raise InputError(

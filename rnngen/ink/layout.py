@@ -12,8 +12,8 @@ from enum import StrEnum
 import numpy as np
 
 from rnngen.errors import InputError
-from rnngen.ink.page import Page, middle_of, placed, wrapped
-from rnngen.ink.strokes import Stroke, bounds, transformed
+from rnngen.ink.page import Page, middle_of, place, wrap
+from rnngen.ink.strokes import Stroke, bounds, transform
 
 SIZES = {"a3": (297.0, 420.0), "a4": (210.0, 297.0), "a5": (148.0, 210.0), "letter": (215.9, 279.4)}
 LARGEST_SIDE = 10_000.0
@@ -46,10 +46,11 @@ class Sheet:
         if not all(0 < side <= LARGEST_SIDE for side in (self.width, self.height)):
             raise InputError(f"a page of {self.width:g} × {self.height:g} mm: sides are up to {LARGEST_SIDE:,.0f} mm")
         if not all(0 <= margin < math.inf for margin in self.margins):
-            raise InputError(f"margins of {shown(self.margins)} mm: a margin is 0 or more")
+            raise InputError(f"margins of {show_margins(self.margins)} mm: a margin is 0 or more")
         if self.room <= 0 or self.depth <= 0:
             raise InputError(
-                f"margins of {shown(self.margins)} mm leave nothing of a page of {self.width:g} × {self.height:g} mm"
+                f"margins of {show_margins(self.margins)} mm leave nothing of a page of "
+                f"{self.width:g} × {self.height:g} mm"
             )
 
     @property
@@ -85,7 +86,7 @@ def parse_margins(text: str) -> tuple[float, float, float, float]:
     return top, right, bottom, left
 
 
-def shown(margins: Sequence[float]) -> str:
+def show_margins(margins: Sequence[float]) -> str:
     """Margins as they are typed."""
     return ",".join(f"{margin:g}" for margin in margins)
 
@@ -117,7 +118,7 @@ class Layout:
         Raises InputError where a single word is wider than the sheet's room.
         """
         if self.sheet is None:
-            return wrapped(text, width)
+            return wrap(text, width)
         most = int(self.sheet.room / (WIDE * self.size))
         longest = max(text.split(), key=len, default="")
         if len(longest) > most:
@@ -126,7 +127,7 @@ class Layout:
                 f"the word {longest!r} of {len(longest)} characters needs {needed:.0f} mm, and the page has "
                 f"{self.sheet.room:g} mm between its margins: write smaller or give a wider page"
             )
-        return wrapped(text, min(width, most))
+        return wrap(text, min(width, most))
 
     def place(self, lines: Sequence[Sequence[Stroke]], scale: float) -> list[Page]:
         """Lines of strokes, times `scale` in millimetres, on as many pages as they need; one without strokes is blank.
@@ -139,8 +140,8 @@ class Layout:
             lines = [straighten(line) if line else [] for line in lines]
         share = self.align.share
         if self.sheet is None:
-            return [placed(lines, self.pitch, scale=scale, share=share, on_baseline=self.straight)]
-        return _on_sheets([transformed(line, scale) for line in lines], self.sheet, self.pitch, share, self.straight)
+            return [place(lines, self.pitch, scale=scale, share=share, on_baseline=self.straight)]
+        return _on_sheets([transform(line, scale) for line in lines], self.sheet, self.pitch, share, self.straight)
 
 
 def _on_sheets(
@@ -155,7 +156,7 @@ def _on_sheets(
             centre += pitch
             continue
         west, _, east, _ = bounds(line)
-        line = transformed(line, min(1.0, sheet.room / max(east - west, 1e-9)))
+        line = transform(line, min(1.0, sheet.room / max(east - west, 1e-9)))
         west, north, east, south = bounds(line)
         if south - north > sheet.depth:
             raise InputError(
@@ -169,7 +170,7 @@ def _on_sheets(
                 pages.append([])
         if not pages[-1]:
             down = min(top + max(pitch / 2 - middle, -north), lowest - south)
-        pages[-1].append(transformed(line, shift=(left - west + share * (sheet.room - east + west), down)))
+        pages[-1].append(transform(line, shift=(left - west + share * (sheet.room - east + west), down)))
         centre = middle + down
     return [Page(page, sheet.width, sheet.height) for page in pages]
 

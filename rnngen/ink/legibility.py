@@ -105,21 +105,21 @@ class Reader(nn.Module):
         readings = [""] * len(lines)
         for first in range(0, len(order), batch):
             rows = order[first : first + batch]
-            best_fb = self(_padded([features[k] for k in rows])).argmax(2)
+            best_fb = self(_pad([features[k] for k in rows])).argmax(2)
             for column, row in enumerate(rows):
                 path = best_fb[: len(features[row]), column].unique_consecutive()
                 readings[row] = "".join(self.characters[symbol - 1] for symbol in path.tolist() if symbol)
         return readings
 
 
-def _padded(features: Sequence[np.ndarray]) -> torch.Tensor:
+def _pad(features: Sequence[np.ndarray]) -> torch.Tensor:
     x_fbk = np.zeros((max(map(len, features)), len(features), FEATURES), np.float32)
     for b, columns in enumerate(features):
         x_fbk[: len(columns), b] = columns
     return torch.from_numpy(x_fbk)
 
 
-def thinned(ink: Ink, every: int) -> Ink:
+def thin(ink: Ink, every: int) -> Ink:
     """The ink with every `every`-th point of a stroke, its last always: what networks that read fewer points draw."""
     starts = np.cumsum(ink.stroke_len) - ink.stroke_len
     within = np.arange(len(ink.points)) - np.repeat(starts, ink.stroke_len)
@@ -143,8 +143,7 @@ def train_reader(lines: Sequence[Ink], updates: int, seed: int, batch: int = 32,
     symbol = {c: k for k, c in enumerate(characters, start=1)}
     targets = [torch.tensor([symbol[c] for c in line.text]) for line in lines]
     features = [
-        [columns_of(ink.points, ink.stroke_len) for ink in (thinned(line, every) for every in (1, 2, 3))]
-        for line in lines
+        [columns_of(ink.points, ink.stroke_len) for ink in (thin(line, every) for every in (1, 2, 3))] for line in lines
     ]
     optimizer = torch.optim.Adam(reader.parameters(), lr=step, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, step, total_steps=updates, pct_start=0.15)
@@ -159,7 +158,7 @@ def train_reader(lines: Sequence[Ink], updates: int, seed: int, batch: int = 32,
             rng.shuffle(queue)
         rows = queue.pop()
         drawn = [features[k][rng.integers(3)] for k in rows]
-        log_p_fbs = reader(_padded(drawn))
+        log_p_fbs = reader(_pad(drawn))
         loss = loss_of(
             log_p_fbs,
             torch.cat([targets[k] for k in rows]),

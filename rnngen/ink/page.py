@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnngen.errors import InputError
-from rnngen.ink.strokes import Stroke, bounds, transformed
+from rnngen.ink.strokes import Stroke, bounds, transform
 
 
-def wrapped(text: str, width: int | None) -> list[str]:
+def wrap(text: str, width: int | None) -> list[str]:
     """The lines of `text`: its own line breaks are kept, longer lines are broken between words at `width` characters.
 
     A single word longer than `width` stays whole. Blank lines are empty strings; those before the first visible
@@ -56,7 +56,7 @@ def line_height(lines: Sequence[Sequence[Stroke]]) -> float:
     return float(max(heights))
 
 
-def placed(
+def place(
     lines: Sequence[Sequence[Stroke]],
     pitch: float | None = None,
     margin: float | None = None,
@@ -73,7 +73,7 @@ def placed(
     default the pitch is 1.7 line heights, more where neighbouring lines would still touch, and the margin half a pitch.
     """
     with np.errstate(over="ignore"):  # refused below
-        lines = [transformed(line, scale) for line in lines]
+        lines = [transform(line, scale) for line in lines]
     written = [line for line in lines if line]
     if not written:
         raise ValueError("a page needs at least one line with strokes")
@@ -94,9 +94,7 @@ def placed(
         if moved:
             gap = bounds(line)[1] - middle + centre + pitch - bounds(moved[-1])[3]
             centre += pitch + max(0.0, -gap)
-        moved.append(transformed(line, shift=(share * (widest - right + left) - left, centre - middle)))
+        moved.append(transform(line, shift=(share * (widest - right + left) - left, centre - middle)))
     left, top, right, bottom = bounds([stroke for line in moved for stroke in line])
     shift = (margin - left, margin - top)
-    return Page(
-        [transformed(line, shift=shift) for line in moved], right - left + 2 * margin, bottom - top + 2 * margin
-    )
+    return Page([transform(line, shift=shift) for line in moved], right - left + 2 * margin, bottom - top + 2 * margin)

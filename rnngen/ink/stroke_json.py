@@ -61,7 +61,7 @@ def read_json(data: bytes, path: Path) -> Ink:
             f"{path}: expected a list of strokes, got a list of points; put [ ] around it, or, if these are offsets "
             f"with a pen bit (stroke-3, stroke-5), add them up and split them into strokes"
         )
-    strokes = [_unwrapped(stroke, f"{path}: stroke {k + 1}") for k, stroke in enumerate(value)]
+    strokes = [_unwrap(stroke, f"{path}: stroke {k + 1}") for k, stroke in enumerate(value)]
     rows = [stroke for stroke in strokes if isinstance(stroke, list)]
     columns, points = (any(map(is_one, rows)) for is_one in (_is_columns, _is_points))
     if columns and points:
@@ -101,7 +101,7 @@ def _has_names(stroke: Any) -> bool:
     return isinstance(stroke, dict) or (isinstance(stroke, list) and bool(stroke) and isinstance(stroke[0], dict))
 
 
-def _unwrapped(stroke: Any, where: str) -> Any:
+def _unwrap(stroke: Any, where: str) -> Any:
     """The list of points of a stroke that has it among pens and colours."""
     if not isinstance(stroke, dict):
         return stroke

@@ -64,12 +64,12 @@ def bounds(strokes: Sequence[Stroke]) -> tuple[float, float, float, float]:
     return *p_tc.min(0).tolist(), *p_tc.max(0).tolist()
 
 
-def transformed(strokes: Sequence[Stroke], scale: float = 1.0, shift: tuple[float, float] = (0.0, 0.0)) -> list[Stroke]:
+def transform(strokes: Sequence[Stroke], scale: float = 1.0, shift: tuple[float, float] = (0.0, 0.0)) -> list[Stroke]:
     """`strokes` times `scale`, then moved by `shift`."""
     return [np.asarray(stroke, float) * scale + np.asarray(shift, float) for stroke in strokes]
 
 
-def smoothed(strokes: Sequence[Stroke], pieces: int) -> list[Stroke]:
+def smooth_strokes(strokes: Sequence[Stroke], pieces: int) -> list[Stroke]:
     """Every step of a stroke replaced by `pieces` steps along the Catmull-Rom spline through its points.
 
     All recorded points stay where they are; the result is still a polyline. For ink of which only every third point
@@ -95,7 +95,7 @@ def _catmull_rom(p_nc: np.ndarray, pieces: int) -> np.ndarray:
     return np.concatenate([curve.reshape(-1, 2), p_nc[-1:]])
 
 
-def resampled(ink: Ink, points: int) -> list[Stroke]:
+def resample(ink: Ink, points: int) -> list[Stroke]:
     """`ink` with about `points` points in all, evenly spaced in time where times are known, else along the path.
 
     Each stroke keeps its first and last point. A stroke of no extent (a dot) stays a single point. A clock may run back
@@ -105,7 +105,7 @@ def resampled(ink: Ink, points: int) -> list[Stroke]:
     along = [_path_length(stroke) for stroke in ink.strokes]
     clocks = along
     if ink.times is not None:
-        clocks = [_rising(times) for times in ink.times]
+        clocks = [_make_rising(times) for times in ink.times]
         steps = np.concatenate([np.diff(clock) for clock in clocks])
         if np.any(steps > 0):
             step = np.median(steps[steps > 0])
@@ -131,7 +131,7 @@ def _path_length(stroke: Stroke) -> np.ndarray:
     return np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(stroke, axis=0).T))])
 
 
-def _rising(times: np.ndarray) -> np.ndarray:
+def _make_rising(times: np.ndarray) -> np.ndarray:
     """(n,) seconds since the first point; times out of line with the others are taken from their neighbours.
 
     In line is the longest chain of times that never falls; all zeros where it has less than RISING of them.

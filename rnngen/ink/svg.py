@@ -183,7 +183,7 @@ class _Reader:
                 f"{where}: over the limit of {MAX_ELEMENTS} elements and {MAX_CHARACTERS} characters drawn, with those "
                 f"that <use> repeats; save only the strokes"
             )
-        own = self._own_style(element)
+        own = self._read_own_style(element)
         if own.get("display") == "none" or _is_zero(own.get("opacity")):
             return
         style = style | {key: value for key, value in own.items() if key in _INHERITED and value != "inherit"}
@@ -194,7 +194,7 @@ class _Reader:
         if name in _CONTAINERS:
             if name == "symbol" or (name == "svg" and depth):
                 matrix = matrix @ _viewport(element, where)
-            for child in _switched(element, where) if name == "switch" else element:
+            for child in _choose_switched(element, where) if name == "switch" else element:
                 self.walk(child, matrix, style, depth + 1)
         elif name == "use":
             reference = next((element.get(key).strip() for key in _HREFS if element.get(key)), "")
@@ -210,7 +210,7 @@ class _Reader:
                 raise InputError(f"{where}: <{name}> is not a pen stroke; remove it or convert it to paths")
             self._draw_shape(element, name, matrix, style, where)
 
-    def _own_style(self, element: etree._Element) -> dict[str, str]:
+    def _read_own_style(self, element: etree._Element) -> dict[str, str]:
         """What is declared for an element: attributes, rules by how exact they are and by their order, then style=."""
         layers = [{key: (False, 0, element.get(key).strip()) for key in element.attrib if key in _PROPERTIES}]
         layers += [self.rules.get(selector, {}) for selector in ("*", local_name(element))]
@@ -318,7 +318,7 @@ def _is_paper(subpaths: list[Stroke], low: np.ndarray, high: np.ndarray) -> bool
     return bool(area >= 0.9 * size[0] * size[1] and np.all(under >= PAPER * (high - low)))
 
 
-def _switched(element: etree._Element, where: str) -> list[etree._Element]:
+def _choose_switched(element: etree._Element, where: str) -> list[etree._Element]:
     """The child that a <switch> shows: the first that asks for nothing this reader lacks."""
     for child in element:
         if child.get("systemLanguage") is not None:

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from rnngen.artifacts import sha256, take_lock, write_json, written_whole
+from rnngen.artifacts import sha256, take_lock, write_json, write_whole
 from rnngen.errors import InputError
 from rnngen.networks import Network, PredictionNetwork, SynthesisNetwork
 
@@ -162,7 +162,7 @@ def save_training_state(folder: str | Path, tensors: Any, values: Any) -> None:
     _save_tensors(folder / file, found)
     document |= {"version": STATE_VERSION, "tensors_sha256": sha256(folder / file)}
     if kept == newest:
-        with written_whole(before) as partial:
+        with write_whole(before) as partial:
             shutil.copyfile(newest, partial)
     write_json(newest, document | {"sha256": _checksum(document)})
 
@@ -184,7 +184,7 @@ def load_training_state(folder: str | Path) -> tuple[Any, Any]:
         except InputError as other:
             raise InputError(f"{error}; the previous state is no better: {other}; {AWAY}") from other
         log.warning("%s; going on from the state before it", error)
-    with written_whole(newest) as partial:
+    with write_whole(newest) as partial:
         shutil.copyfile(before, partial)
     return state
 
@@ -259,7 +259,7 @@ def _decode(value: Any, tensors: Mapping[str, Tensor]) -> Any:
 def _save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     # clone: safetensors refuses tensors that share memory, views of one buffer among them
     own = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-    with written_whole(path) as partial:
+    with write_whole(path) as partial:
         try:
             save_file(own, partial, metadata)
         except SafetensorError as error:  # a full disk, among others

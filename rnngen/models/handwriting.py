@@ -6,7 +6,7 @@ from typing import Any
 from rnngen.ink.drawing import Pen, svg
 from rnngen.ink.layout import Layout
 from rnngen.ink.page import Page
-from rnngen.ink.strokes import Stroke, smoothed
+from rnngen.ink.strokes import Stroke, smooth_strokes
 
 MOST_PIECES = 100  # of curve that a step is drawn in
 
@@ -61,7 +61,7 @@ class Handwriting:
         By default as many pieces as the model leaves points out.
         """
         pieces = self._pieces(smooth)
-        lines = [smoothed(line.strokes, pieces) for line in self.lines]
+        lines = [smooth_strokes(line.strokes, pieces) for line in self.lines]
         return self.layout.place(lines, self.layout.size / self.character_width)
 
     def pen(

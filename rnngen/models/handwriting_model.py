@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from rnngen.corpora.alphabet import Alphabet, named, shown
+from rnngen.corpora.alphabet import Alphabet, name_symbols, show_symbols
 from rnngen.corpora.handwriting.lines import Normaliser
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.choose_texts import TYPOGRAPHIC
 from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
 from rnngen.handwriting_generator.glyphs import load_alphabet
 from rnngen.ink.layout import LINE_CHARACTERS, Layout
-from rnngen.ink.strokes import Ink, Stroke, resampled, strokes_from_offsets, transformed
+from rnngen.ink.strokes import Ink, Stroke, resample, strokes_from_offsets, transform
 from rnngen.models.checkpoint import load_network
 from rnngen.models.handwriting import Handwriting, HandwrittenLine
-from rnngen.models.model_directory import checked_file, read_config
+from rnngen.models.model_directory import check_file, read_config
 from rnngen.networks import Network, PredictionNetwork
 from rnngen.sampling.alignment import Alignment, check_alignment
 from rnngen.sampling.handwriting import sample
@@ -95,7 +95,7 @@ class HandwritingModel:
         about = read_config(folder)
         if "normaliser" not in about:
             raise InputError(f"{config}: no normaliser in it; this model is not one of handwriting")
-        network = load_network(checked_file(folder, about), device=device)
+        network = load_network(check_file(folder, about), device=device)
         if next(network.parameters()).dtype == torch.float16:
             network.float()  # a packed model: half precision to store, not to compute with
         alphabet = None
@@ -271,15 +271,15 @@ class HandwritingModel:
         `replacements` says. One that goes to the alphabet's class of other characters stays as it is.
         """
         letters = self._letters
-        text = self._composed(text)
+        text = self._compose(text)
         instead = self.replacements(text)
         if instead and not replace_unknown:
             near = {c: plain for c, plain in instead.items() if plain not in (" ", letters.other)}
             nearest = ", ".join(f"{plain!r} for {c!r}" for c, plain in list(near.items())[:8])
             raise InputError(
-                f"{named(list(instead))} outside the model's alphabet of {len(letters)} symbols "
-                f"{shown(letters.symbols)}; the nearest it can write: {nearest or 'a blank'}; change the text or "
-                "allow --replace-unknown"
+                f"{name_symbols(list(instead))} outside the model's alphabet of {len(letters)} symbols "
+                f"{show_symbols(letters.symbols)}; the nearest it can write: {nearest or 'a blank'}; "
+                "change the text or allow --replace-unknown"
             )
         return "".join(c if instead.get(c) == letters.other else instead.get(c, c) for c in text)
 
@@ -289,7 +289,7 @@ class HandwritingModel:
         The plain form of a typographic sign or of a letter, the letter without its accents or in the other case,
         nothing for a sign that is not seen, the class of other characters, or a blank.
         """
-        return {c: self._replacement(c) for c in self._letters.unknown(self._composed(text))}
+        return {c: self._replacement(c) for c in self._letters.find_unknown(self._compose(text))}
 
     @property
     def _letters(self) -> Alphabet:
@@ -297,15 +297,15 @@ class HandwritingModel:
             raise InputError("this model takes no text: give one of a synthesis network")
         return self.alphabet
 
-    def _composed(self, text: str) -> str:
+    def _compose(self, text: str) -> str:
         """`text` with each accent and its letter as one character, unless the alphabet has all of it as it is."""
-        return unicodedata.normalize("NFC", text) if self._letters.unknown(text) else text
+        return unicodedata.normalize("NFC", text) if self._letters.find_unknown(text) else text
 
     def _replacement(self, character: str) -> str:
         base = "".join(c for c in unicodedata.normalize("NFKD", character) if unicodedata.category(c) not in UNSEEN)
         plain = "".join(PLAIN.get(c, c) for c in base)
         for candidate in (base, plain, plain.swapcase()):
-            if not self._letters.unknown(candidate):
+            if not self._letters.find_unknown(candidate):
                 return candidate
         return " " if self._letters.other is None else self._letters.other
 
@@ -396,12 +396,12 @@ class HandwritingModel:
         characters = len(text.strip()) if text else max(1, round(sum(map(len, ink.strokes)) / POINTS_PER_CHARACTER))
         # as many as were recorded, so that as many are left when the normalisation has thinned them out
         points = max(2, round(characters * self.points_per_character * self.normaliser.every))
-        strokes = resampled(ink, points)
-        offsets_t3 = self.normaliser.thinned_offsets(strokes)
+        strokes = resample(ink, points)
+        offsets_t3 = self.normaliser.thin_offsets(strokes)
         if len(offsets_t3) == 0:
             raise InputError(f"{name}: a single point is too little to go on from")
-        scale = fitting_scale(offsets_t3[:, :2], self.normaliser.mean, self.normaliser.deviation)
-        return self.prime(Ink(transformed(strokes, scale)), text, name)
+        scale = fit_scale(offsets_t3[:, :2], self.normaliser.mean, self.normaliser.deviation)
+        return self.prime(Ink(transform(strokes, scale)), text, name)
 
     def hand(self, number: int) -> Prime:
         """A prime in hand `number` of the generator: every number is another hand, for lines that are all in one.
@@ -424,7 +424,7 @@ class HandwritingModel:
         return text.strip()
 
 
-def fitting_scale(offsets_tc: np.ndarray, mean_c: np.ndarray, deviation_c: np.ndarray) -> float:
+def fit_scale(offsets_tc: np.ndarray, mean_c: np.ndarray, deviation_c: np.ndarray) -> float:
     """The factor s that makes the mean of ((s·Δ − mean) / deviation)² over all points and both directions 1."""
     a = np.square(offsets_tc / deviation_c).mean()
     b = (offsets_tc * mean_c / np.square(deviation_c)).mean()

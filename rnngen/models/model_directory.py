@@ -85,7 +85,7 @@ def read_config(folder: str | Path, *needed: str) -> dict[str, Any]:
     return about
 
 
-def checked_file(folder: str | Path, about: dict[str, Any], name: str = WEIGHTS) -> Path:
+def check_file(folder: str | Path, about: dict[str, Any], name: str = WEIGHTS) -> Path:
     """A file of a model directory; InputError unless it has the checksum that `about`, its config, gives."""
     path = Path(folder) / name
     if not path.is_file():

@@ -11,7 +11,7 @@ from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpora.treebank import END, Treebank
 from rnngen.errors import InputError
 from rnngen.models.checkpoint import load_network
-from rnngen.models.model_directory import checked_file, read_config
+from rnngen.models.model_directory import check_file, read_config
 from rnngen.networks import Network
 from rnngen.sampling.text import sample_symbols, utf8
 
@@ -35,7 +35,7 @@ class TextModel:
         settings = settings_of(folder, about)
         if "alphabet" not in about:
             raise InputError(f"{folder / 'config.json'}: no alphabet in it; train the model again")
-        network = described_network(folder, about, device=device)
+        network = load_described_network(folder, about, device=device)
         return cls(network, Alphabet.from_json(about["alphabet"]), settings["unit"], about)
 
     def encode(self, text: str) -> list[int]:
@@ -87,9 +87,9 @@ def settings_of(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def described_network(folder: Path, about: dict[str, Any], **options: Any) -> Network:
+def load_described_network(folder: Path, about: dict[str, Any], **options: Any) -> Network:
     """The network of a model directory, loaded with `options`; InputError unless it is the one config.json is about."""
-    network = load_network(checked_file(folder, about), **options)
+    network = load_network(check_file(folder, about), **options)
     described = {"network": about.get("network"), **(about.get("arguments") or {})}
     found = {"network": type(network).__name__, **network.arguments}
     for name in {**described, **found}:

@@ -27,7 +27,7 @@ from rnngen.errors import InputError
 from rnngen.networks import Network
 from rnngen.sampling.handwriting_c import compiled_sampler, sample_compiled
 from rnngen.sampling.handwriting_torch import sample_with_torch
-from rnngen.sampling.lines import LineRequest, SampledLine, check_requests, without_next_word
+from rnngen.sampling.lines import LineRequest, SampledLine, check_requests, drop_next_word
 
 
 def sample(
@@ -69,7 +69,7 @@ def sample(
         if library is None
         else sample_compiled(library, network, requests, finish_stroke, keep_outputs, precision, threads, progress)
     )
-    return [without_next_word(line, request) for line, request in zip(lines, requests, strict=True)]
+    return [drop_next_word(line, request) for line, request in zip(lines, requests, strict=True)]
 
 
 @torch.no_grad()

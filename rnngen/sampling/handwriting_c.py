@@ -65,7 +65,7 @@ def compiled_sampler(network: Network, required: bool) -> ctypes.CDLL | None:
     return None
 
 
-def _aligned(*shape: int) -> np.ndarray:
+def allocate_aligned(*shape: int) -> np.ndarray:
     """A float32 array of zeros that begins on a 64-byte border."""
     size = int(np.prod(shape))
     buffer = np.zeros(size + LANES, np.float32)
@@ -73,33 +73,33 @@ def _aligned(*shape: int) -> np.ndarray:
     return buffer[start : start + size].reshape(shape)
 
 
-def _rounded(n: int, multiple: int) -> int:
+def _round_up(n: int, multiple: int) -> int:
     return -(-n // multiple) * multiple
 
 
 def _matrix(blocks: Sequence[torch.Tensor], precision: str) -> np.ndarray:
     """[block | block | …] padded and packed as the C code reads it."""
     rows, columns = len(blocks[0]), sum(block.shape[1] for block in blocks)
-    padded = torch.zeros(_rounded(rows, OUTS1), _rounded(columns, 2 * LANES))
+    padded = torch.zeros(_round_up(rows, OUTS1), _round_up(columns, 2 * LANES))
     padded[:rows, :columns] = torch.cat(list(blocks), 1)
     if precision == "bfloat16":  # column k below column k + LANES in a word
         bits = padded.bfloat16().view(torch.uint16).numpy().astype(np.uint32).reshape(len(padded), -1, 2, LANES)
         matrix = (bits[:, :, 0] | bits[:, :, 1] << 16).reshape(len(padded), -1).view(np.float32)
     else:
         matrix = padded.numpy()
-    packed = _aligned(len(matrix) // OUTS, matrix.shape[1] // LANES, OUTS, LANES)
+    packed = allocate_aligned(len(matrix) // OUTS, matrix.shape[1] // LANES, OUTS, LANES)
     packed[:] = matrix.reshape(-1, OUTS, matrix.shape[1] // LANES, LANES).swapaxes(1, 2)
     return packed
 
 
 def _vector(values: torch.Tensor) -> np.ndarray:
-    vector = _aligned(_rounded(values.numel(), OUTS1))
+    vector = allocate_aligned(_round_up(values.numel(), OUTS1))
     vector[: values.numel()] = values.reshape(-1).numpy()
     return vector
 
 
 @torch.no_grad()
-def _packed(network: Network, precision: str) -> tuple[_Network, list[np.ndarray]]:
+def _pack(network: Network, precision: str) -> tuple[_Network, list[np.ndarray]]:
     """The network as the C code reads it, and the arrays that must outlive it."""
     kept: list[np.ndarray] = []
 
@@ -145,9 +145,9 @@ def sample_compiled(
     threads: int,
     progress: Callable[[int], None],
 ) -> list[SampledLine]:
-    packed, kept = _packed(network, precision)
+    packed, kept = _pack(network, precision)
     # lines of like length run together, so that none of the places of a call stands empty for long
-    order = sorted(range(len(requests)), key=lambda k: -_expected_length(requests[k]))
+    order = sorted(range(len(requests)), key=lambda k: -_estimate_length(requests[k]))
     result: list[SampledLine | None] = [None] * len(requests)
 
     def run(part: list[int]) -> int:
@@ -169,7 +169,7 @@ def sample_compiled(
     return [line for line in result if line is not None]
 
 
-def _expected_length(request: LineRequest) -> int:
+def _estimate_length(request: LineRequest) -> int:
     return request.characters or request.limit
 
 
@@ -187,7 +187,7 @@ def _run(
             "prime": np.ascontiguousarray(request.prime_t3 if request.prime_steps else [], np.float32),
             "noise": _normals(uniforms(request.seed, limit)),
             "offsets": np.zeros((limit, 3), np.float32),
-            "work": _aligned(library.work_floats(ctypes.byref(packed), characters)),
+            "work": allocate_aligned(library.work_floats(ctypes.byref(packed), characters)),
         }
         if keep_outputs:
             a["outputs"] = np.zeros((limit, 1 + 6 * packed.mixtures), np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnngen.cells.cuda_graphs import recorded
+from rnngen.cells.cuda_graphs import record
 from rnngen.cells.soft_window import phi
 from rnngen.losses.mixture_density import Mixture
 from rnngen.networks import Network, PredictionNetwork, SynthesisNetwork
@@ -60,7 +60,7 @@ def sample_with_torch(
         y_bo, state, window = network.step(x_b3, texts.text_bu, texts.lengths_b, before)
         return (Mixture(y_bo, bias_b).place(uniforms_b4), y_bo, *_parts(state), *texts.stops(window))
 
-    replayed = recorded(advance, x_b3, x_b3.new_zeros(lines, 4), *parts)
+    replayed = record(advance, x_b3, x_b3.new_zeros(lines, 4), *parts)
     for t in range(steps):
         x_b3, y_bo, *after = replayed(x_b3, noise_tb4[t], *parts)
         parts = after[: len(parts)]
@@ -85,7 +85,7 @@ def sample_with_torch(
             break
     result = []
     offsets_tb3 = torch.stack(points).cpu().numpy().astype(np.float32) if points else np.zeros((0, lines, 3))
-    outputs_sbo, phi_sbu, kappa_sbk = (_stacked(values) for values in (outputs, phis, kappas))
+    outputs_sbo, phi_sbu, kappa_sbk = (_stack(values) for values in (outputs, phis, kappas))
     for b, request in enumerate(requests):
         length = int(ended[b]) if ended[b] >= 0 else request.limit
         evaluated = length + int(ended[b] >= 0)
@@ -127,7 +127,7 @@ class _Texts:
         return phi_bu, past_b > most_b
 
 
-def _stacked(values: list[Tensor]) -> np.ndarray | None:
+def _stack(values: list[Tensor]) -> np.ndarray | None:
     return torch.stack(values).cpu().numpy() if values else None
 
 

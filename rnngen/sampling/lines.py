@@ -94,7 +94,7 @@ def stops(phi_u: np.ndarray) -> bool:
     return bool(phi_u[-1] > phi_u[:-1].max(initial=0.0))
 
 
-def without_next_word(line: SampledLine, request: LineRequest) -> SampledLine:
+def drop_next_word(line: SampledLine, request: LineRequest) -> SampledLine:
     """The line as far as it says its own text; `request` is what it was drawn for."""
     if request.next_word is None or request.symbols_u is None or line.phi_su is None or line.kappa_sk is None:
         return line

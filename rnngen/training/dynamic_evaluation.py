@@ -18,7 +18,7 @@ from torch import nn
 from rnngen.losses.bits_per_character import bits
 from rnngen.losses.softmax import errors, surprisal
 from rnngen.training.gradients import gradients_of
-from rnngen.training.objectives import NextSymbol, detached
+from rnngen.training.objectives import NextSymbol, detach
 from rnngen.training.sgd import GravesSGD
 
 
@@ -42,7 +42,7 @@ def evaluate_dynamically(
 
     def score(batch: Any, state: Any) -> tuple[torch.Tensor, Any, torch.Tensor]:
         y_tbk, state = objective.predict(batch, state)
-        return surprisal(y_tbk, batch.targets_tb), detached(state), errors(y_tbk, batch.targets_tb).sum()
+        return surprisal(y_tbk, batch.targets_tb), detach(state), errors(y_tbk, batch.targets_tb).sum()
 
     scored = gradients_of(adapted, score)
     optimiser = GravesSGD(adapted.parameters(), lr=learning_rate, momentum=momentum)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from rnngen.cells.backends import NEVER_WAITING
-from rnngen.cells.cuda_graphs import LOOPS, recorded
+from rnngen.cells.cuda_graphs import LOOPS, record
 
 Forward = Callable[[Any, Any], tuple[Any, ...]]
 """(batch, state) → (losses, the state after it, other tensors): losses are added up, a state is a pair (h, c) a layer,
@@ -27,7 +27,7 @@ MADE_DIRECTLY = 3
 """Batches of a shape before it is recorded: a shape that comes seldom is not worth it."""
 
 
-def backpropagated(forward: Forward, batch: Any, state: Any) -> tuple[Any, ...]:
+def backpropagate(forward: Forward, batch: Any, state: Any) -> tuple[Any, ...]:
     """What `forward` returns; the gradients of the sum of its losses are added to `.grad` of the weights."""
     losses, *rest = forward(batch, state)
     losses.sum().backward()
@@ -35,13 +35,13 @@ def backpropagated(forward: Forward, batch: Any, state: Any) -> tuple[Any, ...]:
 
 
 class RecordedGradients:
-    """`backpropagated` for one `forward` and the network in it, recorded for chunks that carry on a state.
+    """`backpropagate` for one `forward` and the network in it, recorded for chunks that carry on a state.
 
     All else, the first chunk after a reset of the state and batches of several lengths, is made directly. `record` is
     `rnngen.cells.cuda_graphs.recorded`, or a stand-in for it.
     """
 
-    def __init__(self, network: nn.Module, forward: Forward, record: Callable[..., Callable] = recorded) -> None:
+    def __init__(self, network: nn.Module, forward: Forward, record: Callable[..., Callable] = record) -> None:
         self.parameters = list(network.parameters())
         self.forward, self.record = forward, record
         self.seen: Counter[torch.Size] = Counter()
@@ -49,11 +49,11 @@ class RecordedGradients:
 
     def __call__(self, batch: Any, state: Any) -> tuple[Any, ...]:
         if batch.reset or state is None or batch.lengths_b is not None:
-            return backpropagated(self.forward, batch, state)
+            return backpropagate(self.forward, batch, state)
         shape = batch.inputs_tb.shape
         self.seen[shape] += 1
         if self.seen[shape] <= MADE_DIRECTLY:
-            return backpropagated(self.forward, batch, state)
+            return backpropagate(self.forward, batch, state)
 
         arguments = (batch.inputs_tb, batch.targets_tb, *(part for pair in state for part in pair))
         if shape not in self.recordings:
@@ -83,9 +83,9 @@ def _pairs(parts: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
 
 
 def gradients_of(network: nn.Module, forward: Forward) -> Callable[[Any, Any], tuple[Any, ...]]:
-    """(batch, state) → `backpropagated(forward, batch, state)`, recorded where that is asked for and possible."""
+    """(batch, state) → `backpropagate(forward, batch, state)`, recorded where that is asked for and possible."""
     layers = getattr(network, "layers", ())
     on_cuda = all(p.device.type == "cuda" for p in network.parameters())
     if on_cuda and LOOPS.graphs and layers and all(layer.backend in NEVER_WAITING for layer in layers):
         return RecordedGradients(network, forward)
-    return lambda batch, state: backpropagated(forward, batch, state)
+    return lambda batch, state: backpropagate(forward, batch, state)

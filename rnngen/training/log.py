@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rnngen.checked_parquet import open_parquet, parquet_writer, reading
+from rnngen.checked_parquet import open_parquet, parquet_writer, refuse_damage
 
 COLUMNS = {"epoch": pa.float64(), "updates": None, "train_nats_per_prediction": pa.float64()}
 COLUMNS |= {"validation_loss": pa.float64()}
@@ -21,5 +21,5 @@ def write_log(history: list[dict[str, Any]], path: Path) -> None:
 
 def read_log(path: Path) -> pa.Table:
     """The rows of a log; InputError for a file that is damaged or not a log."""
-    with open_parquet(path, COLUMNS, "log of a training") as file, reading(path):
+    with open_parquet(path, COLUMNS, "log of a training") as file, refuse_damage(path):
         return file.read()

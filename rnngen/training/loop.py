@@ -20,7 +20,7 @@ from torch import Tensor
 
 from rnngen.errors import InputError
 from rnngen.training.contracts import B, Batches, Carried, Noise, Objective
-from rnngen.training.gradients import backpropagated, gradients_of
+from rnngen.training.gradients import backpropagate, gradients_of
 from rnngen.training.learning_rate import set_learning_rate
 
 
@@ -127,7 +127,7 @@ def train(
 
     def validation() -> Iterator[tuple[str, Any]]:
         rate = schedule.factor(progress.updates - 1, per_epoch) * rates[0]
-        row, best = _validated(validate(), progress, per_epoch, rate, noise, parameters)
+        row, best = _log_validation(validate(), progress, per_epoch, rate, noise, parameters)
         last = progress.updates == schedule.maximum_updates or progress.epoch == schedule.maximum_epochs
         progress.seconds = time.perf_counter() - started
         progress.finished = last or progress.validations_since_best >= schedule.patience
@@ -147,7 +147,7 @@ def train(
                 loss_b, state = gradients_without_noise(batch, state)
             else:
                 under_noise = partial(objective.losses, weights=noise.sample(generator))
-                loss_b, state = backpropagated(under_noise, batch, state)
+                loss_b, state = backpropagate(under_noise, batch, state)
             unseen = unseen + loss_b.sum().double()
             epoch_ends = progress.batch + 1 == per_epoch
             last = progress.updates + 1 == schedule.maximum_updates or (
@@ -185,7 +185,7 @@ def train(
                     return
 
 
-def _validated(
+def _log_validation(
     metrics: dict[str, float],
     progress: Progress,
     per_epoch: int,

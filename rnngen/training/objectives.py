@@ -46,7 +46,7 @@ class NextSymbol:
     ) -> tuple[Tensor, Carried]:
         """Nats per sequence (B,) and the carried state, cut from the graph (truncated BPTT, §3.2)."""
         y_tbk, after = self.predict(batch, state, weights)
-        return cross_entropy(y_tbk, batch.targets_tb, batch.lengths_b), detached(after)
+        return cross_entropy(y_tbk, batch.targets_tb, batch.lengths_b), detach(after)
 
     @torch.inference_mode()
     def evaluate(self, batches: Iterable[TextBatch]) -> dict[str, float]:
@@ -122,6 +122,6 @@ class NextPointGivenText(NextPoint):
         )[0]
 
 
-def detached(state: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+def detach(state: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
     """A recurrent state without its history: gradients end at the start of the next chunk."""
     return [(h.detach(), c.detach()) for h, c in state]

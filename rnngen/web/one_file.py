@@ -31,17 +31,18 @@ def security_policy(styles: list[str], scripts: list[str]) -> str:
     'wasm-unsafe-eval' lets the scripts compile WebAssembly, of which they have their own.
     """
 
-    def named(texts: list[str]) -> str:
+    def name_hashes(texts: list[str]) -> str:
         hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in texts)
         return " ".join(f"'sha256-{value}'" for value in hashes)
 
     return (
-        f"default-src 'none'; script-src {named(scripts)} 'wasm-unsafe-eval'; worker-src blob:; "
-        f"style-src {named(styles)}; style-src-attr 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {name_hashes(scripts)} 'wasm-unsafe-eval'; worker-src blob:; "
+        f"style-src {name_hashes(styles)}; style-src-attr 'unsafe-inline'; img-src data:; base-uri 'none'; "
+        "form-action 'none'"
     )
 
 
-def embedded_json(value: Any) -> str:
+def embed_json(value: Any) -> str:
     """JSON that may stand in a <script>: no < that could end it."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 

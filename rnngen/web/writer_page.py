@@ -9,7 +9,7 @@ from rnngen.errors import InputError
 from rnngen.ink.layout import LINE_CHARACTERS
 from rnngen.models.handwriting_model import HandwritingModel, Prime
 from rnngen.web.embedding import network_json, prime_json
-from rnngen.web.one_file import FOLDER, embedded_json, one_script, security_policy, template_environment
+from rnngen.web.one_file import FOLDER, embed_json, one_script, security_policy, template_environment
 
 WRITER_SCRIPTS = tuple(
     FOLDER / name
@@ -54,6 +54,6 @@ def render_writer(model: HandwritingModel, name: str, styles: Sequence[Prime] = 
             policy=Markup(security_policy([style], [script])),
             style=Markup(style),
             script=Markup(script),
-            data=Markup(embedded_json(data)),
+            data=Markup(embed_json(data)),
         )
     )

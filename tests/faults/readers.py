@@ -28,7 +28,7 @@ from rnngen.ink.read_strokes import read_ink
 from rnngen.ink.sampled_lines import read_lines
 from rnngen.models.checkpoint import load_network, load_training_state, save_training_state
 from rnngen.models.handwriting_model import HandwritingModel
-from rnngen.models.model_directory import CONFIG, LOG, OPTIMISER, WEIGHTS, checked_file, read_config
+from rnngen.models.model_directory import CONFIG, LOG, OPTIMISER, WEIGHTS, check_file, read_config
 from rnngen.models.text_model import TextModel
 from rnngen.training.log import read_log
 from tests.faults.project import DUMP, RESULTS, ROOT
@@ -107,7 +107,7 @@ def _model_readers(folder: Path) -> list[Reader]:
 
 
 def _read_checked(path: Path) -> bytes:
-    return checked_file(path.parent, read_config(path.parent), path.name).read_bytes()
+    return check_file(path.parent, read_config(path.parent), path.name).read_bytes()
 
 
 def _table_line(path: Path) -> dict[str, Any]:

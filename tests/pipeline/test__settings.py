@@ -15,7 +15,7 @@ from pipeline._settings import (
     differences,
     identity,
     load_config,
-    merged,
+    merge,
     read_settings,
     read_yaml,
     reading_settings,
@@ -312,9 +312,9 @@ nested = st.recursive(
 @given(st.dictionaries(st.sampled_from("abcd"), nested), st.dictionaries(st.sampled_from("abcd"), nested))
 def test_merging_keeps_what_is_not_overridden_and_changes_neither(base, over):
     base_before, over_before = copy.deepcopy(base), copy.deepcopy(over)
-    result = merged(base, over)
+    result = merge(base, over)
     assert (base, over) == (base_before, over_before)
-    assert merged(result, over) == result
+    assert merge(result, over) == result
     assert set(result) == set(base) | set(over)
     for key, value in result.items():
         if key not in over:
@@ -353,7 +353,7 @@ def test_what_the_data_are(config):
     assert not any(data_of(config, name)["as_in_paper"] for name in words)
     paper = load_config([ROOT / "config.yaml", ROOT / "workflow" / "presets" / "paper.yaml"])
     assert all(data_of(paper, name)["as_in_paper"] for name in paper["experiments"])
-    mine = merged(config, {"preset": "mine", "corpora": {"treebank": {"folder": "data/mine"}}})
+    mine = merge(config, {"preset": "mine", "corpora": {"treebank": {"folder": "data/mine"}}})
     assert data_of(mine, "treebank-character") == {
         "words": "the files in data/mine",
         "as_in_paper": False,

@@ -127,5 +127,5 @@ def test_a_network_that_no_memory_holds_is_refused_before_it_is_built(corpus):
 
 def test_the_back_end_in_use_is_named(corpus, monkeypatch):
     assert Assembly(SETTINGS, corpus).backend == "compiled"
-    monkeypatch.setattr("pipeline._setup.compiled_gates", lambda parameter: None)
+    monkeypatch.setattr("pipeline._setup.load_fitting_gates", lambda parameter: None)
     assert Assembly(SETTINGS, corpus).backend == "fused"

@@ -10,10 +10,10 @@ import pytest
 
 from pipeline import make_report
 from pipeline.report import content, embedding
-from pipeline.report.render import fixed, seconds, shaded, signed
+from pipeline.report.render import format_number, format_signed, seconds, shade
 from rnngen.errors import InputError
 from rnngen.models.shipped import SHIPPED
-from rnngen.web.one_file import embedded_json
+from rnngen.web.one_file import embed_json
 from tests.tiny_results import DERIVED, EXPERIMENTS, TEXT_ONLY, write_results
 
 
@@ -143,12 +143,12 @@ def test_matrices_survive_half_precision():
 
 
 def test_numbers_as_they_are_printed():
-    assert (fixed(-1025.7, 1), fixed(None, 2), signed(0.5, 2)) == ("−1,025.7", "–", "+0.50")
+    assert (format_number(-1025.7, 1), format_number(None, 2), format_signed(0.5, 2)) == ("−1,025.7", "–", "+0.50")
     assert (seconds(None), seconds(3.14), seconds(61.5), seconds(7300)) == ("–", "3.1 s", "1 min 2 s", "2 h 1 min")
-    assert "<" not in embedded_json({"text": "</script>"})
+    assert "<" not in embed_json({"text": "</script>"})
 
 
 @pytest.mark.parametrize(("words", "text"), [(False, "k<unk>\nn"), (True, "k <unk> \n n ")])
 def test_real_text_is_spaced_between_words_only(words, text):
     scored = {"symbols": ["k", "<unk>", "\n", "n"], "bits": [1.0, 2.0, 3.0, 4.0], "words": words}
-    assert re.sub("<.*?>", "", str(shaded(scored))).replace("&lt;", "<").replace("&gt;", ">") == text
+    assert re.sub("<.*?>", "", str(shade(scored))).replace("&lt;", "<").replace("&gt;", ">") == text

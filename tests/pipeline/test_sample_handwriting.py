@@ -74,7 +74,7 @@ def test_figures_15_and_17_put_the_real_line_on_top(folder, tmp_path, capsys, fi
     corpus = CorpusLines(folder / "hw.parquet")
     for block in (0, 1):
         real, *samples = [line for line in lines if line.block == block]
-        found = corpus.named(real.line)
+        found = corpus.line_named(real.line)
         assert real.kind == "real" and found.split == "testset_v"
         assert np.array_equal(np.concatenate(real.strokes), np.concatenate(found.strokes))
         assert [(line.kind, line.text, line.bias) for line in samples] == [("sample", found.text, bias)] * 5
@@ -107,11 +107,11 @@ def test_figures_18_to_21_go_on_from_training_lines(folder, tmp_path, figure, bi
     model = HandwritingModel.load(folder / "synthesis")
     for block in (0, 1):
         real, *samples = [line for line in lines if line.block == block]
-        assert corpus.named(real.line).split != "testset_v" and len(samples) == 4
+        assert corpus.line_named(real.line).split != "testset_v" and len(samples) == 4
         for line in samples:
             assert (line.prime, line.prime_text, line.bias) == (real.line, real.text, bias)
             assert line.window_text == f"{real.text} {line.text}"
-            assert line.prime_steps == len(model.normaliser.to_network(corpus.named(real.line).strokes))
+            assert line.prime_steps == len(model.normaliser.to_network(corpus.line_named(real.line).strokes))
             assert len(line.phi_su) == line.prime_steps + line.steps + (line.stopped == "rule")
     svg = drawn(
         draw_samples, tmp_path / "lines.parquet", tmp_path, labels=draw_samples.Labels.NONE, captions=True, width=5
@@ -202,7 +202,7 @@ def test_tracing_a_named_line(folder, tmp_path):
     assert [line.line for line in read_lines(output)[0]] == ["a00-005z-01"]
     trace_handwriting.main(folder / "synthesis", folder / "hw.parquet", output, containing="zebra")
     (line,) = read_lines(output)[0]
-    assert CorpusLines(folder / "hw.parquet").named(line.line).split == "testset_v"
+    assert CorpusLines(folder / "hw.parquet").line_named(line.line).split == "testset_v"
 
 
 def test_figure_13_of_a_sample(folder, tmp_path):

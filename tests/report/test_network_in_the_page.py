@@ -299,13 +299,13 @@ def test_mixture_and_stop_rule():
 
 
 def test_text_is_wrapped_as_the_command_wraps_it():
-    from rnngen.ink.page import wrapped
+    from rnngen.ink.page import wrap
 
     texts = ["one two three four", "  a   b ", "extraordinarily long", "ab cd ef gh ij"]
     found = run(
         "import { wrapped } from 'FOLDER/live.js'; console.log(JSON.stringify(given.map((t) => wrapped(t, 8))))", texts
     )
-    assert found == [wrapped(" ".join(text.split()), 8) for text in texts]
+    assert found == [wrap(" ".join(text.split()), 8) for text in texts]
 
 
 @pytest.mark.parametrize("scripts", [SCRIPTS, (*WRITER_SCRIPTS, FOLDER / "alone.js")], ids=["report", "writer"])

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from rnngen.artifacts import provenance, run_file, take_lock, write_json, write_result, written_whole
+from rnngen.artifacts import provenance, run_file, take_lock, write_json, write_result, write_whole
 from rnngen.errors import InputError
 
 
 def test_a_failure_leaves_the_earlier_file_and_nothing_beside_it(tmp_path):
     path = tmp_path / "folder" / "a.json"
     write_json(path, {"a": 1})
-    with pytest.raises(RuntimeError), written_whole(path) as partial:
+    with pytest.raises(RuntimeError), write_whole(path) as partial:
         partial.write_text("half", encoding="utf-8")
         raise RuntimeError
     with pytest.raises(ValueError, match="not JSON compliant"):
@@ -54,8 +54,8 @@ def test_only_a_file_is_written_over(tmp_path, name):
 
 def test_partial_files_of_dead_processes_are_swept_and_those_of_living_ones_stay(tmp_path):
     program = (
-        "import sys, os, signal; from rnngen.artifacts import written_whole\n"
-        "with written_whole(sys.argv[1]) as partial:\n"
+        "import sys, os, signal; from rnngen.artifacts import write_whole\n"
+        "with write_whole(sys.argv[1]) as partial:\n"
         "    partial.write_text('half'); print(partial, flush=True); sys.stdin.read()\n"
         "    os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -101,9 +101,9 @@ WRITERS = {
         "write = lambda path: save_network(PredictionNetwork(), path)"
     ),
     "Parquet": (
-        "import pandas; from rnngen.artifacts import written_whole\n"
+        "import pandas; from rnngen.artifacts import write_whole\n"
         "def write(path):\n"
-        "    with written_whole(path) as partial: pandas.DataFrame({'a': range(99999)}).to_parquet(partial)"
+        "    with write_whole(path) as partial: pandas.DataFrame({'a': range(99999)}).to_parquet(partial)"
     ),
 }
 

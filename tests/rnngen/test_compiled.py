@@ -116,8 +116,8 @@ def test_the_kernels_compile_where_there_is_a_compiler():
 @pytest.mark.parametrize("name", ["float", "bfloat16"])
 @pytest.mark.parametrize("shape", [(1, 1), (33, 5), (64, 96), (7, 130)])
 def test_turned_over(name, shape):
-    gates = c_kernels.compiled_gates(torch.zeros(1))
+    gates = c_kernels.load_fitting_gates(torch.zeros(1))
     x = torch.randn(shape).to(torch.float32 if name == "float" else torch.bfloat16)
     x[0, 0] = torch.nan
-    found = gates.transposed(x, torch.bfloat16)
+    found = gates.transpose(x, torch.bfloat16)
     torch.testing.assert_close(found, x.t().bfloat16(), rtol=0, atol=0, equal_nan=True)

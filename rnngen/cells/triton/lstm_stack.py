@@ -19,7 +19,7 @@ import triton
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rnngen.cells.cuda_graphs import LOOPS, RecordedLoop, aligned, room
+from rnngen.cells.cuda_graphs import LOOPS, RecordedLoop, align, room
 from rnngen.cells.peephole_lstm import State, Weights
 from rnngen.cells.triton.lstm_kernels import gates_backward, gates_forward, gather_rows, sums_backward
 from rnngen.errors import InputError
@@ -53,7 +53,7 @@ class Loop(RecordedLoop):
         super().__init__(shape)
         layers, steps, batch, cells, dtype, operands, device, _ = shape
         self.lower = int(layers > 1)
-        self.h = h = aligned(cells)
+        self.h = h = align(cells)
 
         def zeros(*size: int, dtype: torch.dtype = dtype) -> Tensor:
             return torch.zeros(size, dtype=dtype, device=device)
@@ -245,7 +245,7 @@ class Stack(torch.autograd.Function):
             if ctx.symbol_counts[n] is not None:
                 if one_hot_nk is None and ctx.symbol_counts[n] <= ONE_HOT_SYMBOLS:
                     # a row of zeros for −1: the place of class K, cut off
-                    classes = aligned(ctx.symbol_counts[n] + 1)
+                    classes = align(ctx.symbol_counts[n] + 1)
                     codes_n = symbols_tb.flatten()
                     known_n = (codes_n >= 0) & (codes_n < ctx.symbol_counts[n])
                     codes_n = codes_n.where(known_n, classes - 1)
@@ -302,9 +302,9 @@ def side_by_side(
     sizes = [x.shape[2] for x in dense]
     total = sum(sizes)
     steps, batch = dense[0].shape[:2]
-    x_tbi = dense[0].new_empty(steps, batch, aligned(total), dtype=operands)
+    x_tbi = dense[0].new_empty(steps, batch, align(total), dtype=operands)
     x_tbi[:, :, total:] = 0
-    weight_4hi = weights[0].new_zeros(4, h, aligned(total), dtype=operands)
+    weight_4hi = weights[0].new_zeros(4, h, align(total), dtype=operands)
     for part, x in zip(x_tbi[:, :, :total].split(sizes, 2), dense, strict=True):
         part.copy_(x)
     for part, weight in zip(weight_4hi[:, :cells, :total].split(sizes, 2), weights, strict=True):

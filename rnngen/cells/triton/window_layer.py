@@ -16,7 +16,7 @@ import triton
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rnngen.cells.cuda_graphs import LOOPS, RecordedLoop, aligned, room
+from rnngen.cells.cuda_graphs import LOOPS, RecordedLoop, align, room
 from rnngen.cells.peephole_lstm import Weights
 from rnngen.cells.soft_window import WindowState, WindowTrace, WindowWeights
 from rnngen.cells.triton.lstm_kernels import gates_backward, gates_forward, sums_backward
@@ -49,7 +49,7 @@ class WindowLoop(RecordedLoop):
     def __init__(self, shape: Shape):
         super().__init__(shape)
         steps, batch, cells, alphabet, components, positions, dtype, operands, device, _ = shape
-        self.h, self.v = h, v = aligned(cells), aligned(alphabet)
+        self.h, self.v = h, v = align(cells), align(alphabet)
         self.k = k = max(16, triton.next_power_of_2(components))
 
         def zeros(*size: int, dtype: torch.dtype = dtype) -> Tensor:

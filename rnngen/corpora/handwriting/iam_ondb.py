@@ -359,7 +359,7 @@ def quality(found: Found, lines: list[Line], refusals: Refusals) -> dict[str, An
             "line_breaks_by_percent_signs": {
                 form: t.line_breaks for form, t in sorted(found.transcripts.items()) if t.line_breaks
             },
-            "lines_whose_text_differs_in_original_xml": _differing(found, lines),
+            "lines_whose_text_differs_in_original_xml": _find_differing(found, lines),
             "sensors": dict(sorted(Counter(line.recording.sensor for line in lines).items())),
             "sensors_in_original_xml": dict(sorted(found.original_sensors.items())),
             "files_not_in_the_published_layout": len(found.recordings) - found.by_layout,
@@ -398,7 +398,7 @@ def _steps(lines: Iterable[Line]) -> dict[str, int]:
     return {f"longer_than_{limit}": count for limit, count in counts.items()}
 
 
-def _differing(found: Found, lines: Iterable[Line]) -> list[str]:
+def _find_differing(found: Found, lines: Iterable[Line]) -> list[str]:
     """Lines whose transcript is another one in original-xml, spacing aside."""
     return [
         line.line

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpora.handwriting.table import read_columns
-from rnngen.corpora.sequences import Sequences, gathered
+from rnngen.corpora.sequences import Sequences, gather
 from rnngen.errors import InputError
 
 LONGEST_GAP = 1.0
@@ -78,7 +78,7 @@ class Cleaning:
         stroke survives the removal of its last step: the step before it then ends the stroke.
         """
         if self.sampling_interval is not None and seconds_n is not None:
-            x_n, y_n, end_n, line_n = self._filled(x_n, y_n, end_n, line_n, seconds_n)
+            x_n, y_n, end_n, line_n = self._fill(x_n, y_n, end_n, line_n, seconds_n)
         if self.every > 1:
             start_n = np.append(True, end_n[:-1])
             first_n = np.flatnonzero(start_n)[np.cumsum(start_n) - 1]
@@ -97,7 +97,7 @@ class Cleaning:
             end_t[kept] = np.logical_or.reduceat(end_t, kept)
         return dx_t[kept_t], dy_t[kept_t], end_t[kept_t], line_t[kept_t]
 
-    def _filled(
+    def _fill(
         self, x_n: np.ndarray, y_n: np.ndarray, end_n: np.ndarray, line_n: np.ndarray, seconds_n: np.ndarray
     ) -> tuple[np.ndarray, ...]:
         assert self.sampling_interval is not None
@@ -127,7 +127,7 @@ class Normaliser:
         """Every so-manieth point is kept."""
         return self.cleaning.every
 
-    def thinned_offsets(self, strokes: Sequence[np.ndarray], times: Sequence[np.ndarray] | None = None) -> np.ndarray:
+    def thin_offsets(self, strokes: Sequence[np.ndarray], times: Sequence[np.ndarray] | None = None) -> np.ndarray:
         """Cleaned steps (T, 3) of one line in units of the corpus; `times` in seconds, one array a stroke."""
         points_nc = np.concatenate([np.asarray(stroke, dtype=np.float64).reshape(-1, 2) for stroke in strokes])
         end_n = np.zeros(len(points_nc), dtype=bool)
@@ -137,7 +137,7 @@ class Normaliser:
         x_n, y_n = points_nc.T
         return np.stack(self.cleaning.steps(x_n, y_n, end_n, line_n, seconds_n)[:3], axis=1).astype(np.float64)
 
-    def normalised(self, steps_t3: np.ndarray) -> np.ndarray:
+    def normalise(self, steps_t3: np.ndarray) -> np.ndarray:
         """Steps (T, 3) of the corpus in the units of the network: mean 0, standard deviation 1; float64."""
         steps_t3 = np.array(steps_t3, dtype=np.float64)
         steps_t3[:, :2] -= self.mean
@@ -146,7 +146,7 @@ class Normaliser:
 
     def to_network(self, strokes: Sequence[np.ndarray], times: Sequence[np.ndarray] | None = None) -> np.ndarray:
         """The steps (T, 3), float32, that a network reads for one line of n points: as in training, T = n − 1."""
-        return self.normalised(self.thinned_offsets(strokes, times)).astype(np.float32)
+        return self.normalise(self.thin_offsets(strokes, times)).astype(np.float32)
 
     def to_corpus(self, steps_t3: np.ndarray) -> np.ndarray:
         """Steps (T, 3) of a network in the units of the corpus, float64; the inverse of `normalised`.
@@ -502,14 +502,14 @@ class HandwritingBatches:
         """The lines numbered `rows`, with the places and lengths of their steps and texts on the device."""
         lengths, longest_text = self.lines.lengths[rows], int(self.lines.codes.lengths[rows].max())
         longest = int(lengths.max())
-        targets_tb3, inside_tb = gathered(self.steps_n3, first_b, lengths_b, longest)
+        targets_tb3, inside_tb = gather(self.steps_n3, first_b, lengths_b, longest)
         inputs_tb3 = torch.cat([targets_tb3.new_zeros(1, len(rows), 3), targets_tb3[:-1]])
         return HandwritingBatch(
             # the last step of a shorter line is a target only
             inputs_tb3.masked_fill_(~inside_tb.unsqueeze(2), 0),
             targets_tb3,
             lengths_b if (lengths != longest).any() else None,
-            gathered(self.symbols_n, text_first_b, text_lengths_b, longest_text)[0].t().contiguous(),
+            gather(self.symbols_n, text_first_b, text_lengths_b, longest_text)[0].t().contiguous(),
             text_lengths_b,
             predictions=int(lengths.sum()),
             lines=rows,

@@ -75,7 +75,7 @@ def read_own_handwriting(folder: str | Path, validation: float = 0.1) -> tuple[l
     pages = [name.rpartition("/")[0] or name for name in names]
     held_out = _held_out(folder, sorted(set(pages)), validation)
     lines = [
-        Line(name, page, _recording(ink, scale, path), None, "testset_v" if page in held_out else "trainset", text)
+        Line(name, page, _make_recording(ink, scale, path), None, "testset_v" if page in held_out else "trainset", text)
         for name, page, ink, path, text in zip(names, pages, drawn, inks, texts, strict=True)
     ]
     counts = {
@@ -140,7 +140,7 @@ def _scale(drawn: list[Ink], folder: Path) -> int:
     return 10**digits
 
 
-def _recording(ink: Ink, scale: int, path: Path) -> Recording:
+def _make_recording(ink: Ink, scale: int, path: Path) -> Recording:
     points_nc = np.concatenate(ink.strokes)
     if len(points_nc) < 2:
         raise InputError(f"{path}: a single point; a line of writing has at least two")

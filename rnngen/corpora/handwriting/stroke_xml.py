@@ -101,7 +101,7 @@ def read_layout(data: bytes) -> Recording | None:
     is_point = np.ones(rows, dtype=bool)
     is_point[np.cumsum(count + 1) - count - 1] = False
     x, y, seconds, hundredths = value.reshape(rows, NUMBERS)[is_point].T
-    return _recording(x, y, 100 * seconds + hundredths, count, head.group(1).decode("ascii"))
+    return _make_recording(x, y, 100 * seconds + hundredths, count, head.group(1).decode("ascii"))
 
 
 def read_reference(data: bytes) -> Recording:
@@ -125,7 +125,7 @@ def read_reference(data: bytes) -> Recording:
         stroke_len.append(len(stroke))
     if not x:
         raise UnreadableError("no point in it")
-    return _recording(
+    return _make_recording(
         np.array(x),
         np.array(y),
         np.array(t),
@@ -135,7 +135,7 @@ def read_reference(data: bytes) -> Recording:
     )
 
 
-def _recording(
+def _make_recording(
     x: np.ndarray, y: np.ndarray, t: np.ndarray, stroke_len: np.ndarray, sensor: str, empty_strokes: int = 0
 ) -> Recording:
     t0 = int(t[0])

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rnngen.checked_parquet import open_parquet, parquet_writer, read_parquet, reading
+from rnngen.checked_parquet import open_parquet, parquet_writer, read_parquet, refuse_damage
 from rnngen.errors import InputError
 from rnngen.ink.strokes import Ink, Stroke, strokes_from_columns
 
@@ -85,10 +85,10 @@ class CorpusLines:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.file = open_parquet(self.path, COLUMNS, WHAT)
-        with reading(self.path):
+        with refuse_damage(self.path):
             self.names = self.file.read(["line", "writer", "split", "text"])
 
-    def named(self, name: str) -> CorpusLine:
+    def line_named(self, name: str) -> CorpusLine:
         """The line of that name."""
         found = self._rows(pc.equal(self.names["line"], name))
         if not found:
@@ -134,7 +134,7 @@ class CorpusLines:
         while row >= start + self.file.metadata.row_group(group).num_rows:
             start += self.file.metadata.row_group(group).num_rows
             group += 1
-        with reading(self.path):
+        with refuse_damage(self.path):
             table = self.file.read_row_group(group, ["line", "writer", "split", "text", "x", "y", "t", "stroke_len"])
         (value,) = table.slice(row - start, 1).to_pylist()
         x, y, t, lengths = (value.pop(name) for name in ("x", "y", "t", "stroke_len"))

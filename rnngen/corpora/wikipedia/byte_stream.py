@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from rnngen.artifacts import written_whole
-from rnngen.checked_parquet import open_parquet, reading
+from rnngen.artifacts import write_whole
+from rnngen.checked_parquet import open_parquet, refuse_damage
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpora.wikipedia.dump import SCHEMA
 from rnngen.corpora.wikipedia.raw import RAW_COLUMNS, raw_rows
@@ -84,7 +84,7 @@ def load_wikipedia(
     if view not in ("dump", "text"):
         raise InputError(f"view {view!r} of the Wikipedia corpus: there are dump and text")
     file = open_corpus(corpus, ("text", *RAW_COLUMNS) if view == "dump" else ("text",))
-    with reading(corpus):
+    with refuse_damage(corpus):
         size = total_bytes(file, view)
     train, validation = (part_of(part, size) for part in (train_bytes, validation_bytes))
     if train < 1 or validation < 1:
@@ -103,7 +103,7 @@ def load_wikipedia(
         identity = hashlib.sha256(repr((file.schema_arrow.metadata, view)).encode()).hexdigest()
         path = Path(cache) / f"{Path(corpus).stem}.{identity[:16]}.{train + validation}.bytes"
         if not path.exists():
-            with written_whole(path) as partial:
+            with write_whole(path) as partial:
                 copy = np.memmap(partial, np.uint8, "w+", shape=(train + validation,))
                 fill(copy, pieces(file, view), corpus)
                 copy.flush()
@@ -152,7 +152,7 @@ def part_of(part: int | float, size: int) -> int:
 def fill(stream: np.ndarray, parts: Iterator[np.ndarray], corpus: Path) -> None:
     """Copy the parts into `stream` until it is full. Raises InputError where they do not fill it, or are damaged."""
     at = 0
-    with reading(corpus):
+    with refuse_damage(corpus):
         for part in parts:
             part = part[: len(stream) - at]
             stream[at : at + len(part)] = part

@@ -339,7 +339,7 @@ class DumpReader:
         except Malformed as error:
             self._fail(InputError(f"{self.path}: {error}"))
         if self.failed:
-            yield from self._read(splitter.cut_off())
+            yield from self._read(splitter.take_cut_off())
         yield from self._flush()
 
     def _root(self, blocks: Iterator[bytes]) -> tuple[bytes, Root]:
@@ -424,9 +424,9 @@ class DumpReader:
                 continue
             run = {name: column.slice(at, last - first) for name, column in columns.items()}
             at += last - first
-            yield from self._run(piece, run, starts[first : last + 1])
+            yield from self._parse_run(piece, run, starts[first : last + 1])
 
-    def _run(self, piece: Piece, run: dict[str, pa.Array], borders: np.ndarray) -> Iterator[pa.RecordBatch]:
+    def _parse_run(self, piece: Piece, run: dict[str, pa.Array], borders: np.ndarray) -> Iterator[pa.RecordBatch]:
         """Pages that follow one another and were read as columns; `borders` in the piece."""
         pages = len(borders) - 1
         again = self.seen.add(run["page_id"].to_numpy(), run["rev_id"].to_numpy())
@@ -438,7 +438,7 @@ class DumpReader:
                     data = piece.data[borders[page] : borders[page + 1]]
                     row = Piece("row", piece.offset + int(borders[page]), data)
                     values = {name: run[name][page].as_py() for name in ("page_id", "rev_id", "title")}
-                    self._skip(row, seen_before(values))
+                    self._skip(row, describe_repetition(values))
                 else:
                     yield from self._part_of_run(piece, run, borders, page, page + 1)
         else:
@@ -481,7 +481,7 @@ class DumpReader:
             self._skip(piece, problem)
             return
         if self._is_repeated(values):
-            self._skip(piece, seen_before(values))
+            self._skip(piece, describe_repetition(values))
             return
         self.findings.pages += not self.page_counted
         self.findings.pages_read_by_lxml += not self.page_counted
@@ -583,9 +583,9 @@ class DumpReader:
         if splitter.state == "header":
             raise Malformed(f"{what}: there is no page in it")
         self.report.truncated = self.file.truncated or what
-        yield from self._read(splitter.cut_off())
+        yield from self._read(splitter.take_cut_off())
         self._add("truncated", bytes(splitter.buffer))
 
 
-def seen_before(values: dict) -> str:
+def describe_repetition(values: dict) -> str:
     return f"revision {values['rev_id']} of page {values['page_id']} ({values['title']!r:.100}) for the second time"

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rnngen.artifacts import write_json, written_whole
+from rnngen.artifacts import write_json, write_whole
 from rnngen.checked_parquet import parquet_writer
 from rnngen.corpora.wikipedia.dump import SCHEMA, Findings, Options, read_dumps
 from rnngen.corpora.wikipedia.raw import RAW_COLUMNS
@@ -48,7 +48,7 @@ def write_wikipedia(dumps: Sequence[str | Path], output: Path, options: Options,
         write_statistics=[name for name in schema.names if name not in LARGE],
         store_schema=False,  # the types are Parquet's own; so the provenance is schema metadata for every reader
     ) as writer:
-        for group in row_groups(counts.counted(read_dumps(dumps, options, findings)), schema):
+        for group in row_groups(counts.count(read_dumps(dumps, options, findings)), schema):
             writer.write_table(group, row_group_size=max(len(group), 1))
         parts = [
             {"bytes": part.bytes, "sha256": part.sha256, "encoding": part.encoding, "schema": part.schema}
@@ -58,7 +58,7 @@ def write_wikipedia(dumps: Sequence[str | Path], output: Path, options: Options,
         writer.add_key_value_metadata({"rnngen": json.dumps(provenance, sort_keys=True)})
         report = counts.report(findings)
         write_json(output.with_suffix(".quality.json"), report)
-        with written_whole(output.with_suffix(".quality.md")) as markdown:
+        with write_whole(output.with_suffix(".quality.md")) as markdown:
             markdown.write_text(as_markdown(report), encoding="utf-8")
     return report
 
@@ -139,7 +139,7 @@ class Counts:
         self.first: int | None = None
         self.last: int | None = None
 
-    def counted(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def count(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             self.kinds.update(tally(batch.column("kind")))
             revisions = batch

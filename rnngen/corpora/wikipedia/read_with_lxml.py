@@ -306,9 +306,9 @@ class Splitter:
             rest = self.rest_of_tag.match(buffer, match.end(), limit)
             if rest is None:
                 if buffer.find(b"<", match.end(), limit) >= 0:
-                    yield from self._out_of_place("a tag without its end", start)
+                    yield from self._refuse_out_of_place("a tag without its end", start)
                 elif len(buffer) > limit:
-                    yield from self._out_of_place(f"a tag longer than {TAG_LIMIT:,} bytes", start)
+                    yield from self._refuse_out_of_place(f"a tag longer than {TAG_LIMIT:,} bytes", start)
                 else:
                     self.position = start
                     return
@@ -368,12 +368,12 @@ class Splitter:
                 yield end, self._row(ends_page=True)
                 self.state = "between"
             case _:
-                yield from self._out_of_place(f"unexpected <{'/' * closes}{name}>", start)
+                yield from self._refuse_out_of_place(f"unexpected <{'/' * closes}{name}>", start)
                 if (name, closes) == ("page", True):  # it ends what it does not belong to
                     yield end, self._row(ends_page=True)
                     self.state = "between"
 
-    def _out_of_place(self, what: str, start: int) -> Iterator[tuple[int, Piece]]:
+    def _refuse_out_of_place(self, what: str, start: int) -> Iterator[tuple[int, Piece]]:
         """Something at `start` that makes the row unreadable, but not the revision before it."""
         where = {"header": "in the header", "between": "between pages"}.get(self.state, f"inside a {self.state}")
         reason = f"{what} {where}, at byte {self.offset + start:,}"
@@ -395,7 +395,7 @@ class Splitter:
         self.begins_page, self.revision_end, self.problem, self.head = ends_page, None, None, 0
         return piece
 
-    def cut_off(self) -> Iterator[Piece]:
+    def take_cut_off(self) -> Iterator[Piece]:
         """The last whole revision of a dump that ends inside a page; the rest stays in the buffer."""
         for end, piece in self._last_revision():
             yield piece._replace(offset=self.offset, data=self._take(end))
@@ -577,7 +577,7 @@ class PageReader:
         try:
             self.parser.feed(data)
         except etree.XMLSyntaxError as error:
-            raise self._malformed(error, data) from error
+            raise self._describe_malformed(error, data) from error
         self.lines += data.count(b"\n")
         events = [element for _, element in self.parser.read_events()]
         expected = [self.revision_tag] * (len(events) > 1 or not ends_page) + [self.page_tag] * ends_page
@@ -603,10 +603,10 @@ class PageReader:
             self.parser.feed(tail)
             root = self.parser.close()
         except etree.XMLSyntaxError as error:
-            raise self._malformed(error, tail) from error
+            raise self._describe_malformed(error, tail) from error
         self._count_unknown(root)
 
-    def _malformed(self, error: etree.XMLSyntaxError, data: bytes) -> Malformed:
+    def _describe_malformed(self, error: etree.XMLSyntaxError, data: bytes) -> Malformed:
         """What lxml says, with the place of the error in the row that was being read."""
         line, column = error.position
         start = 0

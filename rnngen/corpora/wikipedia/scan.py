@@ -141,7 +141,13 @@ def rows(text: pa.Array, before: pa.Array, after: pa.Array, raw: pa.Array) -> pa
             pc.if_else(np.diff(offsets_of(raw)) == 0, column, pa.scalar("", column.type))
             for column in (text, before, after)
         )
-        joined = (raw, before, _escaped(text), after, pa.scalar(b"", pa.binary()))  # the last one stands between them
+        joined = (
+            raw,
+            before,
+            _find_escapes(text),
+            after,
+            pa.scalar(b"", pa.binary()),
+        )  # the last one stands between them
         return pc.binary_join_element_wise(*joined, null_handling="replace", null_replacement="")
     columns = (text, before, after, raw)
     values = [np.frombuffer(values_of(column), np.uint8) for column in columns]
@@ -154,7 +160,7 @@ def rows(text: pa.Array, before: pa.Array, after: pa.Array, raw: pa.Array) -> pa
     return binary(offsets, out)
 
 
-def _escaped(text: pa.StringArray) -> pa.BinaryArray:
+def _find_escapes(text: pa.StringArray) -> pa.BinaryArray:
     offsets = offsets_of(text)
     offsets = offsets - offsets[0]
     data = np.frombuffer(values_of(text), np.uint8)

@@ -8,7 +8,7 @@ import threading
 import pytest
 import torch
 
-from rnngen.cells.matmul import fastest_float32, onednn_float32_is_exact, repeated
+from rnngen.cells.matmul import fastest_float32, lay_out, onednn_float32_is_exact
 from rnngen.cells.packing import Workspaces
 
 
@@ -39,9 +39,9 @@ def test_the_switch_is_set_back_after_an_error(monkeypatch):
 @pytest.mark.parametrize("packing", [True, False])
 def test_a_repeated_product_for_any_number_of_rows(dtype, packing, monkeypatch):
     if not packing:
-        monkeypatch.setattr("rnngen.cells.matmul._packed", lambda *_: None)
+        monkeypatch.setattr("rnngen.cells.matmul._pack", lambda *_: None)
     weight, x = torch.randn(24, 17).to(dtype), torch.randn(8, 40).to(dtype)[:, 5:22]
-    run = repeated(weight, 8)
+    run = lay_out(weight, 8)
     for rows in (8, 5, 1):
         torch.testing.assert_close(run(x[:rows]), x[:rows] @ weight.t(), rtol=2e-2, atol=2e-2)
 

@@ -9,7 +9,7 @@ import pytest
 
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.ink.drawing import write_drawing
-from rnngen.ink.page import placed
+from rnngen.ink.page import place
 from rnngen.ink.read_strokes import read_ink
 from rnngen.ink.strokes import bounds
 from tests.tiny_handwriting import write_corpus, write_model
@@ -220,7 +220,7 @@ def test_a_style_from_the_corpus(rnngen, model, corpus, tmp_path):
 def test_a_style_from_ones_own_strokes(rnngen, model, tmp_path, suffix):
     random = np.random.default_rng(0)
     mine = tmp_path / f"mine{suffix}"
-    write_drawing(mine, placed([[np.cumsum(random.normal(size=(15, 2)), axis=0) for _ in range(4)]]))
+    write_drawing(mine, place([[np.cumsum(random.normal(size=(15, 2)), axis=0) for _ in range(4)]]))
     style = ("--style-strokes", mine.name, "--style-text", "under")
     for further in ((), ("--style-as-recorded",)):
         status, _, err = rnngen("write", "hello", "--model", model, *style, *further, "-o", "a.svg")
@@ -231,7 +231,7 @@ def test_a_style_from_ones_own_strokes(rnngen, model, tmp_path, suffix):
 def test_a_style_text_that_does_not_fit_is_named(rnngen, model, text, where):
     random = np.random.default_rng(0)
     # the window of the model moves by a character in six points, of which the model reads every second
-    write_drawing("mine.json", placed([[np.cumsum(random.normal(size=(15, 2)), axis=0) for _ in range(4)]]))
+    write_drawing("mine.json", place([[np.cumsum(random.normal(size=(15, 2)), axis=0) for _ in range(4)]]))
     style = ("--style-strokes", "mine.json", "--style-text", text, "--style-as-recorded")
     err = rnngen("write", "hello hello", "--model", model, *style, "-o", "a.svg")[2]
     assert ("the text does not fit the strokes" in err) == (where is not None) and "seed" not in err
@@ -241,7 +241,7 @@ def test_a_style_text_that_does_not_fit_is_named(rnngen, model, text, where):
 
 def test_a_style_text_much_too_short_is_no_matter_of_the_seed(rnngen, model, tmp_path):
     random = np.random.default_rng(0)
-    write_drawing("mine.json", placed([[np.cumsum(random.normal(size=(15, 2)), axis=0) for _ in range(9)]]))
+    write_drawing("mine.json", place([[np.cumsum(random.normal(size=(15, 2)), axis=0) for _ in range(9)]]))
     style = ("--style-strokes", "mine.json", "--style-text", "u", "--style-as-recorded", "--end", "paper")
     status, _, err = rnngen("write", "a", "--model", model, *style, "-o", "a.svg")
     assert (

@@ -22,7 +22,7 @@ def test_a_character_outside_is_named_with_its_code_point_and_the_alphabet():
 def test_the_class_of_other_characters_takes_what_is_outside():
     alphabet = Alphabet(("a", "b", "<non-letter>"), other="<non-letter>")
     assert alphabet.encode("a7b").tolist() == [0, 2, 1]
-    assert alphabet.unknown("a7b7") == ["7"]
+    assert alphabet.find_unknown("a7b7") == ["7"]
 
 
 def test_doubled_symbols_and_a_missing_class_are_errors():

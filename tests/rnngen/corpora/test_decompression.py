@@ -107,4 +107,4 @@ def test_a_reader_of_a_7z_archive_may_stop(tmp_path):
 
 def test_streams_are_read_from_an_open_file(tmp_path):
     file = CompressedFile("", io.BytesIO(gzip.compress(CONTENT)))
-    assert b"".join(file.decoded()) == CONTENT and file.format == "gzip"
+    assert b"".join(file.decode()) == CONTENT and file.format == "gzip"

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnngen.corpora.prose import (
-    leading,
     read_paragraphs,
     sentences,
     split_sentences,
+    take_leading,
     treebank_sentences,
     wiki_paragraphs,
 )
@@ -128,8 +128,11 @@ def test_what_follows_the_leading_texts_is_not_read():
         yield from ("one", "two", "three")
         raise AssertionError("read on")
 
-    assert list(leading(texts(), 9)) == ["one", "two", "three"] and list(leading(texts(), 5)) == ["one", "two"]
-    assert list(leading(["one"], 9)) == ["one"]
+    assert list(take_leading(texts(), 9)) == ["one", "two", "three"] and list(take_leading(texts(), 5)) == [
+        "one",
+        "two",
+    ]
+    assert list(take_leading(["one"], 9)) == ["one"]
 
 
 VANDALISED = [

@@ -15,15 +15,15 @@ from rnngen.errors import InputError
 from rnngen.ink.drawing import (
     DECIMALS,
     Pen,
-    animated_svg,
     check_format,
+    draw_animated_svg,
     ink_json,
     path_data,
     pen_times,
     svg,
     write_drawing,
 )
-from rnngen.ink.page import Page, placed
+from rnngen.ink.page import Page, place
 from rnngen.ink.read_strokes import read_ink
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -32,7 +32,7 @@ stroke = st.lists(st.tuples(printed, printed), min_size=1, max_size=10).map(lamb
 
 
 def page_of(*lines):
-    return placed([[np.array(s, float) for s in line] for line in lines])
+    return place([[np.array(s, float) for s in line] for line in lines])
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_svg_and_back_is_exact_to_the_printed_digits(tmp_path_factory, strokes):
     assume(all(math.dist(before[-1], after[0]) > 1e-4 for before, after in pairwise(strokes)))
     page = Page([strokes], 100.0, 100.0)
     path = tmp_path_factory.mktemp("svg") / "page.svg"
-    for document in (svg(page), animated_svg(page)):
+    for document in (svg(page), draw_animated_svg(page)):
         path.write_text(document)
         back = read_ink(path).strokes
         assert len(back) == len(strokes)
@@ -91,7 +91,7 @@ def test_numbers_are_short():
 @pytest.mark.parametrize("points", [[[1, 2]], [[1, 2], [1, 2]], [[1, 2], [1.0001, 2], [1, 2.0004]]])
 def test_a_stroke_without_extent_is_a_line_that_a_plotter_draws(points):
     assert path_data(np.array(points, float)) == "M1 2h.01"
-    animated = etree.fromstring(animated_svg(page_of([points], [[(0, 0), (4, 4)]])).encode())
+    animated = etree.fromstring(draw_animated_svg(page_of([points], [[(0, 0), (4, 4)]])).encode())
     dot, line = animated.iter(SVG + "path")
     assert dot.get("stroke-dasharray") is None and line.get("stroke-dasharray") == "1"
 
@@ -103,7 +103,7 @@ def test_a_title_holds_no_character_that_xml_forbids(page, strange):
 
 
 def test_animation_runs_in_pen_order_at_pen_speed_without_scripts(page):
-    document = animated_svg(page, Pen(points_per_second=10, seconds_between_strokes=0.5))
+    document = draw_animated_svg(page, Pen(points_per_second=10, seconds_between_strokes=0.5))
     assert "<script" not in document and "href" not in document
     root = etree.fromstring(document.encode())
     begins = [float(e.get("begin")[:-1]) for e in root.iter(SVG + "set")]
@@ -120,7 +120,7 @@ def test_animation_runs_in_pen_order_at_pen_speed_without_scripts(page):
 
 def test_recorded_times_drive_the_animation():
     page = page_of([[(0, 0), (1, 0), (2, 0)]])
-    root = etree.fromstring(animated_svg(page, times=[np.array([2.0, 2.1, 3.0])]).encode())
+    root = etree.fromstring(draw_animated_svg(page, times=[np.array([2.0, 2.1, 3.0])]).encode())
     animate = next(root.iter(SVG + "animate"))
     assert (animate.get("begin"), animate.get("dur"), animate.get("keyTimes")) == ("2.000s", "1.000s", "0;0.1;1")
 
@@ -162,7 +162,7 @@ def test_a_gif_of_a_long_text_holds_in_each_frame_what_is_new(tmp_path):
     sizes = {}
     for lines in (10, 40):
         wave = np.stack([np.arange(0, 100, 0.5), 4 * np.sin(np.arange(200))], 1)
-        write_drawing(tmp_path / "a.gif", placed([[wave]] * lines, pitch=10))
+        write_drawing(tmp_path / "a.gif", place([[wave]] * lines, pitch=10))
         sizes[lines] = (tmp_path / "a.gif").stat().st_size
     assert sizes[40] < 4.5 * sizes[10]
 

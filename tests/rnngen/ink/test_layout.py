@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rnngen.errors import InputError
 from rnngen.ink.layout import Align, Layout, Sheet, straighten
-from rnngen.ink.strokes import bounds, transformed
+from rnngen.ink.strokes import bounds, transform
 
 BLOCK = [np.array([[0.0, 0], [10, 0], [10, 10], [0, 10]])]
 
@@ -101,7 +101,7 @@ def test_alignment_on_a_sheet(align, left):
 
 @pytest.mark.parametrize(("align", "left"), [("left", 3), ("centre", 8), ("right", 13)])
 def test_alignment_without_a_sheet_is_by_the_widest_line(align, left):
-    wide = transformed(BLOCK, 2.0)
+    wide = transform(BLOCK, 2.0)
     page = Layout(align=Align(align), line_height=6).place([wide, BLOCK], 1.0)[0]
     assert boxes(page)[0][0] == 3 and boxes(page)[1][0] == left and page.width == 26
 

@@ -15,7 +15,7 @@ from rnngen.ink.legibility import (
     character_error_rate,
     columns_of,
     edit_distance,
-    thinned,
+    thin,
     train_reader,
 )
 
@@ -99,10 +99,10 @@ def test_ink_without_extent_or_number_is_one_empty_column():
 
 def test_thinning_keeps_ends():
     line = Ink("x", np.arange(22, dtype=float).reshape(11, 2), np.array([7, 1, 3]))
-    few = thinned(line, 3)
+    few = thin(line, 3)
     assert few.stroke_len.tolist() == [3, 1, 2]
     assert (few.points[:, 0] / 2).tolist() == [0, 3, 6, 7, 8, 10]
-    assert np.array_equal(thinned(line, 1).points, line.points)
+    assert np.array_equal(thin(line, 1).points, line.points)
 
 
 def test_the_reader_collapses_repeats_and_blanks():

@@ -11,10 +11,10 @@ from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpora.handwriting.table import CorpusLines
 from rnngen.errors import InputError
 from rnngen.ink.layout import Layout
-from rnngen.ink.strokes import Ink, transformed
+from rnngen.ink.strokes import Ink, transform
 from rnngen.models import handwriting_model
 from rnngen.models.checkpoint import save_network
-from rnngen.models.handwriting_model import End, HandwritingModel, fitting_scale
+from rnngen.models.handwriting_model import End, HandwritingModel, fit_scale
 from rnngen.sampling.alignment import Alignment, check_alignment
 from rnngen.sampling.handwriting import sample
 from tests.tiny_handwriting import ALPHABET, NORMALISER, POINTS_PER_CHARACTER, write_corpus, write_model
@@ -32,7 +32,7 @@ def model(folder):
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory):
-    return CorpusLines(write_corpus(tmp_path_factory.mktemp("corpus") / "hw.parquet")).named("a00-001z-01")
+    return CorpusLines(write_corpus(tmp_path_factory.mktemp("corpus") / "hw.parquet")).line_named("a00-001z-01")
 
 
 def test_what_is_loaded(model):
@@ -179,19 +179,19 @@ def test_strokes_come_back_in_the_units_of_the_corpus(model, line):
 
 
 def test_anybodys_strokes_become_a_prime_of_the_right_size_and_rate(model, line):
-    prime = model.prime_from_any(Ink(transformed(line.strokes, 0.013, (400, 3))), "under the sun", "mine")
+    prime = model.prime_from_any(Ink(transform(line.strokes, 0.013, (400, 3))), "under the sun", "mine")
     expected = len("under the sun") * POINTS_PER_CHARACTER
     assert 0.7 * expected < len(prime.offsets_t3) < 1.7 * expected  # every stroke keeps both its ends
     assert np.square(prime.offsets_t3[:, :2]).mean() == pytest.approx(1, abs=0.01)
     assert prime.text == "under the sun" and prime.name == "mine"
-    huge = model.prime_from_any(Ink(transformed(line.strokes, 900.0)), "under the sun", "mine")
+    huge = model.prime_from_any(Ink(transform(line.strokes, 900.0)), "under the sun", "mine")
     np.testing.assert_allclose(huge.offsets_t3, prime.offsets_t3, atol=1e-3)
 
 
 def test_the_scale_gives_offsets_mean_square_one():
     random = np.random.default_rng(0)
     offsets, mean, deviation = random.normal(1, 3, (50, 2)), np.array([8.0, 0.1]), np.array([42.0, 37.0])
-    scale = fitting_scale(offsets, mean, deviation)
+    scale = fit_scale(offsets, mean, deviation)
     assert np.square((scale * offsets - mean) / deviation).mean() == pytest.approx(1, rel=1e-12)
 
 

@@ -11,7 +11,7 @@ from rnngen.cells.cuda_graphs import LOOPS
 from rnngen.corpora.sequences import ChunkBatches, SentenceBatches, Sequences
 from rnngen.networks.prediction_network import PredictionNetwork
 from rnngen.training.dynamic_evaluation import evaluate_dynamically
-from rnngen.training.gradients import MADE_DIRECTLY, RecordedGradients, backpropagated, gradients_of
+from rnngen.training.gradients import MADE_DIRECTLY, RecordedGradients, backpropagate, gradients_of
 from rnngen.training.loop import Progress, Schedule, train
 from rnngen.training.objectives import NextSymbol
 from rnngen.training.sgd import GravesSGD
@@ -130,7 +130,7 @@ def test_gradients_are_added_as_backward_adds_them():
     state = losses(batch, None)[1]
     recorded, directly = copy.deepcopy(model), copy.deepcopy(model)
     with_recording = RecordedGradients(recorded, NextSymbol(recorded).losses, Recorder())
-    without = partial(backpropagated, NextSymbol(directly).losses)
+    without = partial(backpropagate, NextSymbol(directly).losses)
     for _ in range(MADE_DIRECTLY + 3):
         with_recording(chunk, state)
         without(chunk, state)
@@ -151,7 +151,7 @@ def test_replayed_gradients_are_those_of_the_launches(precision):
     model = PredictionNetwork(9, 400, 3, 9, symbols=True, clip=1.0, backend="triton", precision=precision).cuda()
     recorded = gradients_of(model, NextSymbol(model).losses)
     assert isinstance(recorded, RecordedGradients)
-    directly = partial(backpropagated, NextSymbol(model).losses)
+    directly = partial(backpropagate, NextSymbol(model).losses)
     found = []
     for gradients in (directly, recorded):
         state, kept = None, []

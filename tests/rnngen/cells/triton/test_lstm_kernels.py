@@ -227,7 +227,7 @@ def test_a_loop_that_joins_a_callers_graph_is_nobody_elses(monkeypatch):
         expected = layer(None, [x])[0]
     (loop,) = LOOPS._free
     with monkeypatch.context() as patch:
-        patch.setattr(cuda_graphs, "recording", lambda device: True)
+        patch.setattr(cuda_graphs, "is_recording", lambda device: True)
         layer(None, [x])[0].sum().backward()  # takes the loop that is free, with its buffers made and zeroed
     assert LOOPS.joined == [loop] and not LOOPS._free
     with torch.no_grad():
@@ -520,7 +520,7 @@ def test_graphs_replay_what_the_launches_compute(precision):
 
 @pytest.mark.skipif(not CUDA or INTERPRETED, reason="no CUDA device")
 def test_a_recorded_step_computes_what_the_step_does():
-    from rnngen.cells.cuda_graphs import recorded
+    from rnngen.cells.cuda_graphs import record
 
     weight = torch.randn(5, 5, device="cuda")
 
@@ -529,7 +529,7 @@ def test_a_recorded_step_computes_what_the_step_does():
         return h, h.sum(0)
 
     h, x = torch.randn(3, 5, device="cuda"), torch.randn(3, 5, device="cuda")
-    replay = recorded(step, h, x)
+    replay = record(step, h, x)
     results = []
     for run in (step, replay):
         state, kept = h, []
@@ -541,6 +541,6 @@ def test_a_recorded_step_computes_what_the_step_does():
 
 
 def test_without_a_device_a_step_is_left_as_it_is():
-    from rnngen.cells.cuda_graphs import recorded
+    from rnngen.cells.cuda_graphs import record
 
-    assert recorded(max, torch.zeros(1)) is max
+    assert record(max, torch.zeros(1)) is max

@@ -101,7 +101,7 @@ ink = st.lists(
 def test_cleaning_follows_its_rule(strokes, every, threshold):
     normaliser = Normaliser(np.zeros(2), np.ones(2), Cleaning(every, threshold))
     strokes = [np.array(stroke, dtype=float) for stroke in strokes]
-    assert normaliser.thinned_offsets(strokes).tolist() == steps_by_hand(strokes, every, threshold).tolist()
+    assert normaliser.thin_offsets(strokes).tolist() == steps_by_hand(strokes, every, threshold).tolist()
 
 
 @given(ink)
@@ -109,7 +109,7 @@ def test_steps_lead_back_to_the_points(strokes):
     normaliser = Normaliser(np.array([8.0, -0.5]), np.array([40.0, 30.0]))
     strokes = [np.array(stroke, dtype=float) for stroke in strokes]
     points = np.concatenate(strokes)
-    steps = normaliser.to_corpus(normaliser.normalised(normaliser.thinned_offsets(strokes)))
+    steps = normaliser.to_corpus(normaliser.normalise(normaliser.thin_offsets(strokes)))
     np.testing.assert_allclose(points[0] + np.append([[0, 0]], np.cumsum(steps[:, :2], 0), 0), points, atol=1e-9)
     ends = np.cumsum([len(stroke) for stroke in strokes]) - 1
     assert np.flatnonzero(steps[:, 2]).tolist() == [end - 1 for end in ends if end > 0]
@@ -118,10 +118,10 @@ def test_steps_lead_back_to_the_points(strokes):
 def test_missing_readings_are_interpolated_within_strokes_only():
     strokes = [np.array([[0.0, 0], [10, 20], [16, 20]]), np.array([[50.0, 0], [51, 0]])]
     times = [np.array([0.0, 0.02, 0.05]), np.array([0.50, 5.0])]
-    cleaned = Normaliser(np.zeros(2), np.ones(2), Cleaning(sampling_interval=0.01)).thinned_offsets(strokes, times)
+    cleaned = Normaliser(np.zeros(2), np.ones(2), Cleaning(sampling_interval=0.01)).thin_offsets(strokes, times)
     expected = [[5, 10, 0], [5, 10, 0], [2, 0, 0], [2, 0, 0], [2, 0, 1], [34, -20, 0], [1, 0, 1]]
     np.testing.assert_allclose(cleaned, expected, atol=1e-9)
-    off = Normaliser(np.zeros(2), np.ones(2)).thinned_offsets(strokes, times)
+    off = Normaliser(np.zeros(2), np.ones(2)).thin_offsets(strokes, times)
     assert len(off) == 4
 
 

@@ -21,7 +21,7 @@ def test_a_line_by_its_name_from_any_row_group(path):
     rows = pq.read_table(path).to_pylist()
     lines = CorpusLines(path)
     for k in (0, 9, 10, 23):
-        found = lines.named(rows[k]["line"])
+        found = lines.line_named(rows[k]["line"])
         assert (found.text, found.split, found.writer) == (rows[k]["text"], rows[k]["split"], rows[k]["writer"])
         assert np.concatenate(found.strokes)[:, 0].tolist() == rows[k]["x"]
         assert [len(stroke) for stroke in found.strokes] == rows[k]["stroke_len"]
@@ -56,7 +56,7 @@ def test_a_choice_is_of_different_hands_as_far_as_there_are_some(path):
 
 def test_unknown_line_and_other_files(path, tmp_path):
     with pytest.raises(InputError, match=r"no line 'b'; lines are named like a00-000z-01, a00-001z-01"):
-        CorpusLines(path).named("b")
+        CorpusLines(path).line_named("b")
     with pytest.raises(InputError, match="corpus of handwriting"):
         CorpusLines(tmp_path / "none.parquet")
     pq.write_table(pa.table({"line": ["a"]}), tmp_path / "other.parquet")
