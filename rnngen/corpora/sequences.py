@@ -111,8 +111,8 @@ class SentenceBatches:
     """Sentences as independent sequences: zero state before each, padded to the longest of their batch.
 
     Every symbol of every sentence is predicted exactly once an epoch. With `shuffle` the order is that of
-    `shuffle_into_batches`; without, that of `order_into_batches` (for evaluation; document order at `batch_size` 1, which
-    dynamic evaluation needs).
+    `shuffle_into_batches`; without, that of `order_into_batches` (for evaluation; document order at `batch_size` 1,
+    which dynamic evaluation needs).
     """
 
     def __init__(

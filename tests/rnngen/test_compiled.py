@@ -4,6 +4,7 @@ import ctypes
 import logging
 import os
 import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -74,8 +75,8 @@ def test_the_compiler_is_out_of_reach_of_a_ctrl_c(source, monkeypatch):
     """A terminal interrupts a whole session; a compiler that dies of it would change the back end of a training."""
     script = source.parent / "cc"
     log = source.parent / "sessions"
-    script.write_text(f"#!{sys.executable}\nimport os, sys\nopen({str(log)!r}, 'a').write(f'{{os.getsid(0)}}\\n')\n"
-                      f"os.execvp('cc', ['cc', *sys.argv[1:]])\n")  # fmt: skip
+    session = f"{shlex.quote(sys.executable)} -c 'import os; print(os.getsid(0))' >> {shlex.quote(str(log))}"
+    script.write_text(f'#!/bin/sh\n{session}\nexec cc "$@"\n')
     script.chmod(0o700)
     monkeypatch.setenv("CC", str(script))
     assert compile_again(source).answer() == 42
