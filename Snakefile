@@ -21,6 +21,7 @@ os.environ["PATH"] = os.pathsep.join(
 )
 
 from pipeline._settings import load_config
+from pipeline._slurm import require_partitions
 from rnngen.artifacts import take_lock
 from rnngen.errors import InputError
 
@@ -30,27 +31,45 @@ try:
         [ours("config.yaml"), *workflow.overwrite_configfiles],
         workflow.config_settings.config,
     )
+    if workflow.is_main_process:
+        require_partitions(workflow.resource_settings)
 except InputError as error:
     sys.exit(f"error: {error}")
 
 # Snakemake's lock outlives a run that is killed. Ours dies with its process: whoever gets it is alone in this folder.
+# A job that reads this file, on a node of a cluster, is part of a run.
 Path(".snakemake").mkdir(exist_ok=True)
-ALONE = take_lock(Path(".snakemake/running"))
+ALONE = take_lock(Path(".snakemake/running")) if workflow.is_main_process else None
 if ALONE is not None:
     for lock in Path(".snakemake/locks").glob("*.lock"):
         lock.unlink(missing_ok=True)
 
 RESULTS = config["results"]
 EXPERIMENTS = config["experiments"]
+PROCESSES = config.get("processes", 1)
+# what starts a training; no parameter of the rule, for more processes are no reason to train again
+TRAIN = (
+    ["python", "-m"]
+    if PROCESSES == 1
+    else ["torchrun", "--standalone", f"--nproc-per-node={PROCESSES}"]
+    + ["--max-restarts=3", "-m"]
+)
 PRIME = config["samples"]["text"]["prime"]
-TEXT = [name for name, e in EXPERIMENTS.items() if e["kind"] == "text"]
-PEN = [name for name, e in EXPERIMENTS.items() if e["kind"] != "text"]
+SWEEPS = config.get("sweeps", {})  # experiments too, with a table of their own
+SHOWN = [name for name in EXPERIMENTS if name not in SWEEPS]
+TEXT = [name for name in SHOWN if EXPERIMENTS[name]["kind"] == "text"]
+PEN = [name for name in SHOWN if EXPERIMENTS[name]["kind"] != "text"]
 
 
 wildcard_constraints:
     experiment="[a-z0-9-]+",
     regularisation="[a-z0-9-]+",
     evaluation="static|dynamic",
+
+
+# nodes of a cluster seldom reach the internet
+localrules:
+    fetch,
 
 
 include: "workflow/rules/common.smk"

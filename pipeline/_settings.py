@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -74,13 +75,23 @@ def load_config(files: Iterable[str | Path], given: Mapping[str, Any] = MappingP
     """The configuration in `files`, later ones on top of earlier ones and `given` on top of all, checked.
 
     An experiment that a later file sets to null is left out, like a row. New rows come after those they are added to.
+    Every sweep becomes one more experiment.
     """
     config: dict = {}
     for part in (*map(read_yaml, files), given):
+<<<<<<< HEAD
         config = merge(config, part)
     if isinstance(config.get("experiments"), dict):
         config["experiments"] = {name: found for name, found in config["experiments"].items() if found is not None}
+=======
+        config = merged(config, part)
+    for key in ("experiments", "sweeps"):
+        if isinstance(config.get(key), dict):
+            config[key] = {name: found for name, found in config[key].items() if found is not None}
+>>>>>>> refs/rewritten/origin-clusters
     check_config(config)
+    for name in config.get("sweeps", {}):
+        config["experiments"][name] = swept(config, name)
     return config
 
 
@@ -212,8 +223,9 @@ def reading_settings(config: dict, experiment: str) -> Reading:
 
 
 def training_settings(config: dict, experiment: str, regularisation: str) -> Settings:
-    """The settings of one row of the configuration."""
+    """The settings of one row of the configuration, or of one of its `trainings`."""
     entry = select(config["experiments"], experiment, "experiment")
+    regularisation, _, seed = regularisation.partition(SEED)
     row = dict(select(rows(entry), regularisation, f"regularisation of {experiment}"))
     row.pop("from", None)
     return {
@@ -221,12 +233,17 @@ def training_settings(config: dict, experiment: str, regularisation: str) -> Set
         "regularisation": regularisation,
         "kind": entry["kind"],
         "unit": entry.get("unit"),
+<<<<<<< HEAD
         "network": entry["network"],
         "training": merge(entry["training"], row.pop("training", {})),
+=======
+        "network": merged(entry["network"], row.pop("network", {})),
+        "training": merged(entry["training"], row.pop("training", {})),
+>>>>>>> refs/rewritten/origin-clusters
         "noise": row.pop("noise", "none"),
         "standard_deviation": row.pop("standard_deviation", None),
         "corpus": loader_settings(config, experiment),
-        "seed": config["seed"],
+        "seed": int(seed) if seed else config["seed"],
         "device": config["device"],
         "threads": config["threads"],
     }
@@ -303,6 +320,70 @@ def differences(before: Any, now: Any, name: str = "") -> list[str]:
 def rows(experiment: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The rows (regularisations) of an experiment; one that a preset sets to null is left out."""
     return {name: row for name, row in experiment["regularisations"].items() if row is not None}
+
+
+SEED = "--seed-"
+"""Between the name of a row and the seed of one of its trainings. A row's own name has no two hyphens side by side."""
+
+
+def trainings(config: dict, experiment: str) -> dict[str, list[str]]:
+    """Row → the names of its trainings, one for each of `seeds`; the first is the one that figures and samples show.
+
+    The training with the configuration's `seed`, which corpora and samples are made with, is named like its row.
+    """
+    seeds = config.get("seeds", [config["seed"]])
+    return {
+        row: [row if seed == config["seed"] else f"{row}{SEED}{seed}" for seed in seeds]
+        for row in rows(config["experiments"][experiment])
+    }
+
+
+def by_row(names: Iterable[str]) -> dict[str, list[str]]:
+    """Names of trainings by the row that they are of: `trainings` from its names alone."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(name.partition(SEED)[0], []).append(name)
+    return found
+
+
+def parent_of_training(config: dict, experiment: str, training: str) -> tuple[str, str] | None:
+    """(experiment, training) that a training starts from, one of the same seed; None for the first of a chain."""
+    row, mark, seed = training.partition(SEED)
+    parent = config["experiments"][experiment]["regularisations"][row].get("from")
+    if parent is None:
+        return None
+    other, _, name = parent.rpartition("/")
+    return other or experiment, f"{name}{mark}{seed}"
+
+
+def swept(config: dict, name: str) -> dict[str, Any]:
+    """The experiment that a sweep is: a row for every value, each like the row that it names but for one setting."""
+    sweep, where = config["sweeps"][name], f"configuration, key sweeps.{name}"
+    if name in config["experiments"]:
+        raise InputError(f"{where}: there is an experiment of that name; give the sweep another")
+    base = select(config["experiments"], sweep["experiment"], f"experiment (sweeps.{name}.experiment)")
+    row = select(rows(base), sweep["row"], f"row of {sweep['experiment']} (sweeps.{name}.row)")
+    start = {"from": f"{sweep['experiment']}/{row['from']}"} if "from" in row else {}
+    entry = base | {"regularisations": {}}
+    for value in sweep["values"]:
+        change: Any = value
+        for key in reversed(sweep["setting"].split(".")):
+            change = {key: change}
+        called = name_of_value(value)
+        if called in entry["regularisations"]:
+            raise InputError(
+                f"{where}.values: {json.dumps(value)} and an earlier one are both named {called}; drop one"
+            )
+        entry["regularisations"][called] = merged(row, change) | start
+    for called in entry["regularisations"]:
+        changed = config | {"experiments": {**config["experiments"], name: entry}}
+        check_settings(training_settings(changed, name, called), f"{where}, {called}")
+    return entry
+
+
+def name_of_value(value: Any) -> str:
+    """A value of a setting as the name of a row: 0.001 → 0-001."""
+    return re.sub("[^a-z0-9]+", "-", json.dumps(value).lower()).strip("-")
 
 
 LOADER_KEYS = {

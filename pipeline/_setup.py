@@ -29,6 +29,7 @@ from rnngen.networks import Network, PredictionNetwork, SynthesisNetwork
 from rnngen.sampling.text import utf8
 from rnngen.training.adaptive_weight_noise import AdaptiveWeightNoise
 from rnngen.training.contracts import B, Batches, Carried, Noise, Objective
+from rnngen.training.data_parallel import Ranks
 from rnngen.training.loop import Progress, Schedule, not_finite, train
 from rnngen.training.objectives import NextPoint, NextPointGivenText, NextSymbol
 from rnngen.training.rmsprop import GravesRMSProp
@@ -37,6 +38,8 @@ from rnngen.training.weight_noise import WeightNoise
 
 EVALUATION_BATCH = 32
 AnyNetwork = TypeVar("AnyNetwork", PredictionNetwork, SynthesisNetwork)
+LARGEST_IN_MEMORY = 256_000_000
+"""Bytes of a text that are read into memory; a longer one is copied to a file beside its corpus and mapped."""
 
 
 class TextData:
@@ -51,7 +54,8 @@ class TextData:
         options = {key: value for key, value in settings["corpus"].items() if key != "name"}
         self.source: ByteCorpus | Treebank
         if self.unit == "byte":
-            self.source = load_wikipedia(corpus, **options)
+            large = options["train_bytes"] + options["validation_bytes"] > LARGEST_IN_MEMORY
+            self.source = load_wikipedia(corpus, **options, cache=corpus.parent if large else None)
             self.reported = "validation"
             self.rule = f"bytes of the dump, {len(self.source.alphabet)} distinct; state reset every "
             self.rule += f"{self.training['reset_every']} chunks of {self.training['chunk']}"
@@ -325,7 +329,9 @@ class Assembly:
         """Measures on the validation set under the stored (mean) weights."""
         return self.objective.evaluate(self.validation_batches.epoch(0))
 
-    def training(self, progress: Progress, state: Any = None, look_every: int = 1) -> Iterator[tuple[str, Any]]:
+    def training(
+        self, progress: Progress, state: Carried = None, look_every: int = 1, ranks: Ranks | None = None
+    ) -> Iterator[tuple[str, Any]]:
         """The events of `rnngen.training.loop.train` on these objects."""
         return train(
             self.objective,
@@ -338,6 +344,7 @@ class Assembly:
             generator=self.generator,
             state=state,
             look_every=look_every,
+            ranks=ranks,
         )
 
     def tensors(self, carried: Carried) -> dict[str, Any]:

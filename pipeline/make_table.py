@@ -1,10 +1,14 @@
-"""Make one of the paper's four tables, with every measured number beside the printed one.
+"""Make one of the paper's four tables, with every measured number beside the printed one, or the table of a sweep.
 
     python -m pipeline.make_table --table table1 --experiments '{"treebank-character": ["none"]}' \\
         --evaluations results/evaluations --csv results/tables/table1.csv --md results/tables/table1.md
+
+A row that was trained with several seeds (none, none--seed-2 …) is one line: the mean over its seeds, the deviation of
+a single one in a column ± beside it (in the Markdown behind the mean), and their number n.
 """
 
 import json
+import statistics
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +17,7 @@ import typer
 
 from pipeline._command import command
 from pipeline._evaluations import read_evaluation
+from pipeline._settings import by_row, name_of_value
 from pipeline.paper import NUMBERS
 from rnngen.artifacts import write_whole
 from rnngen.errors import InputError
@@ -45,6 +50,7 @@ MEASURES: dict[str, dict[str, tuple[str, str | None, int]]] = {
     },
 }
 MEASURES["table4"] = MEASURES["table3"]
+SPREAD = ": ±"
 
 
 def main(
@@ -57,11 +63,13 @@ def main(
         str, typer.Option(help="Name of the preset; only the numbers of `paper` are compared with the paper's.")
     ] = "paper",
     data: Annotated[str, typer.Option(help="What the data are, if they are not the paper's.")] = "",
+    sweep: Annotated[
+        str | None, typer.Option(help="JSON: name, experiment, row, setting and values of a sweep; no --table's name.")
+    ] = None,
 ) -> None:
     """The table is written as CSV and as Markdown."""
-    if table not in TITLES:
-        raise InputError(f"--table {table}: expected one of {', '.join(TITLES)}")
     chosen = experiments_of(experiments)
+<<<<<<< HEAD
     paper = NUMBERS[table]
     rows = [
         line(table, evaluation, paper.get(experiment, {}).get(row, {}), preset == "paper" and not data)
@@ -74,6 +82,48 @@ def main(
         frame.to_csv(partial, index=False)
     with write_whole(md) as partial:
         partial.write_text(f"# {TITLES[table]}\n\n{remark(table, preset, data)}{markdown(frame)}", encoding="utf-8")
+=======
+    if sweep is not None:
+        frame, title, text = *sweep_table(evaluations, chosen, json.loads(sweep)), ""
+    elif table in TITLES:
+        frame, title = paper_table(table, evaluations, chosen, preset, data), TITLES[table]
+        text = remark(table, preset, data)
+    else:
+        raise InputError(f"--table {table}: expected one of {', '.join(TITLES)}")
+    with written_whole(csv) as partial:
+        frame.to_csv(partial, index=False)
+    with written_whole(md) as partial:
+        partial.write_text(f"# {title}\n\n{text}{markdown(frame)}", encoding="utf-8")
+
+
+def paper_table(table: str, evaluations: Path, chosen: dict[str, list[str]], preset: str, data: str) -> pd.DataFrame:
+    """A table of the paper."""
+    paper = NUMBERS[table]
+    rows = [
+        line(MEASURES[table], found, paper.get(experiment, {}).get(row, {}), preset == "paper" and not data)
+        for experiment, names in chosen.items()
+        for row, trainings in by_row(names).items()
+        for found in read_evaluations(evaluations, experiment, trainings)
+    ]
+    return pd.DataFrame(rows, dtype=object)  # numbers of the paper keep the digits it prints, 167 and 0.40
+
+
+def sweep_table(evaluations: Path, chosen: dict[str, list[str]], sweep: dict[str, Any]) -> tuple[pd.DataFrame, str]:
+    """A table with a line for every value of a setting, and its title."""
+    values = {name_of_value(value): value for value in sweep["values"]}
+    everything = {column: measure for table in MEASURES.values() for column, measure in table.items()}
+    rows = []
+    for row, trainings in by_row(chosen[sweep["name"]]).items():
+        for found in read_evaluations(evaluations, sweep["name"], trainings):
+            measured = {column: m for column, m in everything.items() if m[0] in found[0]["measures"]}
+            cells = line(
+                {column: (ours, None, digits) for column, (ours, _, digits) in measured.items()}, found, {}, False
+            )
+            del cells["network"], cells["regularisation"]
+            rows.append({sweep["setting"]: values[row]} | cells)
+    frame = pd.DataFrame(rows, dtype=object).drop(columns=["epochs: paper", "weights: paper"])
+    return frame, f"Sweep {sweep['name']}: {sweep['setting']} of {sweep['experiment']}, {sweep['row']}"
+>>>>>>> refs/rewritten/origin-clusters
 
 
 def experiments_of(text: str) -> dict[str, list[str]]:
@@ -101,55 +151,84 @@ def remark(table: str, preset: str, data: str) -> str:
     return text
 
 
-def read_evaluations(folder: Path, experiment: str, row: str) -> list[dict[str, Any]]:
-    """The static and, where there is one, the dynamic evaluation of a row; for bytes the training loss before them."""
-    found = [folder / experiment / f"{row}.{kind}.json" for kind in ("static", "dynamic")]
-    found = [path for path in found if path.exists()]
-    if not found:
-        raise InputError(f"{folder / experiment}: no evaluation of {row}; run snakemake for it first")
+def read_evaluations(folder: Path, experiment: str, trainings: list[str]) -> list[list[dict[str, Any]]]:
+    """The static and, where there is one, the dynamic evaluations of a row, a seed each; for bytes training's first."""
+    found = [
+        [path for training in trainings if (path := folder / experiment / f"{training}.{kind}.json").exists()]
+        for kind in ("static", "dynamic")
+    ]
+    lacking = next((paths for paths in found if 0 < len(paths) < len(trainings)), [])
+    if lacking or not any(found):
+        names = {path.name.rpartition(".")[0].rpartition(".")[0] for path in lacking}
+        missing = next(training for training in trainings if training not in names)
+        raise InputError(f"{folder / experiment}: no evaluation of {missing}; run snakemake for it first")
     needed = ["epochs", "weights", "complete", "seed"]
     needed += ["train_nats_per_prediction"] if experiment == "wikipedia" else []
-    evaluations = [read_evaluation(path, *needed) for path in found]
+    evaluations = [[read_evaluation(path, *needed) for path in paths] for paths in found if paths]
     if experiment == "wikipedia":
-        train = bits(evaluations[0]["model"]["train_nats_per_prediction"])
-        evaluations.insert(0, evaluations[0] | {"evaluation": "train", "measures": {"bits_per_character": train}})
+        trained = [
+            evaluation
+            | {
+                "evaluation": "train",
+                "measures": {"bits_per_character": bits(evaluation["model"]["train_nats_per_prediction"])},
+            }
+            for evaluation in evaluations[0]
+        ]
+        evaluations.insert(0, trained)
     return evaluations
 
 
-def line(table: str, evaluation: dict[str, Any], paper: dict[str, Any], comparable: bool) -> dict[str, Any]:
-    """One line of the table; None where the paper prints nothing or the measure does not exist.
+def line(
+    measures: dict[str, tuple[str, str | None, int]],
+    evaluations: list[dict[str, Any]],
+    paper: dict[str, Any],
+    comparable: bool,
+) -> dict[str, Any]:
+    """One line of the table, from the evaluations of all seeds; None where the paper prints nothing or nothing is.
 
     Differences stand only where corpora and networks are the paper's.
     """
-    printed = paper.get(evaluation["evaluation"], {})
-    model = evaluation["model"]
+    first, models = evaluations[0], [evaluation["model"] for evaluation in evaluations]
+    printed = paper.get(first["evaluation"], {})
     cells: dict[str, Any] = {
-        "network": model["experiment"],
-        "regularisation": model["regularisation"],
-        "evaluation": evaluation["evaluation"],
+        "network": models[0]["experiment"],
+        "regularisation": models[0]["regularisation"],
+        "evaluation": first["evaluation"],
     }
-    for column, (ours, theirs, digits) in MEASURES[table].items():
-        value = evaluation["measures"].get(ours)
+    for column, (ours, theirs, digits) in measures.items():
+        values = [evaluation["measures"][ours] for evaluation in evaluations if ours in evaluation["measures"]]
+        value = statistics.fmean(values) if values else None
         cells[column] = None if value is None else round(value, digits)
+        if len(evaluations) > 1:
+            cells[column + SPREAD] = None if value is None else round(statistics.stdev(values), digits)
         if theirs is not None:
             reference = printed.get(theirs)
             cells[f"{column}: paper"] = reference
             if comparable:
-                both = value is not None and reference is not None
-                cells[f"{column}: difference"] = round(value - float(reference), digits) if both else None
+                cells[f"{column}: difference"] = (
+                    None if value is None or reference is None else round(value - float(reference), digits)
+                )
+    seeds = [model["seed"] for model in models]
     return cells | {
-        "epochs": round(model["epochs"], 2),
+        "epochs": round(statistics.fmean(model["epochs"] for model in models), 2),
         "epochs: paper": paper.get("epochs"),
-        "weights": model["weights"],
+        "weights": models[0]["weights"],
         "weights: paper": paper.get("weights"),
-        "training complete": model["complete"],
-        "seed": model["seed"],
-        "rule": evaluation["rule"],
+        "training complete": all(model["complete"] for model in models),
+        **({"seed": seeds[0]} if len(seeds) == 1 else {"seeds": " ".join(map(str, seeds)), "n": len(seeds)}),
+        "rule": first["rule"],
     }
 
 
 def markdown(frame: pd.DataFrame) -> str:
-    """The frame as a Markdown table, empty cells blank."""
+    """The frame as a Markdown table, empty cells blank, deviations behind their means."""
+    frame = frame.copy()
+    for column in [name.removesuffix(SPREAD) for name in frame.columns if name.endswith(SPREAD)]:
+        spread = frame.pop(column + SPREAD)
+        frame[column] = [
+            value if pd.isna(value) else f"{value} ± {deviation}"
+            for value, deviation in zip(frame[column], spread, strict=True)
+        ]
     header = "| " + " | ".join(frame.columns) + " |\n|" + "---|" * len(frame.columns) + "\n"
     body = ""
     for record in frame.where(frame.notna(), "").to_numpy():

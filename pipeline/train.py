@@ -12,13 +12,19 @@ The training state goes to --state after every validation, every --checkpoint-se
 terminal. The same command resumes from it, on a CPU to the same weights bit for bit. --time-budget pauses cleanly after
 that many seconds. With --state, a finished state stays until pipeline.release_states removes it: if the model is lost,
 the same command writes it again without another update.
+
+Started by torchrun, the processes share the sequences of every minibatch; all must see the same files:
+
+    torchrun --standalone --nproc-per-node 2 -m pipeline.train --experiment wikipedia \\
+        --corpus results/corpora/wikipedia.parquet --output results/models/wikipedia/none
 """
 
 import math
+import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -54,7 +60,12 @@ from rnngen.models.checkpoint import (
     save_training_state,
     set_training_state_aside,
 )
+<<<<<<< HEAD
 from rnngen.models.model_directory import CONFIG, LOG, OPTIMISER, WEIGHTS, check_file, read_config
+=======
+from rnngen.models.model_directory import CONFIG, LOG, OPTIMISER, WEIGHTS, checked_file, read_config
+from rnngen.training.data_parallel import Ranks, joined
+>>>>>>> refs/rewritten/origin-clusters
 from rnngen.training.log import write_log
 from rnngen.training.loop import Progress, Schedule
 
@@ -76,7 +87,10 @@ def main(
     regularisation: Annotated[str, typer.Option(help="Row of the experiment.")] = "none",
     initial: Annotated[Path | None, typer.Option(help="Model directory to start from.")] = None,
     state: Annotated[Path | None, typer.Option(help="Folder of the resumable state; default OUTPUT/state.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Number of threads; overrides the settings.")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of threads, of all processes here together; overrides the settings."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="Device; overrides the settings.")] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="If another process trains with this state, wait until it has ended.")
@@ -87,6 +101,8 @@ def main(
     ] = 120.0,
 ) -> None:
     """See docs/training.md."""
+    if threads is not None:
+        threads = max(1, threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # torchrun's
     given = {key: value for key, value in (("threads", threads), ("device", device)) if value is not None}
     if settings is not None:
         chosen = read_settings(settings, given=given)
@@ -98,10 +114,37 @@ def main(
             "neither --settings nor --experiment given: name what to train, for example --experiment wikipedia"
         )
     state_folder = state or output / "state"
-    with own_training_state(state_folder, Waiting(state_folder) if wait else None):
-        finished = train_one(chosen, corpus, output, initial, state_folder, time_budget, checkpoint_seconds)
-        if finished and state is None:
+    with joined() as ranks, ExitStack() as stack:
+        if ranks is not None and ranks.rank > 0:  # one of them speaks
+            stack.enter_context(redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
+        stack.enter_context(owned_by_all(state_folder, Waiting(state_folder) if wait else None, ranks))
+        finished = train_one(chosen, corpus, output, initial, state_folder, time_budget, checkpoint_seconds, ranks)
+        if finished and state is None and (ranks is None or ranks.rank == 0):
             remove_training_state(state_folder, LOG)
+
+
+@contextmanager
+def owned_by_all(folder: Path, wait: Callable[[], None] | None, ranks: Ranks | None) -> Iterator[None]:
+    """Hold the lock of a state folder: of several processes the first holds it for all."""
+
+    def keep_waiting() -> None:
+        if wait is not None:
+            wait()
+        if ranks is not None:
+            ranks.any(True)
+
+    with ExitStack() as stack:
+        with of_all(ranks):
+            if ranks is not None and ranks.rank > 0:
+                while ranks.any(False)[0]:  # the first is waiting
+                    continue
+            else:
+                try:
+                    stack.enter_context(own_training_state(folder, keep_waiting if wait else None))
+                finally:
+                    if ranks is not None:
+                        ranks.any(False)
+        yield
 
 
 class Waiting:
@@ -125,8 +168,10 @@ def train_one(
     state_folder: Path,
     time_budget: float | None,
     checkpoint_seconds: float,
+    ranks: Ranks | None = None,
 ) -> bool:
     """Train, or go on, until the end, the budget or a signal; writes the model. Returns whether it is finished."""
+<<<<<<< HEAD
     start = []
     if initial is not None:
         about = read_config(initial)
@@ -140,6 +185,21 @@ def train_one(
             say(f"{memory}: of another optimiser than this training's, whose averages start at 0")
     inputs = {"corpus": sha256(corpus), "initial": [sha256(path) for path in start]}
     progress, carried, best = resume(assembly, state_folder, chosen, inputs) or (Progress(), None, None)
+=======
+    first = ranks is None or ranks.rank == 0
+    with of_all(ranks):
+        assembly, inputs = begin(chosen, corpus, initial)
+    processes = 1 if ranks is None else ranks.size
+    found = None
+    for turn in (True, False):  # the first may have to repair the state, or to move it aside
+        with of_all(ranks):
+            if first is turn:
+                found = resume(assembly, state_folder, chosen, inputs, processes)
+    progress, carried, best = found or (Progress(), None, None)
+    if ranks is not None:
+        carried = ranks.own_part(carried)
+        require_same_files(ranks, inputs["corpus"], progress, state_folder)
+>>>>>>> refs/rewritten/origin-clusters
     if progress.finished:
         say(f"finished at update {progress.updates}, in {state_folder}: only the model is written")
     elif progress.updates:
@@ -152,14 +212,18 @@ def train_one(
             "inputs": inputs,
             "device": assembly.device.type,
             "backend": assembly.backend,
+            "processes": processes,
             "progress": progress.as_json(),
         }
-        save_training_state(state_folder, assembly.tensors(carried) | {"best": best}, values)
+        whole = carried if ranks is None else ranks.gathered(carried, next(assembly.network.parameters()))
+        if first:
+            save_training_state(state_folder, assembly.tensors(whole) | {"best": best}, values)
         give_back_freed_memory()  # minibatches of all sizes leave gaps, and a validation more
 
     started = last_saved = time.perf_counter()
-    events = assembly.training(progress, carried, look_every=1 if assembly.device.type == "cpu" else LOOK_EVERY)
-    paused = False
+    look_every = 1 if assembly.device.type == "cpu" else LOOK_EVERY
+    events = assembly.training(progress, carried, look_every, ranks)
+    stopped = paused = False
     with stop_requests() as stop, Bar(assembly, progress) as bar:
         for kind, value in events:
             if kind == "best":
@@ -172,24 +236,29 @@ def train_one(
                 carried = value
             now = time.perf_counter()
             paused = time_budget is not None and now - started >= time_budget
+            stopped, due = bool(stop), now - last_saved >= checkpoint_seconds
+            if ranks is not None:  # clocks differ, and a signal may reach one process alone
+                stopped, paused, due = ranks.any(stopped, paused, due)
             # before a word is printed: who listens may be gone
-            if kind == "validation" or stop or paused or now - last_saved >= checkpoint_seconds:
+            if kind == "validation" or stopped or paused or due:
                 save()
                 last_saved = now
             if kind == "update":
                 bar.update()
             else:
-                write_log(progress.history, state_folder / LOG)
+                if first:
+                    write_log(progress.history, state_folder / LOG)
                 bar.validation(value)
-            if stop or paused:
+            if stopped or paused:
                 break
-    if stop:
+    if stopped:
         say(f"state saved in {state_folder}; the same command goes on from it")
         raise KeyboardInterrupt
     if best is None:
         say(f"paused before the first validation at update {progress.updates}; run again to go on")
         return False
-    write_model(output, assembly, chosen, progress, best, initial)
+    if first:
+        write_model(output, assembly, chosen, progress, best, initial, processes)
     if not progress.finished:
         say(f"paused at epoch {progress.epoch}, update {progress.updates}; run again to go on")
     return progress.finished
@@ -204,8 +273,52 @@ def copy_to_cpu(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
 
+def begin(chosen: Settings, corpus: Path, initial: Path | None) -> tuple[Assembly, dict[str, Any]]:
+    """All that a training needs, with the weights it starts from, and the checksums of the files these come from."""
+    start = []
+    if initial is not None:
+        about = read_config(initial)
+        start = [checked_file(initial, about, name) for name in (WEIGHTS, OPTIMISER)]
+    assembly = Assembly(chosen, corpus)
+    say(assembly.data.summary)
+    if start:
+        weights, memory = start
+        load_weights(assembly.network, weights)
+        if not load_optimiser(assembly.network, assembly.optimiser, memory):
+            say(f"{memory}: of another optimiser than this training's, whose averages start at 0")
+    return assembly, {"corpus": sha256(corpus), "initial": [sha256(path) for path in start]}
+
+
+@contextmanager
+def of_all(ranks: Ranks | None) -> Iterator[None]:
+    """What fails in one of several processes fails in all, so that none waits for what does not come."""
+    error: Exception | None = None
+    try:
+        yield
+    except (InputError, OSError) as found:
+        if ranks is None:
+            raise
+        error = found
+    if ranks is not None:
+        ranks.agree(error)
+
+
+def require_same_files(ranks: Ranks, corpus: str, progress: Progress, folder: Path) -> None:
+    """InputError unless all processes read one corpus and one state."""
+    mine = {"corpus": float(int(corpus[:12], 16)), "update": float(progress.updates)}
+    with of_all(ranks):
+        theirs = ranks.first(mine)
+        if mine["corpus"] != theirs["corpus"]:
+            raise InputError(f"process {ranks.rank} reads another corpus than process 0; give both the same file")
+        if mine["update"] != theirs["update"]:
+            raise InputError(
+                f"{folder}: process {ranks.rank} finds update {mine['update']:.0f} there and process 0 update "
+                f"{theirs['update']:.0f}; it must be on a file system that both see"
+            )
+
+
 def resume(
-    assembly: Assembly, folder: Path, chosen: Settings, inputs: dict[str, Any]
+    assembly: Assembly, folder: Path, chosen: Settings, inputs: dict[str, Any], processes: int
 ) -> tuple[Progress, Any, Best | None] | None:
     """Progress, carried state and the best so far of an interrupted or finished run of this very training, else None.
 
@@ -226,6 +339,7 @@ def resume(
     for name, before, now in (
         ("back end", values["backend"], assembly.backend),
         ("number of threads", values["settings"]["threads"], chosen["threads"]),
+        ("number of processes", values.get("processes", 1), processes),
     ):
         if before != now:
             say(f"going on with another {name} ({now}, so far {before}): equal up to rounding, not bit for bit")
@@ -274,6 +388,7 @@ def write_model(
     progress: Progress,
     best: Best,
     initial: Path | None,
+    processes: int,
 ) -> None:
     """The artifacts of a finished or paused training; the description last, with the checksums of the others."""
     history = [{key: value for key, value in row.items() if key != "seconds"} for row in progress.history]
@@ -281,7 +396,11 @@ def write_model(
     save_optimiser(best["optimiser"], assembly.optimiser, output / OPTIMISER)
     write_log(history, output / LOG)
     run = provenance(chosen, chosen["seed"], str(assembly.device), round(progress.seconds, 1))
-    run |= {"backend": assembly.backend, "validation_seconds": [row["seconds"] for row in progress.history]}
+    run |= {
+        "backend": assembly.backend,
+        "processes": processes,
+        "validation_seconds": [row["seconds"] for row in progress.history],
+    }
     write_result(
         output / CONFIG,
         {

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline._evaluations import read_evaluation
+from pipeline._settings import by_row
 from pipeline.paper import CLAIMS, FIGURES
 from pipeline.paper.verdict import Evaluations, comparisons, orderings
 from pipeline.report.embedding import LARGEST_NETWORK, line_json
@@ -103,7 +104,7 @@ def gather(
 def experiment(
     results: Path, name: str, entry: dict[str, Any], found: Evaluations, preset: str, options: str
 ) -> Experiment:
-    kind, rows, data = entry["kind"], entry["rows"], entry["data"]
+    kind, rows, data = entry["kind"], first_seeds(entry["rows"]), entry["data"]
     claim = CLAIMS.get(name)
     models = results / "models" / name
     comparable = preset == "paper" and data["as_in_paper"]
@@ -118,15 +119,20 @@ def experiment(
         as_in_paper=data["as_in_paper"],
         comparable=comparable,
         claim=claim,
-        comparisons=comparisons(name, rows, found, comparable),
+        comparisons=comparisons(name, list(by_row(rows)), found, comparable),
         orderings=orderings(name, found),
-        rows=[row_facts(models / row, row, found.get(name, {}), options) for row in rows],
+        rows=[row_facts(models / row, row, found.get(name, {}), options) for row in entry["rows"]],
         curves=curves(models, rows, kind),
         figures=figures(results, name),
         texts=texts(results, name, rows[-1], found.get(name, {})) if kind == "text" else None,
         legibility=read,
         command=f"snakemake {shlex.quote(str(wanted))}{options} --forcerun {rule}",
     )
+
+
+def first_seeds(names: list[str]) -> list[str]:
+    """Of trainings with several seeds the first of every row."""
+    return [trainings[0] for trainings in by_row(names).values()]
 
 
 def legibility(path: Path, generated: bool) -> list[dict[str, Any]]:
@@ -261,7 +267,8 @@ def texts(results: Path, name: str, row: str, evaluations: dict[str, dict[str, A
 def tables(folder: Path, experiments: list[Experiment]) -> list[dict[str, Any]]:
     """The paper's tables as they were measured: header, cells, the CSV itself, and data that are not the paper's."""
     found = []
-    for name, title in TABLES.items():
+    sweeps = {path.stem: path.stem.replace("sweep-", "Sweep · ") for path in sorted(folder.glob("sweep-*.csv"))}
+    for name, title in (TABLES | sweeps).items():
         path = folder / f"{name}.csv"
         if path.exists():
             text = path.read_text(encoding="utf-8")
@@ -281,7 +288,7 @@ def add_handwriting(content: Content, results: Path, chosen: dict[str, dict[str,
     if not names:
         content.network_note = "This configuration has no handwriting synthesis experiment: no network can write here."
         return
-    name, row = names[0], chosen[names[0]]["rows"][-1]
+    name, row = names[0], first_seeds(chosen[names[0]]["rows"])[-1]
     folder = results / "models" / name / row
     content.model = str(folder)
     model = HandwritingModel.load(folder)

@@ -89,6 +89,17 @@ class AdaptiveWeightNoise:
         return weights
 
     @torch.no_grad()
+    def square_gradients(self) -> None:
+        """Take the square of `.grad` of the means as it is now for that of the draw.
+
+        Where several processes share the sequences of one draw, `.grad` must be the sum over all of them first: the sum
+        of each one's square would be too small.
+        """
+        for name, mu in self.means.items():
+            if mu.grad is not None:
+                torch.mul(mu.grad, mu.grad, out=self._squares[name])
+
+    @torch.no_grad()
     def step(self, factor: float = 1.0, *, batch_size: int) -> None:
         """Set the prior, add ∂KL/∂μ / S to the gradients of the means, and update the standard deviations.
 

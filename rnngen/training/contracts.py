@@ -67,6 +67,9 @@ class Noise(Protocol):
     def sample(self, generator: torch.Generator) -> dict[str, Tensor]:
         """One draw of all weights, name → tensor."""
 
+    def square_gradients(self) -> None:
+        """Learn from `.grad`, the sum over several processes, what `backward` would have told of a draw in one."""
+
     def step(self, factor: float = 1.0, *, batch_size: int) -> None:
         """Learn from a minibatch whose gradients have been averaged; `factor` scales the learning rate."""
 

@@ -20,7 +20,12 @@ from torch import Tensor
 
 from rnngen.errors import InputError
 from rnngen.training.contracts import B, Batches, Carried, Noise, Objective
+<<<<<<< HEAD
 from rnngen.training.gradients import backpropagate, gradients_of
+=======
+from rnngen.training.data_parallel import Ranks
+from rnngen.training.gradients import backpropagated, gradients_of
+>>>>>>> refs/rewritten/origin-clusters
 from rnngen.training.learning_rate import set_learning_rate
 
 
@@ -99,6 +104,7 @@ def train(
     generator: torch.Generator,
     state: Carried = None,
     look_every: int = 1,
+    ranks: Ranks | None = None,
 ) -> Iterator[tuple[str, Any]]:
     """Train until the schedule says stop, yielding what happens so that the caller can show, save and interrupt.
 
@@ -113,6 +119,9 @@ def train(
     the loop looks, and yields "update", only after every N updates, at the end of an epoch and before a validation; the
     updates are the same. A loss that is not finite is then noticed up to N − 1 updates late, when the weights are
     already spoilt, so a caller that saves them must look at them first.
+
+    With `ranks` this is one of several processes: it learns from its share of every minibatch, and yields the state of
+    that share. `batches` are the same in all of them.
     """
     parameters: dict[str, Tensor] = dict(objective.network.named_parameters())
     rates = [group["lr"] for group in optimiser.param_groups] if progress.updates == 0 else None
@@ -123,11 +132,18 @@ def train(
     gradients_without_noise = gradients_of(objective.network, objective.losses)
     started = time.perf_counter() - progress.seconds
     per_epoch = batches.batches_per_epoch
-    unseen = 0.0
+    unseen: Any = 0.0
 
     def validation() -> Iterator[tuple[str, Any]]:
         rate = schedule.factor(progress.updates - 1, per_epoch) * rates[0]
+<<<<<<< HEAD
         row, best = _log_validation(validate(), progress, per_epoch, rate, noise, parameters)
+=======
+        measured = validate()
+        if ranks is not None:  # two machines may differ in the last bits, and then in what they decide
+            measured = ranks.first(measured)
+        row, best = _validated(measured, progress, per_epoch, rate, noise, parameters)
+>>>>>>> refs/rewritten/origin-clusters
         last = progress.updates == schedule.maximum_updates or progress.epoch == schedule.maximum_epochs
         progress.seconds = time.perf_counter() - started
         progress.finished = last or progress.validations_since_best >= schedule.patience
@@ -143,12 +159,26 @@ def train(
             factor = schedule.factor(progress.updates, per_epoch)
             set_learning_rate(optimiser, factor, batch.sequences)
             optimiser.zero_grad(set_to_none=True)
-            if noise is None:
-                loss_b, state = gradients_without_noise(batch, state)
+            weights = None if noise is None else noise.sample(generator)
+            mine = batch if ranks is None else ranks.share_of(batch)
+            if mine is None:
+                loss_b, state = torch.zeros(0), None
+            elif weights is None:
+                loss_b, state = gradients_without_noise(mine, state)
             else:
+<<<<<<< HEAD
                 under_noise = partial(objective.losses, weights=noise.sample(generator))
                 loss_b, state = backpropagate(under_noise, batch, state)
             unseen = unseen + loss_b.sum().double()
+=======
+                loss_b, state = backpropagated(partial(objective.losses, weights=weights), mine, state)
+            loss = loss_b.sum().double()
+            if ranks is not None:
+                loss = ranks.add_up(loss, parameters.values())
+                if noise is not None:
+                    noise.square_gradients()
+            unseen = unseen + loss
+>>>>>>> refs/rewritten/origin-clusters
             epoch_ends = progress.batch + 1 == per_epoch
             last = progress.updates + 1 == schedule.maximum_updates or (
                 epoch_ends and progress.epoch + 1 == schedule.maximum_epochs

@@ -22,7 +22,8 @@ class WeightNoise:
     and backpropagate each group's loss, for as many independent draws. The mean gradient is unbiased in each case; its
     variance falls with the number of draws.
 
-    `step`, `log`, `state_dict` and `load_state_dict` do nothing here: a training loop treats both kinds of noise alike.
+    `square_gradients`, `step`, `log`, `state_dict` and `load_state_dict` do nothing here: a training loop treats both
+    kinds of noise alike.
     """
 
     def __init__(self, parameters: Mapping[str, Tensor], sigma: float = 0.075) -> None:
@@ -36,6 +37,9 @@ class WeightNoise:
         if self.sigma == 0:
             return dict(self.parameters)
         return {name: standard_normal(w, generator).mul_(self.sigma).add_(w) for name, w in self.parameters.items()}
+
+    def square_gradients(self) -> None:
+        """No square is needed."""
 
     def step(self, factor: float = 1.0, *, batch_size: int) -> None:
         """Nothing is learned."""

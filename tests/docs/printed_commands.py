@@ -11,7 +11,7 @@ MODULES = sorted(path for folder in ("rnngen", "pipeline", "benchmarks") for pat
 CONFIGURATIONS = [
     ROOT / "config.yaml",
     *sorted((ROOT / "workflow").rglob("*.yaml")),
-    ROOT / "profiles/slurm/config.yaml",
+    *sorted((ROOT / "profiles").rglob("config.yaml")),
 ]
 
 COMMAND = re.compile(r"(python -m|snakemake|rnngen|make|git|mkdir|cat|head|echo) ")

@@ -56,6 +56,7 @@ NOT_RUN = {
     r"python -m benchmarks": "takes minutes, and its numbers mean nothing on a machine at work",
     r"rnngen watch( results/state/wikipedia/none --every 10)?$": "goes on until Ctrl-C",
     r"snakemake reproduce-all --profile profiles/slurm": "wants a cluster, and the plugin named beside it",
+    r"snakemake reproduce-all --profile profiles/s3": "wants a bucket, and the plugin named beside it",
     r"snakemake --report": "wants the whole run; tests/workflow/test_workflow.py has it",
 }
 

@@ -7,7 +7,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCHEMA = yaml.safe_load((ROOT / "workflow" / "config.schema.yaml").read_text(encoding="utf-8"))
-NAMES = {"experiments": "NAME", "regularisations": "ROW"}
+NAMES = {"experiments": "NAME", "sweeps": "NAME", "regularisations": "ROW"}
 
 
 def keys_of(schema: dict, path: tuple[str, ...] = ()) -> set[str]:

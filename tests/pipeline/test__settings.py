@@ -16,11 +16,13 @@ from pipeline._settings import (
     identity,
     load_config,
     merge,
+    parent_of_training,
     read_settings,
     read_yaml,
     reading_settings,
     rows,
     training_settings,
+    trainings,
 )
 from rnngen.errors import InputError
 
@@ -369,3 +371,101 @@ def test_an_experiment_set_to_null_is_left_out_and_new_rows_come_last(tmp_path):
     assert "wikipedia" not in config["experiments"]
     assert list(rows(config["experiments"]["synthesis"]))[-1] == "again"
     assert next(iter(config["experiments"])) == "treebank-character"
+
+
+def with_(tmp_path, text):
+    (tmp_path / "more.yaml").write_text(text, encoding="utf-8")
+    return load_config([ROOT / "config.yaml", tmp_path / "more.yaml"])
+
+
+def test_one_seed_changes_no_name(config):
+    assert trainings(config, "treebank-word") == {
+        "none": ["none"],
+        "continued": ["continued"],
+        "weight-noise": ["weight-noise"],
+    }
+
+
+def test_every_seed_has_a_chain_of_its_own_and_the_reading_of_all(tmp_path):
+    config = with_(tmp_path, "seeds: [1, 2, 30]")
+    assert trainings(config, "treebank-word")["weight-noise"] == [
+        "weight-noise",
+        "weight-noise--seed-2",
+        "weight-noise--seed-30",
+    ]
+    assert parent_of_training(config, "treebank-word", "weight-noise--seed-30") == ("treebank-word", "none--seed-30")
+    assert parent_of_training(config, "treebank-word", "weight-noise") == ("treebank-word", "none")
+    assert parent_of_training(config, "treebank-word", "none--seed-2") is None
+    first, second = (training_settings(config, "treebank-word", name) for name in ("none", "none--seed-2"))
+    assert differences(first, second) == ["seed: 1, now 2"]
+    assert reading_settings(config, "treebank-word")["seed"] == 1
+
+
+def test_a_seed_that_is_added_changes_no_other(tmp_path):
+    two, three = with_(tmp_path, "seeds: [1, 2]"), with_(tmp_path, "seeds: [3, 1, 2]")
+    for name in trainings(two, "synthesis")["continued"]:
+        assert name in trainings(three, "synthesis")["continued"]
+        assert training_settings(two, "synthesis", name) == training_settings(three, "synthesis", name)
+
+
+@pytest.mark.parametrize("seeds", ["[]", "[1, 1]", "[-1]", "1", "[1.5]"])
+def test_seeds_that_are_none_are_named(tmp_path, seeds):
+    with pytest.raises(InputError, match="key seeds"):
+        with_(tmp_path, f"seeds: {seeds}")
+
+
+SWEEP = """
+sweeps:
+  deviation:
+    experiment: treebank-character
+    row: weight-noise
+    setting: standard_deviation
+    values: [0.01, 0.075]
+"""
+
+
+def test_a_sweep_is_an_experiment_with_a_row_a_value(tmp_path):
+    config = with_(tmp_path, SWEEP)
+    assert list(rows(config["experiments"]["deviation"])) == ["0-01", "0-075"]
+    assert parent_of_training(config, "deviation", "0-01") == ("treebank-character", "none")
+    base = training_settings(config, "treebank-character", "weight-noise")
+    assert sorted(differences(base, training_settings(config, "deviation", "0-01"))) == [
+        'experiment: "treebank-character", now "deviation"',
+        'regularisation: "weight-noise", now "0-01"',
+        "standard_deviation: 0.075, now 0.01",
+    ]
+    assert identity(base) != identity(training_settings(config, "deviation", "0-01"))
+    assert identity(base) == identity(training_settings(config, "deviation", "0-075"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "values", "row", "changed"),
+    [
+        ("network.cells", "[8, 16]", "none", ("network", "cells", 16)),
+        ("training.optimiser.learning_rate", "[1.0e-3, 2.0e-3]", "none", ("training", "optimiser", 2e-3)),
+    ],
+)
+def test_a_sweep_reaches_into_network_and_training(tmp_path, setting, values, row, changed):
+    sweep = f"{{experiment: wikipedia, row: {row}, setting: {setting}, values: {values}}}"
+    config = with_(tmp_path, f"sweeps: {{size: {sweep}}}")
+    last = list(rows(config["experiments"]["size"]))[-1]
+    found = training_settings(config, "size", last)[changed[0]][changed[1]]
+    assert (found["learning_rate"] if isinstance(found, dict) else found) == changed[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("experiment: treebank-character", "experiment: treebank"), "no experiment .sweeps.deviation.experiment. 't"),
+        (("row: weight-noise", "row: noise"), r"no row of treebank-character \(sweeps.deviation.row\) 'noise'"),
+        (("[0.01, 0.075]", "[0.01]"), "key sweeps.deviation.values"),
+        (("[0.01, 0.075]", "[0.01, -1]"), "sweeps.deviation, 1: key standard_deviation"),
+        (("setting: standard_deviation", "setting: seed"), "key sweeps.deviation.setting"),
+        (("setting: standard_deviation", "setting: training.batchsize"), "sweeps.deviation, 0-01: key training"),
+        (("  deviation:", "  wikipedia:"), "sweeps.wikipedia: there is an experiment of that name"),
+        (("[0.01, 0.075]", "[1.5, 1-5]"), "both named 1-5"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_one_line(tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        with_(tmp_path, SWEEP.replace(*change))

@@ -3,11 +3,14 @@
 import copy
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
-from pipeline._setup import Assembly, make_optimiser, pen_objective
+from pipeline._setup import Assembly, TextData, make_optimiser, pen_objective
 from rnngen.corpora.treebank import parse_treebank, write_treebank
+from rnngen.corpora.wikipedia.dump import Options
+from rnngen.corpora.wikipedia.parquet import write_wikipedia
 from rnngen.errors import InputError
 from rnngen.training.adaptive_weight_noise import AdaptiveWeightNoise
 from rnngen.training.learning_rate import set_learning_rate
@@ -17,6 +20,7 @@ from rnngen.training.rmsprop import GravesRMSProp
 from rnngen.training.sgd import GravesSGD
 from rnngen.training.weight_noise import WeightNoise
 from tests.pipeline.test_train import SETTINGS
+from tests.workflow.test_workflow import write_dump
 
 
 def options_of(options, batch_size):
@@ -129,3 +133,19 @@ def test_the_back_end_in_use_is_named(corpus, monkeypatch):
     assert Assembly(SETTINGS, corpus).backend == "compiled"
     monkeypatch.setattr("pipeline._setup.load_fitting_gates", lambda parameter: None)
     assert Assembly(SETTINGS, corpus).backend == "fused"
+
+
+def test_a_long_text_is_mapped_from_a_file_and_read_the_same(tmp_path, monkeypatch):
+    write_dump(tmp_path / "dumps" / "dump.xml.bz2")
+    corpus = tmp_path / "wikipedia.parquet"
+    write_wikipedia([tmp_path / "dumps" / "dump.xml.bz2"], corpus, Options())
+    settings = copy.deepcopy(SETTINGS) | {"unit": "byte"}
+    settings["corpus"] = {"name": "wikipedia", "train_bytes": 20_000, "validation_bytes": 3_000}
+    settings["training"] |= {"chunk": 50, "reset_every": 20}
+    short = TextData(settings, corpus)
+    monkeypatch.setattr("pipeline._setup.LARGEST_IN_MEMORY", 22_999)
+    long = TextData(settings, corpus)
+    assert not isinstance(short.source.stream, np.memmap) and isinstance(long.source.stream, np.memmap)
+    assert long.alphabet == short.alphabet
+    for one, other in zip(short.batches("train", 4), long.batches("train", 4), strict=True):
+        assert torch.equal(one.inputs_tb, other.inputs_tb) and torch.equal(one.targets_tb, other.targets_tb)

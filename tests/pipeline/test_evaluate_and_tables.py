@@ -268,6 +268,57 @@ def test_table_2_has_the_training_loss_first(results, tmp_path):
     assert table["bits per character: paper"].tolist() == [1.42, 1.67]
 
 
+@pytest.fixture
+def three_seeds(results, tmp_path):
+    """Evaluations of one row, trained with the seeds 1, 2 and 3: 1.5, 1.25 and 1.75 bits a character."""
+    for kind in ("static", "dynamic"):
+        found = json.loads((results / "evaluations" / "treebank-character" / f"none.{kind}.json").read_text())
+        for seed, bits in enumerate((1.5, 1.25, 1.75), 1):
+            found["measures"]["bits_per_character"] = bits
+            found["model"]["seed"] = seed
+            for experiment in ("treebank-character", "size"):
+                name = "none" if experiment == "treebank-character" else "8"
+                name += "" if seed == 1 else f"--seed-{seed}"
+                (tmp_path / experiment).mkdir(exist_ok=True)
+                (tmp_path / experiment / f"{name}.{kind}.json").write_text(json.dumps(found))
+    return tmp_path
+
+
+def test_seeds_are_one_line_with_mean_deviation_and_number(three_seeds, tmp_path):
+    names = ["none", "none--seed-2", "none--seed-3"]
+    places = {"evaluations": three_seeds, "csv": tmp_path / "t.csv", "md": tmp_path / "t.md"}
+    table_command(table="table1", experiments=json.dumps({"treebank-character": names}), **places)
+    table = pd.read_csv(tmp_path / "t.csv")
+    assert len(table) == 2
+    assert table["bits per character"].tolist() == [1.5, 1.5] and table["bits per character: ±"].tolist() == [0.25] * 2
+    assert table["n"].tolist() == [3, 3] and table["seeds"].tolist() == ["1 2 3"] * 2 and "seed" not in table
+    text = (tmp_path / "t.md").read_text(encoding="utf-8")
+    assert "| 1.5 ± 0.25 |" in text and ": ±" not in text
+    (three_seeds / "treebank-character" / "none--seed-2.dynamic.json").unlink()
+    with pytest.raises(InputError, match="no evaluation of none--seed-2"):
+        table_command(table="table1", experiments=json.dumps({"treebank-character": names}), **places)
+
+
+def test_a_sweep_has_a_line_a_value(three_seeds, tmp_path):
+    sweep = {
+        "name": "size",
+        "experiment": "treebank-character",
+        "row": "none",
+        "setting": "network.cells",
+        "values": [8, 16],
+    }
+    for file in (three_seeds / "size").iterdir():
+        shutil.copy(file, file.with_name(file.name.replace("8", "16", 1)))
+    names = [f"{value}{suffix}" for value in (8, 16) for suffix in ("", "--seed-2", "--seed-3")]
+    places = {"evaluations": three_seeds, "csv": tmp_path / "t.csv", "md": tmp_path / "t.md"}
+    table_command(table="sweep-size", experiments=json.dumps({"size": names}), sweep=json.dumps(sweep), **places)
+    table = pd.read_csv(tmp_path / "t.csv")
+    assert table["network.cells"].tolist() == [8, 8, 16, 16]
+    assert table["evaluation"].tolist() == ["static", "dynamic"] * 2
+    assert not [column for column in table if "paper" in column or "line" in column]
+    assert (tmp_path / "t.md").read_text(encoding="utf-8").startswith("# Sweep size: network.cells of treebank-c")
+
+
 def test_weights_of_another_network_are_not_evaluated(results, corpus, tmp_path):
     model = tmp_path / "mixed"
     shutil.copytree(results / "models" / "treebank-character" / "none", model)

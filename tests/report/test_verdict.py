@@ -90,3 +90,45 @@ def test_every_claim_has_its_printed_numbers():
                 assert not experiment or experiment in CLAIMS
                 assert row.partition(".")[2] in ("static", "dynamic")
     assert all(figure["experiment"] in CLAIMS for figure in FIGURES.values())
+
+
+def of_seeds(*values):
+    return {("none" if seed == 1 else f"none--seed-{seed}") + ".static": v for seed, v in enumerate(values, 1)}
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ((1.325, 1.326, 1.327), "within"),  # the mean to ±0.0012, 0.0152 from the edge of ±0.02
+        ((1.30, 1.33, 1.36), "undecided"),  # the mean to ±0.035
+        ((1.40, 1.41, 1.42), "outside"),
+        ((1.335, 1.345), "undecided"),  # on the edge
+        ((1.33,), "within"),  # one seed knows no spread
+    ],
+)
+def test_a_verdict_uses_the_spread_over_seeds(values, kind):
+    found = {"treebank-character": of_seeds(*map(evaluation, values))}
+    (entry,) = comparisons("treebank-character", ["none"], found, True)
+    assert (entry["verdict"], entry["n"]) == (kind, len(values))
+    assert entry["ours"] == pytest.approx(sum(values) / len(values))
+    assert (entry["deviation"] > 0) == (len(values) > 1)
+
+
+def test_one_seed_that_was_cut_off_makes_the_row_incomparable():
+    found = {"treebank-character": of_seeds(evaluation(1.32), evaluation(1.32, complete=False))}
+    (entry,) = comparisons("treebank-character", ["none"], found, True)
+    assert entry["verdict"] == "incomparable"
+
+
+@pytest.mark.parametrize(("differences", "decided"), [((-0.1, -0.1, -0.11), True), ((-0.2, 0.3, -0.2), False)])
+def test_an_ordering_is_decided_seed_by_seed(differences, decided):
+    """Seeds far apart do no harm where each of them shows the same."""
+    words = {}
+    for seed, (value, difference) in enumerate(zip((1.0, 2.0, 3.0), differences, strict=True), 1):
+        name = "none" if seed == 1 else f"none--seed-{seed}"
+        words[f"{name}.dynamic"] = evaluation(value + difference)
+        words[f"{name}.static"] = evaluation(value)
+    entries = orderings("treebank-word", {"treebank-word": words})
+    (entry,) = [e for e in entries if e["lower"] is not None and e["higher"] is not None]
+    assert (entry["decided"], entry["n"]) == (decided, 3)
+    assert entry["holds"] == (sum(differences) < 0)

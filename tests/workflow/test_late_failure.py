@@ -1,11 +1,10 @@
 """A job that fails after its training has finished: nothing of the training is lost, and none of it is done again."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.workflow.test_workflow import DUMP, ROOT, snakemake, write_dump
+from tests.workflow.test_workflow import DUMP, copy_project, snakemake
 
 MODEL = "results/smoke/models/wikipedia/none"
 FAILING = "fail-late"
@@ -17,17 +16,13 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project whose trainings' jobs can be made to fail late."""
-    for name in ("Snakefile", "config.yaml"):
-        shutil.copy(ROOT / name, tmp_path)
-    for name in ("workflow", "profiles"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    rules = tmp_path / "workflow" / "rules" / "models.smk"
+    folder = copy_project(tmp_path / "project")
+    rules = folder / "workflow" / "rules" / "models.smk"
     text, last = rules.read_text(encoding="utf-8"), "exit ${{PIPESTATUS[0]}}"
     assert last in text
     rules.write_text(text.replace(last, f"exit ${{{{PIPESTATUS[0]}}}}; test ! -e {FAILING}"), encoding="utf-8")
-    write_dump(tmp_path / DUMP)
-    (tmp_path / "dump.yaml").write_text(f"corpora: {{wikipedia: {{dumps: [{DUMP}]}}}}", encoding="utf-8")
-    return tmp_path
+    (folder / "dump.yaml").write_text(f"corpora: {{wikipedia: {{dumps: [{DUMP}]}}}}", encoding="utf-8")
+    return folder
 
 
 def test_what_a_late_failure_takes_away_is_written_again_without_an_update(project: Path) -> None:

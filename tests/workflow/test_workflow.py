@@ -51,6 +51,17 @@ def write_dump(path: Path) -> None:
     )
 
 
+def copy_project(folder: Path) -> Path:
+    """The workflow and a dump in a folder of their own."""
+    folder.mkdir()
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("workflow", "profiles"):
+        shutil.copytree(ROOT / name, folder / name)
+    write_dump(folder / DUMP)
+    return folder
+
+
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {
         "PATH": f"{SNAKEMAKE.parent}:{os.environ['PATH']}",
@@ -75,17 +86,11 @@ def planned(folder: Path, change: str = "") -> Counter[str]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     """A folder with the workflow, a dump of its own, and the results of one whole run; no shell likes its name."""
-    folder = tmp_path_factory.mktemp("tests") / "my project's folder $(touch injected)"
-    folder.mkdir()
-    for name in ("Snakefile", "config.yaml"):
-        shutil.copy(ROOT / name, folder)
-    for name in ("workflow", "profiles"):
-        shutil.copytree(ROOT / name, folder / name)
+    folder = copy_project(tmp_path_factory.mktemp("tests") / "my project's folder $(touch injected)")
     preset = folder / "workflow" / "presets" / "smoke.yaml"
     preset.write_text(
         preset.read_text().replace("wikipedia: {train_bytes", f"wikipedia: {{dumps: [{DUMP}], train_bytes")
     )
-    write_dump(folder / DUMP)
     (folder / CHANGE).write_text("{}")
     result = snakemake(folder, "reproduce-all", *SMOKE, CHANGE)
     assert result.returncode == 0, (result.stdout + result.stderr)[-6000:]
@@ -129,6 +134,24 @@ def test_deleting_an_artifact_reruns_what_depends_on_it_only(project, results):
     assert planned(project) == Counter({"evaluate": 1, "make_table": 1, "make_report": 1, "reproduce-all": 1})
     result = snakemake(project, *SMOKE, CHANGE)
     assert result.returncode == 0, result.stderr[-3000:]
+    assert planned(project) == Counter()
+
+
+def test_another_seed_trains_only_that_seed_on_the_same_corpora(project):
+    jobs = planned(project, "seeds: [1, 2]")
+    assert (jobs["train"], jobs["train_synthesis"], jobs["evaluate"]) == (12, 3, 23)
+    corpora = {"parse_wikipedia", "derive_treebank", "generate_handwriting", "parse_treebank", "parse_iamondb"}
+    assert not (corpora | {"sample_text", "sample_handwriting", "draw_learning_curves"}) & jobs.keys()
+    assert jobs["make_table"] == 4
+
+
+def test_a_sweep_trains_its_rows_and_has_a_table(project, results):
+    sweep = "sweeps: {size: {experiment: wikipedia, row: none, setting: network.cells, values: [4, 6]}}"
+    assert planned(project, sweep)["train"] == 2
+    result = snakemake(project, "results/smoke/tables/sweep-size.md", *SMOKE, CHANGE)
+    assert result.returncode == 0, result.stderr[-3000:]
+    table = pd.read_csv(results / "tables" / "sweep-size.csv")
+    assert table["network.cells"].tolist() == [4, 4, 6, 6]
     assert planned(project) == Counter()
 
 

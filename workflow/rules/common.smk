@@ -4,9 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-from pipeline._settings import data_of, reading_settings
-from pipeline._settings import rows as rows_of_experiment
-from pipeline._settings import training_settings
+from pipeline._settings import data_of, parent_of_training, reading_settings
+from pipeline._settings import training_settings, trainings
 from rnngen.corpora.handwriting.own_files import holds_ink
 from rnngen.corpora.sources import path_of, sources
 
@@ -38,21 +37,36 @@ SUPPLIED = {
 def supplied(corpus):
     """The folder of a corpus that the user supplies, None if it is made here; asked only by a rule that needs it."""
     folder = config["corpora"][corpus]["folder"]
-    if folder is not None and not Path(folder).exists():
+    if folder is not None and "://" not in folder and not Path(folder).exists():
         sys.exit(
             f"error: corpora.{corpus}.folder: no {folder}; put {SUPPLIED[corpus]} there (docs/data.md says where from)"
         )
-    return folder
+    return stored(folder)
+
+
+def stored(path):
+    """What the user supplies, file or folder: on this disk, or where an address such as s3://bucket/name says."""
+    if path is None:
+        return None
+    scheme, mark, _ = path.partition("://")
+    return getattr(storage, scheme)(path) if mark else local(path)
 
 
 def dumps(wildcards):
     """The dumps of Wikipedia: to be fetched, or the user's own."""
     for dump in WIKIPEDIA["dumps"]:
-        if dump not in sources() and not Path(dump).exists():
+        if (
+            dump not in sources()
+            and "://" not in dump
+            and not Path(dump).exists()
+        ):
             sys.exit(
                 f"error: corpora.wikipedia.dumps: no file {dump}; give the path of a dump, or one of {', '.join(sources())}"
             )
-    return [str(path_of(dump, DATA)) for dump in WIKIPEDIA["dumps"]]
+    return [
+        str(path_of(dump, DATA)) if dump in sources() else stored(dump)
+        for dump in WIKIPEDIA["dumps"]
+    ]
 
 
 def options(name, values):
@@ -61,8 +75,13 @@ def options(name, values):
 
 
 def rows(experiment):
-    """The rows (regularisations) of an experiment, in the order of the configuration."""
-    return list(rows_of_experiment(EXPERIMENTS[experiment]))
+    """The rows (regularisations) of an experiment, in the order of the configuration: of several seeds the first."""
+    return [names[0] for names in trainings(config, experiment).values()]
+
+
+def all_rows(experiment):
+    """The rows of an experiment with every seed."""
+    return [name for names in trainings(config, experiment).values() for name in names]
 
 
 def model(experiment, regularisation):
@@ -71,13 +90,15 @@ def model(experiment, regularisation):
 
 def parent_of(wildcards):
     """The weights a row starts from, and the optimiser's memory of them; none for the first of the chain."""
-    row = EXPERIMENTS[wildcards.experiment]["regularisations"][wildcards.regularisation]
+    parent = parent_of_training(
+        config, wildcards.experiment, wildcards.regularisation
+    )
     return (
         [
-            f"{model(wildcards.experiment, row['from'])}/{name}.safetensors"
-            for name in ("weights", "optimiser")
+            f"{model(*parent)}/{name}"
+            for name in ("weights.safetensors", "optimiser.safetensors", "config.json")
         ]
-        if "from" in row
+        if parent
         else []
     )
 
@@ -95,7 +116,7 @@ def evaluations(experiment):
     )
     return [
         f"{RESULTS}/evaluations/{experiment}/{regularisation}.{kind}.json"
-        for regularisation in rows(experiment)
+        for regularisation in all_rows(experiment)
         for kind in kinds
     ]
 
@@ -180,12 +201,22 @@ TABLES = {
     "table2": [name for name in ("wikipedia",) if name in EXPERIMENTS],
     "table3": [name for name in PEN if EXPERIMENTS[name]["kind"] == "prediction"],
     "table4": [name for name in PEN if EXPERIMENTS[name]["kind"] == "synthesis"],
-}
+} | {f"sweep-{name}": [name] for name in SWEEPS}
+
+
+def sweep_of(table):
+    """The option that makes the table of a sweep."""
+    name = table.removeprefix("sweep-")
+    if name not in SWEEPS:
+        return []
+    return ["--sweep", json.dumps(SWEEPS[name] | {"name": name})]
+
+
 
 
 def rows_of(experiments):
     """Experiment → its rows, as JSON."""
-    return json.dumps({name: rows(name) for name in experiments})
+    return json.dumps({name: all_rows(name) for name in experiments})
 
 
 def foreign_data(experiments):
@@ -207,7 +238,7 @@ def everything():
         *[
             f"{model(name, row)}/{file}"
             for name in names
-            for row in rows(name)
+            for row in all_rows(name)
             for file in MODEL_FILES
         ],
         *[path for name in names for path in evaluations(name)],

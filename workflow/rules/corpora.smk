@@ -32,6 +32,7 @@ rule parse_wikipedia:
     output:
         corpus=f"{RESULTS}/corpora/wikipedia.parquet",
         quality=f"{RESULTS}/corpora/wikipedia.quality.json",
+        readable=f"{RESULTS}/corpora/wikipedia.quality.md",
     log:
         f"{RESULTS}/logs/parse_wikipedia.log",
     benchmark:
@@ -83,6 +84,7 @@ rule parse_treebank:
     output:
         corpus=f"{RESULTS}/corpora/treebank.parquet",
         quality=f"{RESULTS}/corpora/treebank.quality.json",
+        readable=f"{RESULTS}/corpora/treebank.quality.md",
     log:
         f"{RESULTS}/logs/parse_treebank.log",
     benchmark:
@@ -103,7 +105,7 @@ if HANDWRITING["folder"] is None:
         input:
             text=f"{RESULTS}/corpora/wikipedia.parquet",
             # words of no generated line, so that the networks can be asked to write what they have never seen
-            held_out=HELD_OUT,
+            held_out=local(HELD_OUT),
         output:
             directory(f"{RESULTS}/raw/handwriting"),
         log:
@@ -139,6 +141,7 @@ if HANDWRITING["folder"] is not None and holds_ink(HANDWRITING["folder"]):
         output:
             corpus=f"{RESULTS}/corpora/handwriting.parquet",
             quality=f"{RESULTS}/corpora/handwriting.quality.json",
+            readable=f"{RESULTS}/corpora/handwriting.quality.md",
         log:
             f"{RESULTS}/logs/import_ink.log",
         benchmark:
@@ -160,6 +163,7 @@ else:
         output:
             corpus=f"{RESULTS}/corpora/handwriting.parquet",
             quality=f"{RESULTS}/corpora/handwriting.quality.json",
+            readable=f"{RESULTS}/corpora/handwriting.quality.md",
         log:
             f"{RESULTS}/logs/parse_iamondb.log",
         benchmark:

@@ -7,7 +7,9 @@ rule evaluate:
         weights=f"{RESULTS}/models/{{experiment}}/{{regularisation}}/weights.safetensors",
         description=f"{RESULTS}/models/{{experiment}}/{{regularisation}}/config.json",
     output:
-        f"{RESULTS}/evaluations/{{experiment}}/{{regularisation}}.{{evaluation}}.json",
+        measures=f"{RESULTS}/evaluations/{{experiment}}/{{regularisation}}.{{evaluation}}.json",
+        run=f"{RESULTS}/evaluations/{{experiment}}/{{regularisation}}.{{evaluation}}.run.json",
+        surprisal=f"{RESULTS}/evaluations/{{experiment}}/{{regularisation}}.{{evaluation}}.surprisal.parquet",
     log:
         f"{RESULTS}/logs/evaluate/{{experiment}}.{{regularisation}}.{{evaluation}}.log",
     benchmark:
@@ -17,7 +19,7 @@ rule evaluate:
         gpu=GPUS,
         mem_mb=4000,
     params:
-        folder=lambda w: model(w.experiment, w.regularisation),
+        folder=lambda w, input: str(Path(input.weights).parent),
         dynamic=lambda w: json.dumps(
             EXPERIMENTS[w.experiment].get("dynamic")
             if w.evaluation == "dynamic"
@@ -28,7 +30,7 @@ rule evaluate:
         "evaluate {wildcards.experiment}, {wildcards.regularisation}, {wildcards.evaluation}"
     shell:
         "python -m pipeline.evaluate --model {params.folder:q} --corpus {input.corpus:q} --dynamic {params.dynamic:q}"
-        " --extract {params.extract:q} --output {output:q} > {log:q} 2>&1"
+        " --extract {params.extract:q} --output {output.measures:q} > {log:q} 2>&1"
 
 
 rule measure_baselines:

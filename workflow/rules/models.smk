@@ -10,6 +10,7 @@ rule train:
         optimiser=f"{RESULTS}/models/{{experiment}}/{{regularisation}}/optimiser.safetensors",
         description=f"{RESULTS}/models/{{experiment}}/{{regularisation}}/config.json",
         log=f"{RESULTS}/models/{{experiment}}/{{regularisation}}/log.parquet",
+        run=f"{RESULTS}/models/{{experiment}}/{{regularisation}}/run.json",
     log:
         f"{RESULTS}/logs/train/{{experiment}}.{{regularisation}}.log",
     benchmark:
@@ -18,10 +19,10 @@ rule train:
         experiment="|".join(name for name in EXPERIMENTS if name not in SYNTHESIS)
         or "(?!)",
     priority: 10
-    threads: config["threads"]
+    threads: config["threads"] * PROCESSES
     resources:
         gpu=GPUS,
-        mem_mb=4000,
+        mem_mb=4000 * PROCESSES,
     params:
         settings=lambda w: json.dumps(
             {
@@ -33,7 +34,7 @@ rule train:
                 if key not in ("threads", "device")
             }
         ),
-        folder=lambda w: model(w.experiment, w.regularisation),
+        folder=lambda w, output: str(Path(output.weights).parent),
         # not an output: it must outlive a job that fails or is interrupted, so that the next one goes on from it
         state=lambda w: f"{RESULTS}/state/{w.experiment}/{w.regularisation}",
         initial=lambda w, input: (
@@ -44,7 +45,7 @@ rule train:
     shell:
         # --wait: a killed run may have left this very training behind, alive
         # the training decides, whatever becomes of the log; tee outlives Ctrl-C, so that the state can be saved
-        "python -m pipeline.train --settings {params.settings:q} --threads {threads} --device {config[device]:q}"
+        "{TRAIN:q} pipeline.train --settings {params.settings:q} --threads {threads} --device {config[device]:q}"
         " --corpus {input.corpus:q} --output {params.folder:q} --state {params.state:q} {params.initial:q} --wait"
         " 2>&1 | tee -i {log:q} || exit ${{PIPESTATUS[0]}}"
 

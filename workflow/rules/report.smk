@@ -19,20 +19,21 @@ rule make_table:
     benchmark:
         f"{RESULTS}/benchmarks/make_table/{{table}}.tsv"
     wildcard_constraints:
-        table="table[1-4]",
+        table="table[1-4]|sweep-[a-z0-9-]+",
     threads: 1
     resources:
         mem_mb=500,
     params:
-        evaluations=f"{RESULTS}/evaluations",
+        evaluations=lambda w, input: str(Path(input.evaluations[0]).parents[1]),
         experiments=lambda w: rows_of(TABLES[w.table]),
         preset=config["preset"],
         data=lambda w: foreign_data(TABLES[w.table]),
+        sweep=lambda w: sweep_of(w.table),
     message:
         "{wildcards.table}: ours beside the paper's"
     shell:
         "python -m pipeline.make_table --table {wildcards.table:q} --evaluations {params.evaluations:q}"
-        " --experiments {params.experiments:q} --preset {params.preset:q} --data {params.data:q} --csv {output.csv:q} --md {output.md:q} > {log:q} 2>&1"
+        " --experiments {params.experiments:q} --preset {params.preset:q} --data {params.data:q} {params.sweep:q} --csv {output.csv:q} --md {output.md:q} > {log:q} 2>&1"
 
 
 rule sample_biases:
@@ -65,15 +66,31 @@ rule make_report:
         tables=[
             f"{RESULTS}/tables/{table}.csv" for table, names in TABLES.items() if names
         ],
-        curves=[f"{RESULTS}/figures/curves.{name}.svg" for name in EXPERIMENTS],
+        curves=[f"{RESULTS}/figures/curves.{name}.svg" for name in SHOWN],
         models=[
-            f"{model(name, row)}/config.json"
-            for name in EXPERIMENTS
-            for row in rows(name)
+            f"{model(name, row)}/{file}"
+            for name in SHOWN
+            for row in all_rows(name)
+            for file in ("config.json", "run.json", "log.parquet")
         ],
+        network=[
+            f"{model(name, rows(name)[-1])}/weights.safetensors"
+            for name in SYNTHESIS[:1]
+        ],
+        evaluations=[
+            path.removesuffix("json") + kind
+            for name in SHOWN
+            for path in evaluations(name)
+            for kind in ("json", "run.json", "surprisal.parquet")
+        ],
+        lines=[path for path in figure_data() if path.startswith(f"{RESULTS}/samples/")],
         samples=[f"{RESULTS}/samples/{name}/{rows(name)[-1]}.txt" for name in TEXT],
         baselines=[f"{RESULTS}/evaluations/{name}/compressors.json" for name in TEXT],
-        figures=figures(),
+        figures=[
+            path.removesuffix("svg") + kind
+            for path in figures()
+            for kind in ("svg", "png")
+        ],
         legibility=[f"{RESULTS}/evaluations/legibility.json"] * bool(PEN),
         biases=[f"{RESULTS}/samples/biases.parquet" for name in SYNTHESIS[-1:]],
         styles=[f"{RESULTS}/corpora/handwriting.parquet" for name in SYNTHESIS[-1:]],
@@ -94,10 +111,11 @@ rule make_report:
             {
                 name: {
                     "kind": e["kind"],
-                    "rows": rows(name),
+                    "rows": all_rows(name),
                     "data": data_of(config, name),
                 }
                 for name, e in EXPERIMENTS.items()
+                if name in SHOWN
             }
         ),
         preset=config["preset"],

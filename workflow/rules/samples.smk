@@ -17,7 +17,7 @@ rule sample_text:
     resources:
         mem_mb=2000,
     params:
-        folder=lambda w: model(w.experiment, w.regularisation),
+        folder=lambda w, input: str(Path(input.weights).parent),
         symbols=config["samples"]["text"]["symbols"],
         temperature=config["samples"]["text"]["temperature"],
         prime=["--prime", PRIME] if PRIME else [],
@@ -47,7 +47,7 @@ rule sample_handwriting:
     resources:
         mem_mb=2000,
     params:
-        folder=writer_of,
+        folder=lambda w, input: str(Path(input.weights).parent),
         what=lambda w: ["--figure", w.figure.removeprefix("fig")],
         end=config["samples"]["handwriting"]["end"],
         seed=config["seed"],
@@ -70,7 +70,7 @@ use rule sample_handwriting as sample_held_out_texts with:
     benchmark:
         f"{RESULTS}/benchmarks/sample_handwriting/held_out.tsv"
     params:
-        folder=lambda w: model(*writer("synthesis")),
+        folder=lambda w, input: str(Path(input.weights).parent),
         what=[
             "--samples",
             config["samples"]["handwriting"]["legibility_samples"],
@@ -126,7 +126,7 @@ rule trace_handwriting:
     resources:
         mem_mb=2000,
     params:
-        folder=lambda w: model(*writer(w.kind)),
+        folder=lambda w, input: str(Path(input.weights).parent),
     message:
         "follow a {wildcards.kind} network along a real line"
     shell:
