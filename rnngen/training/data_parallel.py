@@ -5,7 +5,7 @@ does in one process. So the clips of §2.1 and §4.2 act on every sequence as th
 and all that differs from one process is the order of that sum. Every process draws the same noise, takes the same step
 and validates on the whole validation set; where clocks, signals or machines could make them differ, all follow one.
 
-torchrun starts the processes and tells each its rank. They talk by gloo, which needs no card.
+The processes are started by torchrun, which tells each its rank. They talk by gloo, which needs no card.
 """
 
 import os

@@ -57,6 +57,7 @@ NOT_RUN = {
     r"rnngen watch( results/state/wikipedia/none --every 10)?$": "goes on until Ctrl-C",
     r"snakemake reproduce-all --profile profiles/slurm": "wants a cluster, and the plugin named beside it",
     r"snakemake reproduce-all --profile profiles/s3": "wants a bucket, and the plugin named beside it",
+    r"torchrun": "starts processes of its own; tests/pipeline/test_train_on_several_processes.py has it",
     r"snakemake --report": "wants the whole run; tests/workflow/test_workflow.py has it",
 }
 
@@ -173,14 +174,16 @@ def test_as_it_is_typed(
 
 
 def program_of(command: str) -> tuple[typer.Typer, list[str]]:
-    """The application of `rnngen …` or `python -m MODULE …`, and its arguments."""
+    """The application of `rnngen …`, `python -m MODULE …` or `torchrun … -m MODULE …`, and its arguments."""
     words = shlex.split(command)
     if words[0] == "rnngen":
         return app, words[1:]
-    module = importlib.reload(importlib.import_module(words[2]))  # so that it takes the configuration from where we are
+    place = words.index("-m") + 1
+    # so that it takes the configuration from where we are
+    module = importlib.reload(importlib.import_module(words[place]))
     program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     program.command()(module.main)
-    return program, words[3:]
+    return program, words[place + 1 :]
 
 
 def check_without_running(command: str) -> None:
@@ -190,7 +193,7 @@ def check_without_running(command: str) -> None:
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
     elif words[:3] == ["python", "-m", "pytest"]:
         assert all((ROOT / word).exists() for word in words[3:] if word.startswith("tests/"))
-    elif words[0] == "rnngen" or words[0] == "python":
+    elif words[0] in ("rnngen", "python", "torchrun"):
         parse(command)
     elif words[0] == "snakemake":
         if "--profile" in words:

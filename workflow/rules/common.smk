@@ -55,11 +55,7 @@ def stored(path):
 def dumps(wildcards):
     """The dumps of Wikipedia: to be fetched, or the user's own."""
     for dump in WIKIPEDIA["dumps"]:
-        if (
-            dump not in sources()
-            and "://" not in dump
-            and not Path(dump).exists()
-        ):
+        if dump not in sources() and "://" not in dump and not Path(dump).exists():
             sys.exit(
                 f"error: corpora.wikipedia.dumps: no file {dump}; give the path of a dump, or one of {', '.join(sources())}"
             )
@@ -90,9 +86,7 @@ def model(experiment, regularisation):
 
 def parent_of(wildcards):
     """The weights a row starts from, and the optimiser's memory of them; none for the first of the chain."""
-    parent = parent_of_training(
-        config, wildcards.experiment, wildcards.regularisation
-    )
+    parent = parent_of_training(config, wildcards.experiment, wildcards.regularisation)
     return (
         [
             f"{model(*parent)}/{name}"
@@ -210,8 +204,6 @@ def sweep_of(table):
     if name not in SWEEPS:
         return []
     return ["--sweep", json.dumps(SWEEPS[name] | {"name": name})]
-
-
 
 
 def rows_of(experiments):
