@@ -79,16 +79,10 @@ def load_config(files: Iterable[str | Path], given: Mapping[str, Any] = MappingP
     """
     config: dict = {}
     for part in (*map(read_yaml, files), given):
-<<<<<<< HEAD
         config = merge(config, part)
-    if isinstance(config.get("experiments"), dict):
-        config["experiments"] = {name: found for name, found in config["experiments"].items() if found is not None}
-=======
-        config = merged(config, part)
     for key in ("experiments", "sweeps"):
         if isinstance(config.get(key), dict):
             config[key] = {name: found for name, found in config[key].items() if found is not None}
->>>>>>> refs/rewritten/origin-clusters
     check_config(config)
     for name in config.get("sweeps", {}):
         config["experiments"][name] = swept(config, name)
@@ -233,13 +227,8 @@ def training_settings(config: dict, experiment: str, regularisation: str) -> Set
         "regularisation": regularisation,
         "kind": entry["kind"],
         "unit": entry.get("unit"),
-<<<<<<< HEAD
-        "network": entry["network"],
+        "network": merge(entry["network"], row.pop("network", {})),
         "training": merge(entry["training"], row.pop("training", {})),
-=======
-        "network": merged(entry["network"], row.pop("network", {})),
-        "training": merged(entry["training"], row.pop("training", {})),
->>>>>>> refs/rewritten/origin-clusters
         "noise": row.pop("noise", "none"),
         "standard_deviation": row.pop("standard_deviation", None),
         "corpus": loader_settings(config, experiment),
@@ -374,7 +363,7 @@ def swept(config: dict, name: str) -> dict[str, Any]:
             raise InputError(
                 f"{where}.values: {json.dumps(value)} and an earlier one are both named {called}; drop one"
             )
-        entry["regularisations"][called] = merged(row, change) | start
+        entry["regularisations"][called] = merge(row, change) | start
     for called in entry["regularisations"]:
         changed = config | {"experiments": {**config["experiments"], name: entry}}
         check_settings(training_settings(changed, name, called), f"{where}, {called}")

@@ -69,20 +69,6 @@ def main(
 ) -> None:
     """The table is written as CSV and as Markdown."""
     chosen = experiments_of(experiments)
-<<<<<<< HEAD
-    paper = NUMBERS[table]
-    rows = [
-        line(table, evaluation, paper.get(experiment, {}).get(row, {}), preset == "paper" and not data)
-        for experiment, names in chosen.items()
-        for row in names
-        for evaluation in read_evaluations(evaluations, experiment, row)
-    ]
-    frame = pd.DataFrame(rows, dtype=object)  # numbers of the paper keep the digits it prints, 167 and 0.40
-    with write_whole(csv) as partial:
-        frame.to_csv(partial, index=False)
-    with write_whole(md) as partial:
-        partial.write_text(f"# {TITLES[table]}\n\n{remark(table, preset, data)}{markdown(frame)}", encoding="utf-8")
-=======
     if sweep is not None:
         frame, title, text = *sweep_table(evaluations, chosen, json.loads(sweep)), ""
     elif table in TITLES:
@@ -90,9 +76,9 @@ def main(
         text = remark(table, preset, data)
     else:
         raise InputError(f"--table {table}: expected one of {', '.join(TITLES)}")
-    with written_whole(csv) as partial:
+    with write_whole(csv) as partial:
         frame.to_csv(partial, index=False)
-    with written_whole(md) as partial:
+    with write_whole(md) as partial:
         partial.write_text(f"# {title}\n\n{text}{markdown(frame)}", encoding="utf-8")
 
 
@@ -123,7 +109,6 @@ def sweep_table(evaluations: Path, chosen: dict[str, list[str]], sweep: dict[str
             rows.append({sweep["setting"]: values[row]} | cells)
     frame = pd.DataFrame(rows, dtype=object).drop(columns=["epochs: paper", "weights: paper"])
     return frame, f"Sweep {sweep['name']}: {sweep['setting']} of {sweep['experiment']}, {sweep['row']}"
->>>>>>> refs/rewritten/origin-clusters
 
 
 def experiments_of(text: str) -> dict[str, list[str]]:

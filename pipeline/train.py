@@ -60,12 +60,8 @@ from rnngen.models.checkpoint import (
     save_training_state,
     set_training_state_aside,
 )
-<<<<<<< HEAD
 from rnngen.models.model_directory import CONFIG, LOG, OPTIMISER, WEIGHTS, check_file, read_config
-=======
-from rnngen.models.model_directory import CONFIG, LOG, OPTIMISER, WEIGHTS, checked_file, read_config
 from rnngen.training.data_parallel import Ranks, joined
->>>>>>> refs/rewritten/origin-clusters
 from rnngen.training.log import write_log
 from rnngen.training.loop import Progress, Schedule
 
@@ -171,21 +167,6 @@ def train_one(
     ranks: Ranks | None = None,
 ) -> bool:
     """Train, or go on, until the end, the budget or a signal; writes the model. Returns whether it is finished."""
-<<<<<<< HEAD
-    start = []
-    if initial is not None:
-        about = read_config(initial)
-        start = [check_file(initial, about, name) for name in (WEIGHTS, OPTIMISER)]
-    assembly = Assembly(chosen, corpus)
-    say(assembly.data.summary)
-    if start:
-        weights, memory = start
-        load_weights(assembly.network, weights)
-        if not load_optimiser(assembly.network, assembly.optimiser, memory):
-            say(f"{memory}: of another optimiser than this training's, whose averages start at 0")
-    inputs = {"corpus": sha256(corpus), "initial": [sha256(path) for path in start]}
-    progress, carried, best = resume(assembly, state_folder, chosen, inputs) or (Progress(), None, None)
-=======
     first = ranks is None or ranks.rank == 0
     with of_all(ranks):
         assembly, inputs = begin(chosen, corpus, initial)
@@ -199,7 +180,6 @@ def train_one(
     if ranks is not None:
         carried = ranks.own_part(carried)
         require_same_files(ranks, inputs["corpus"], progress, state_folder)
->>>>>>> refs/rewritten/origin-clusters
     if progress.finished:
         say(f"finished at update {progress.updates}, in {state_folder}: only the model is written")
     elif progress.updates:
@@ -278,7 +258,7 @@ def begin(chosen: Settings, corpus: Path, initial: Path | None) -> tuple[Assembl
     start = []
     if initial is not None:
         about = read_config(initial)
-        start = [checked_file(initial, about, name) for name in (WEIGHTS, OPTIMISER)]
+        start = [check_file(initial, about, name) for name in (WEIGHTS, OPTIMISER)]
     assembly = Assembly(chosen, corpus)
     say(assembly.data.summary)
     if start:

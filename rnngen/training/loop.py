@@ -20,12 +20,8 @@ from torch import Tensor
 
 from rnngen.errors import InputError
 from rnngen.training.contracts import B, Batches, Carried, Noise, Objective
-<<<<<<< HEAD
-from rnngen.training.gradients import backpropagate, gradients_of
-=======
 from rnngen.training.data_parallel import Ranks
-from rnngen.training.gradients import backpropagated, gradients_of
->>>>>>> refs/rewritten/origin-clusters
+from rnngen.training.gradients import backpropagate, gradients_of
 from rnngen.training.learning_rate import set_learning_rate
 
 
@@ -136,14 +132,10 @@ def train(
 
     def validation() -> Iterator[tuple[str, Any]]:
         rate = schedule.factor(progress.updates - 1, per_epoch) * rates[0]
-<<<<<<< HEAD
-        row, best = _log_validation(validate(), progress, per_epoch, rate, noise, parameters)
-=======
         measured = validate()
         if ranks is not None:  # two machines may differ in the last bits, and then in what they decide
             measured = ranks.first(measured)
-        row, best = _validated(measured, progress, per_epoch, rate, noise, parameters)
->>>>>>> refs/rewritten/origin-clusters
+        row, best = _log_validation(measured, progress, per_epoch, rate, noise, parameters)
         last = progress.updates == schedule.maximum_updates or progress.epoch == schedule.maximum_epochs
         progress.seconds = time.perf_counter() - started
         progress.finished = last or progress.validations_since_best >= schedule.patience
@@ -166,19 +158,13 @@ def train(
             elif weights is None:
                 loss_b, state = gradients_without_noise(mine, state)
             else:
-<<<<<<< HEAD
-                under_noise = partial(objective.losses, weights=noise.sample(generator))
-                loss_b, state = backpropagate(under_noise, batch, state)
-            unseen = unseen + loss_b.sum().double()
-=======
-                loss_b, state = backpropagated(partial(objective.losses, weights=weights), mine, state)
+                loss_b, state = backpropagate(partial(objective.losses, weights=weights), mine, state)
             loss = loss_b.sum().double()
             if ranks is not None:
                 loss = ranks.add_up(loss, parameters.values())
                 if noise is not None:
                     noise.square_gradients()
             unseen = unseen + loss
->>>>>>> refs/rewritten/origin-clusters
             epoch_ends = progress.batch + 1 == per_epoch
             last = progress.updates + 1 == schedule.maximum_updates or (
                 epoch_ends and progress.epoch + 1 == schedule.maximum_epochs
