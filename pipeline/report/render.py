@@ -9,7 +9,7 @@ from pipeline.report.content import Content
 from rnngen.ink.layout import LINE_CHARACTERS
 from rnngen.web import one_file
 from rnngen.web.one_file import embed_json, one_script, security_policy, template_environment
-from rnngen.web.writer_page import WRITER_SCRIPTS
+from rnngen.web.writer_page import WRITER_SCRIPTS, worker_script
 
 FOLDER = Path(__file__).parent / "page"
 SCRIPTS = (
@@ -51,6 +51,7 @@ def data_of(content: Content) -> dict[str, Any]:
         "writer": content.writer,
         "model": content.model,
         "corpus": content.corpus,
+        "worker": worker_script(),
         "lineWidth": LINE_CHARACTERS,
         "primes": content.primes if content.writer or content.network else [],
         "groups": content.groups,

@@ -8,7 +8,7 @@ import typer
 from rnngen.artifacts import write_whole
 from rnngen.corpora.handwriting.table import CorpusLines
 from rnngen.errors import InputError
-from rnngen.models.shipped import load_handwriting
+from rnngen.models.shipped import HANDS, load_handwriting
 
 WriterModel = Annotated[
     Path | None,
@@ -30,6 +30,8 @@ def page(
 ) -> None:
     """Write a page in which the network writes what is typed: one file, offline, for a disk or a web server.
 
+    That of the package comes with some hands to choose from.
+
     \b
     rnngen page -o writer.html
     rnngen page --model results/models/synthesis/none -o own.html
@@ -44,6 +46,8 @@ def page(
     writer = load_handwriting(model)
     lines = [] if corpus is None else [CorpusLines(corpus).line_named(name) for name in style or ()]
     styles = [writer.prime(line.ink, line.text, line.line) for line in lines]
+    if model is None and not styles:
+        styles = [writer.hand(number) for number in HANDS]
     html = render_writer(writer, "" if model is None else str(model), styles, "" if corpus is None else str(corpus))
     with write_whole(output) as partial:
         partial.write_text(html, encoding="utf-8")

@@ -66,6 +66,7 @@ class Prime:
     offsets_t3: np.ndarray
     text: str | None
     name: str = ""
+    hand: int | None = None  # of the generator, if it wrote this
 
 
 @dataclass(frozen=True)
@@ -413,7 +414,8 @@ class HandwritingModel:
         [writer] = draw_writers(load_alphabet(), 1, number)
         line = write_numbered_line(HAND_TEXT, writer, number, 0)
         points = np.stack([line.x, line.y], axis=1).astype(float)
-        return self.prime(Ink(np.split(points, np.cumsum(line.stroke_len)[:-1])), HAND_TEXT, f"hand {number}")
+        ink = Ink(np.split(points, np.cumsum(line.stroke_len)[:-1]))
+        return replace(self.prime(ink, HAND_TEXT, f"hand {number}"), hand=number)
 
     def _prime_text(self, text: str | None, name: str) -> str | None:
         if self.alphabet is None:

@@ -11,7 +11,7 @@ from rnngen.models.handwriting_model import HandwritingModel, Prime
 from rnngen.web.embedding import network_json, prime_json
 from rnngen.web.one_file import FOLDER, embed_json, one_script, security_policy, template_environment
 
-WRITER_SCRIPTS = tuple(
+NETWORK_SCRIPTS = tuple(
     FOLDER / name
     for name in (
         "philox.js",
@@ -19,12 +19,16 @@ WRITER_SCRIPTS = tuple(
         "kernels.js",
         "fast_network.js",
         "handwriting_sampling.js",
-        "pen_stage.js",
+        "alignment.js",
         "lines.js",
-        "live.js",
-        "chrome.js",
     )
 )
+WRITER_SCRIPTS = (*NETWORK_SCRIPTS, *(FOLDER / name for name in ("pen_stage.js", "live.js", "chrome.js")))
+
+
+def worker_script() -> str:
+    """What the page's worker runs: the network alone, without the page."""
+    return one_script([*NETWORK_SCRIPTS, FOLDER / "worker.js"])
 
 
 def render_writer(model: HandwritingModel, name: str, styles: Sequence[Prime] = (), corpus: str = "") -> str:
@@ -41,6 +45,7 @@ def render_writer(model: HandwritingModel, name: str, styles: Sequence[Prime] = 
         "network": network_json(model),
         "model": name,
         "corpus": corpus,
+        "worker": worker_script(),
         "lineWidth": LINE_CHARACTERS,
         "primes": [prime_json(prime) for prime in styles],
     }

@@ -75,13 +75,14 @@ def test_a_shell_writes_the_lines_of_the_page(folder, monkeypatch):
             continue
         found = written(folder, command, monkeypatch)
         assert [line["text"] for line in found] == lines
-        assert [(line["seed"], line["bias"]) for line in found] == [(3 + k, 0.75) for k in range(len(lines))]
+        assert [(line["seed"] % 2**32, line["bias"]) for line in found] == [(3 + k, 0.75) for k in range(len(lines))]
     assert not (folder / "ran").exists()
 
 
 def test_styles_and_pen_are_in_the_command(folder):
     command = commands(folder, ["as she does"], style={"name": "a01-000u-01"}, pen=2)[0][1]
     assert "--pen-width 0.9" in command and "--style a01-000u-01 --corpus 'my corpora/it'\\''s.parquet'" in command
+    assert "--hand 7 " in commands(folder, ["as hand 7 does"], style={"name": "hand 7", "hand": 7})[0][1]
     options = shlex.split(commands(folder, ["as I do"], own={"text": "it's mine"})[0][1])
     assert options[-6:-2] == ["--style-strokes", "strokes.json", "--style-text", "it's mine"]
 

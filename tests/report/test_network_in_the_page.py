@@ -23,7 +23,7 @@ from rnngen.corpora.handwriting.lines import Cleaning, Normaliser
 from rnngen.corpora.handwriting.table import CorpusLines
 from rnngen.ink.read_strokes import read_ink
 from rnngen.losses.mixture_density import Mixture
-from rnngen.models.handwriting_model import HandwritingModel
+from rnngen.models.handwriting_model import End, HandwritingModel
 from rnngen.networks.synthesis_network import SynthesisNetwork
 from rnngen.sampling.handwriting import sample
 from rnngen.sampling.philox import philox4x32, uniforms
@@ -111,7 +111,8 @@ import { FastNetwork } from 'FOLDER/fast_network.js';
 import { SynthesisNetwork } from 'FOLDER/synthesis_network.js';
 const writer = new Writer(given.network, { FastNetwork, SynthesisNetwork }[given.arithmetic]);
 console.log(JSON.stringify(given.jobs.map(({text, bias, seed, prime, finishStroke}) => {
-  const line = writer.line(text, {bias, seed, prime: prime ? given.prime : null, finishStroke});
+  Object.assign(writer, { finishStroke, nextWord: null });
+  const line = writer.line(text, {bias, seed, prime: prime ? given.prime : null, tries: 1});
   const placed = prime ? line.points.length : line.points.length - 1;
   return {steps: line.steps, placed, points: line.points, ends: line.ends,
           next: line.next.map((step) => ({x: step.x, phi: [...step.phi], y: [...step.y]}))};
@@ -258,7 +259,7 @@ def test_a_style_drawn_in_the_page_is_that_of_the_command(model, tmp_path, every
         "const writer = new Writer(given.network);"
         "console.log(JSON.stringify(given.drawn.map((strokes, n) => {"
         "  const prime = primeFromInk(writer, strokes, given.texts[n]);"
-        "  const line = writer.line('sun', { bias: 1, seed: 3, prime, finishStroke: 25 });"
+        "  const line = writer.line('sun', { bias: 1, seed: 3, prime, tries: 1 });"
         "  return [prime.text, prime.offsets, line.steps, line.points];"
         "})))",
         {"network": network_json(model), "drawn": drawn, "texts": texts},
@@ -269,10 +270,34 @@ def test_a_style_drawn_in_the_page_is_that_of_the_command(model, tmp_path, every
         prime = model.prime_from_any(read_ink(saved), text, "mine")
         assert page_text == prime.text and len(offsets) == len(prime.offsets_t3)
         np.testing.assert_allclose(offsets, prime.offsets_t3, atol=1e-5)
-        request = model.request("sun", bias=1.0, seed=3, prime=prime)
-        line = sample(model.network, [request], finish_stroke=25)[0]
+        request = model.request("sun", bias=1.0, seed=3, prime=prime, end=End.WORD)
+        line = model.sample([request], End.WORD)[0]
         ink = np.concatenate(model.strokes(line))
         assert steps == len(line.new_t3)
+        assert np.abs(ink - ink[0] - (np.array(points) - points[0])).max() < TOLERANCE * 60 * len(ink)
+
+
+@pytest.mark.parametrize("arithmetic", ["SynthesisNetwork", "FastNetwork"])
+def test_lines_are_drawn_again_as_by_the_command(model, arithmetic):
+    """Of the same seeds the same try is kept, with the same end and the same fault."""
+    texts = ["hello", "under the sun", "a", "so slow", "lines and lines", "the end is near", "red", "noon"]
+    found = run(
+        "import { Writer } from 'FOLDER/lines.js'; import { FastNetwork } from 'FOLDER/fast_network.js';"
+        "import { SynthesisNetwork } from 'FOLDER/synthesis_network.js';"
+        "const writer = new Writer(given.network, { FastNetwork, SynthesisNetwork }[given.arithmetic]);"
+        "console.log(JSON.stringify(given.texts.map((text, n) => {"
+        "  const line = writer.line(text, { bias: 1, seed: n });"
+        "  return [line.seed, line.tries, line.steps, line.fault, line.clarity, line.points]; })))",
+        {"network": network_json(model), "texts": texts, "arithmetic": arithmetic},
+    )
+    requests = [model.request(text, bias=1.0, seed=n, end=End.WORD) for n, text in enumerate(texts)]
+    kept = model.sample_whole(texts, requests, End.WORD)
+    assert {one.tries for one in kept} != {1}
+    for one, (seed, tries, steps, fault, clarity, points) in zip(kept, found, strict=True):
+        assert (seed, tries, steps) == (one.seed, one.tries, len(one.line.new_t3))
+        assert (fault is None) == (one.alignment.fault is None)
+        assert clarity == pytest.approx(one.alignment.clarity, abs=1e-3)
+        ink = np.concatenate(model.strokes(one.line))
         assert np.abs(ink - ink[0] - (np.array(points) - points[0])).max() < TOLERANCE * 60 * len(ink)
 
 
@@ -282,7 +307,7 @@ def test_mixture_and_stop_rule():
         "import { mixture, stops } from 'FOLDER/handwriting_sampling.js';"
         "const m = mixture(Float64Array.from(given.y), 0.5);"
         "const plain = Object.fromEntries(Object.entries(m).map(([k, v]) => [k, v.length ? [...v] : v]));"
-        "console.log(JSON.stringify([plain, given.phi.map(stops)]))",
+        "console.log(JSON.stringify([plain, given.phi.map((phi) => stops(phi))]))",
         {"y": y.tolist(), "phi": [[0.1, 0.2], [0.2, 0.2], [0, 0], [0.5, 0.1, 0.4], [0.1, 0.3, 0.4]]},
     )
     expected = Mixture(y, 0.5)

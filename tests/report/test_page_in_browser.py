@@ -49,7 +49,13 @@ def open_page(browser, path, complaints, width=1440, theme="light", motion="redu
     page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else complaints.append(r.url))
     page.goto(path.as_uri())
     page.wait_for_selector("html[data-ready]", state="attached")
+    wait_for_the_pen(page)
     return page
+
+
+def wait_for_the_pen(page):
+    """The network writes in a worker."""
+    page.wait_for_function("() => !document.querySelector('[aria-busy=true]')")
 
 
 @pytest.fixture
@@ -81,7 +87,8 @@ def page(shared):
 
 
 def ink(page, stage):
-    """All that is drawn on a sheet."""
+    """All that is drawn on a sheet, once it is."""
+    wait_for_the_pen(page)
     return page.locator(f"{stage} .ink path").evaluate_all("paths => paths.map(p => p.getAttribute('d') ?? '').join()")
 
 
@@ -136,6 +143,7 @@ def test_text_bias_seed_style_and_pen_change_the_line(page):
 def test_what_the_alphabet_lacks_is_named(page):
     page.fill("#live-text", "héllo Ω")
     page.click("#live button[type=submit]")
+    wait_for_the_pen(page)
     note = page.locator("#live > .note").text_content()
     assert "Ω" in note and "é" in note
 

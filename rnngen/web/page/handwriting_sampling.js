@@ -1,5 +1,5 @@
 // Lines of handwriting from the network: mixture density, bias, priming, stop rule (eq 17–25, 61–62, sections 5.3–5.5).
-// With the seed of `rnngen write --end stroke` it draws the same random numbers, and so the same line.
+// With the seed of `rnngen write` it draws the same random numbers, and so the same line.
 
 import { uniforms } from "./philox.js";
 
@@ -35,30 +35,52 @@ export function place(y, bias, [choice, radius, angle, end]) {
   ];
 }
 
-/** Section 5.3: φ(t, U + 1) > φ(t, u) for all u ≤ U. */
-export function stops(phi) {
-  const past = phi[phi.length - 1];
-  for (let u = 0; u + 1 < phi.length; ++u) if (phi[u] >= past) return false;
+/** Section 5.3: φ(t, U + 1) > φ(t, u) for all u ≤ U, where `following` symbols after the U are not to be written. */
+export function stops(phi, following = 0) {
+  const own = phi.length - 1 - following;
+  let past = 0;
+  for (let u = own; u < phi.length; ++u) past = Math.max(past, phi[u]);
+  for (let u = 0; u < own; ++u) if (phi[u] >= past) return false;
   return past > 0;
 }
 
+/** `NextWord.end` of rnngen/sampling/lines.py: the first of the offsets that is no part of the line. */
+export function endBeforeNextWord(offsets, fired, { gap, meanDx }) {
+  let x = 0, most = 0, best = 0, end = fired;
+  for (const [t, [dx]] of offsets.entries()) {
+    x += dx + meanDx;
+    if (t >= Math.max(fired, 1) && offsets[t - 1][2] > 0.5) {
+      if (x - most > gap) return t;
+      if (x - most > best) (best = x - most), (end = t);
+    }
+    most = Math.max(most, x);
+  }
+  return end;
+}
+
 /**
- * Yields one object a step: `x` the offset [Δx, Δy, end of stroke] in the network's units, `y` and `phi` the network's
- * outputs and window at that step, `prime` whether x was given. `request`: text (integers), bias, seed, prime (offsets),
- * maximumSteps, finishStroke (points within which a stroke in hand may still be finished once the stop rule has fired).
+ * The steps of a line, one object each: `x` the offset [Δx, Δy, end of stroke] in the network's units, `y` and `phi` the
+ * network's outputs and window at that step, `prime` whether x was given; and `stopped`, whether the line ended by itself.
+ * `request`: text (integers), bias, seed, prime (offsets), maximumSteps, finishStroke (points within which a stroke in hand
+ * may still be finished once the stop rule has fired), or in its place nextWord: how many of the text's last `symbols` are
+ * not to be written, and the `points` within which the pen should begin them.
  */
-export function* write(network, { text, bias = 0, seed = 0, prime = [], maximumSteps = 1000, finishStroke = 0 }) {
+export function write(network, { text, bias = 0, seed = 0, prime = [], maximumSteps = 1000, finishStroke = 0, nextWord = null }) {
   const state = network.start(text);
-  let x = [0, 0, 0], fired = -1;
+  const steps = [], following = nextWord?.symbols ?? 0, own = text.length - following;
+  let x = [0, 0, 0], fired = -1, stopped = false;
   for (let t = 0; t < prime.length + maximumSteps; ++t) {
     network.step(state, x);
     if (t >= prime.length) {
-      if (fired < 0 && stops(state.phi)) fired = t;
-      const penUp = t > 0 && x[2] > 0.5;
-      if (fired >= 0 && (penUp || t - fired >= finishStroke)) return;
+      if (fired < 0 && stops(state.phi, following)) fired = t;
+      const penUp = !following && t > 0 && x[2] > 0.5;
+      stopped = fired >= 0 && (penUp || t - fired >= (nextWord?.points ?? finishStroke));
+      if (stopped) break;
     }
     const given = t < prime.length;
     x = given ? prime[t] : place(state.y, bias, uniforms(seed, t));
-    yield { x, y: state.y.slice(), phi: state.phi.slice(), prime: given };
+    steps.push({ x, y: state.y.slice(), phi: state.phi.slice(0, own + 1), prime: given });
   }
+  if (!following || fired < 0) return { steps, stopped };
+  return { steps: steps.slice(0, endBeforeNextWord(steps.map((step) => step.x), fired, nextWord)), stopped: true };
 }

@@ -3,6 +3,7 @@
 import { floatsFromHalves, SynthesisNetwork } from "./synthesis_network.js";
 import { FastNetwork } from "./fast_network.js";
 import { write } from "./handwriting_sampling.js";
+import { checkAlignment } from "./alignment.js";
 
 export function bytesFromBase64(text) {
   return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -23,6 +24,11 @@ export class Writer {
     this.plain = new Map(Object.entries(data.plain)); // typographic signs and letters that are no base with a mark
     this.cleaning = data.cleaning;
     this.pointsPerCharacter = data.pointsPerCharacter;
+    this.finishStroke = data.finishStroke;
+    this.nextWord = data.nextWord; // null: an alphabet without a blank
+    this.tries = data.tries;
+    this.retry = data.retry;
+    this.alignment = data.alignment;
   }
 
   /** Characters of a text that the alphabet lacks, each once; an accent and its letter are one. */
@@ -53,20 +59,41 @@ export class Writer {
     return [...text].map((c) => this.index.get(c) ?? this.other);
   }
 
-  /** A line written by the network; `prime` is {text, offsets} or null. Without the prime's points. */
-  line(text, { bias, seed, prime = null, finishStroke = 0 }) {
+  /**
+   * A line written by the network; `prime` is {text, offsets} or null. Without the prime's points. One that seems not to
+   * say its text is drawn again, at most `tries` times in all, with the seeds of `rnngen write --tries`; the first without
+   * a fault is kept, or else the clearest.
+   */
+  line(text, { bias, seed, prime = null, tries = this.tries }) {
+    let kept = null, allSteps = 0;
+    for (let number = 0; number < tries && (!kept || kept.fault); ++number) {
+      const line = this.drawn(text, bias, seed + number * this.retry, prime);
+      allSteps += line.steps + (prime?.offsets.length ?? 0);
+      kept = { ...(!kept || !line.fault || line.clarity > kept.clarity ? line : kept), tries: number + 1, allSteps };
+    }
+    return kept;
+  }
+
+  drawn(text, bias, seed, prime) {
     const windowText = prime ? `${prime.text} ${text}` : text;
-    const steps = [
-      ...write(this.network, {
-        text: this.encode(windowText),
-        bias,
-        seed,
-        prime: prime?.offsets,
-        maximumSteps: Math.round(4 * this.pointsPerCharacter * [...text].length) + 50,
-        finishStroke,
-      }),
-    ].filter((step) => !step.prime);
-    return { ...this.placed(steps, !prime), text: windowText, bias, steps: steps.length };
+    const { steps, stopped } = write(this.network, {
+      text: this.encode(this.nextWord ? `${windowText} ${[...text][0]}` : windowText),
+      bias,
+      seed,
+      prime: prime?.offsets,
+      maximumSteps: Math.round(4 * this.pointsPerCharacter * [...text].length) + 50,
+      finishStroke: this.finishStroke,
+      nextWord: this.nextWord,
+    });
+    const own = steps.filter((step) => !step.prime);
+    return {
+      ...this.placed(own, !prime),
+      ...checkAlignment(own.map((step) => step.phi), text, stopped, this.alignment),
+      text: windowText,
+      bias,
+      seed,
+      steps: own.length,
+    };
   }
 
   /**
@@ -99,7 +126,7 @@ export class Writer {
   /** What the network makes of a line that is there already: the `next` of its points. */
   read({ points, ends, text }) {
     const prime = this.offsets(points, ends);
-    return [...write(this.network, { text: this.encode(text), prime, maximumSteps: 0 })];
+    return write(this.network, { text: this.encode(text), prime, maximumSteps: 0 }).steps;
   }
 }
 

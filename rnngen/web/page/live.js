@@ -22,16 +22,17 @@ export const quoted = (text) => (/^[\w@%+=:,.\/-]+$/.test(text) ? text : `'${Str
 /**
  * The command that writes the same `lines`. They are in the network's alphabet already, but for what its class of other
  * characters stands for (`strangers`); wrapped again at `width` they break where they break here. `style` is the prime:
- * a line of the corpus by its name, or the reader's own writing by its text.
+ * a hand by its number, a line of the corpus by its name, or the reader's own writing by its text.
  */
 export function writeCommand({ lines, strangers, bias, seed, width, pen, style, own, model, corpus }) {
   const text = lines.join(" ");
   const parts = ["rnngen", "write", quoted(text.startsWith("-") ? ` ${text}` : text)]; // a leading blank is not written
   if (model) parts.push("--model", quoted(model)); // without, the network that comes with rnngen
-  parts.push("--bias", bias, "--seed", seed, "--width", width, "--end", "stroke", "--tries", 1);
+  parts.push("--bias", bias, "--seed", seed, "--width", width);
   if (strangers) parts.push("--replace-unknown");
   if (pen !== 1) parts.push("--pen-width", Number((0.45 * pen).toFixed(3))); // 0.45 mm is the command's default
   if (own) parts.push("--style-strokes", "strokes.json", "--style-text", quoted(own.text));
+  else if (style?.hand !== undefined) parts.push("--hand", style.hand);
   else if (style) parts.push("--style", quoted(style.name), "--corpus", quoted(corpus));
   return [...parts, "-o", "line.svg"].join(" ");
 }
@@ -44,7 +45,27 @@ export function download(name, type, text) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-export function startLiveWriting(root, writer, primes, { lineWidth, model, corpus, network }) {
+/** Has lines written by a worker of the text `source`; only the latest are of interest. */
+class Studio {
+  constructor(source, network) {
+    const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+    this.worker = new Worker(address);
+    this.worker.postMessage({ network });
+    this.latest = 0;
+  }
+
+  /** `lines` are the arguments of `Writer.line`; `show` is given what came of them, unless others were asked for since. */
+  write(lines, show) {
+    const number = ++this.latest;
+    this.worker.onmessage = ({ data }) => data.number === this.latest && show(data.lines, data.seconds);
+    this.worker.postMessage({ number, lines });
+  }
+}
+
+const LARGEST_SEED = 9e15; // with room for those of further tries below 2^53
+
+export function startLiveWriting(root, writer, primes, { lineWidth, model, corpus, network, worker }) {
+  const studio = new Studio(worker, network);
   const find = (selector) => root.querySelector(selector);
   const stage = new PenStage(find(".live-stage"), writer.units, { label: "Handwriting written by the network" });
   const form = find("form"), note = find(".note"), command = find(".command code");
@@ -71,26 +92,36 @@ export function startLiveWriting(root, writer, primes, { lineWidth, model, corpu
     const text = value("text").trim();
     if (!text) return;
     const strangers = writer.unknown(text);
-    const seed = Math.min(Math.max(Math.trunc(Number(value("seed"))) || 0, 0), 9007199254740000), bias = Number(value("bias"));
-    const started = performance.now();
+    const seed = Math.min(Math.max(Math.trunc(Number(value("seed"))) || 0, 0), LARGEST_SEED), bias = Number(value("bias"));
     const width = lineWidthOf(find(".live-stage").clientWidth, lineWidth);
     const words = wrapped(writer.readable(text), width);
-    const lines = words.map((line, n) =>
-      writer.line(line, { bias, seed: seed + n, prime: prime(), finishStroke: network.finishStroke }),
-    );
-    const seconds = (performance.now() - started) / 1000;
-    const steps = lines.reduce((sum, line) => sum + line.steps + (prime()?.offsets.length ?? 0), 0);
-    if (!lines.length || lines.some((line) => line.points.length < 2)) {
-      note.textContent = lines.length
-        ? "The network ended a line before it wrote anything; try another seed."
-        : "Nothing of this text is in the network's alphabet.";
+    if (!words.length) {
+      note.textContent = "Nothing of this text is in the network's alphabet.";
       return;
     }
+    const style = prime();
+    const wanted = { lines: words, width, strangers: writer.unknown(words.join(" ")).length > 0, bias, seed, style, own: value("style") === "own" ? own : null };
+    root.setAttribute("aria-busy", "true");
+    const lines = words.map((line, n) => ({ text: line, bias, seed: seed + n, prime: style }));
+    studio.write(lines, (written, seconds) => {
+      root.setAttribute("aria-busy", "false");
+      show(written, seconds, strangers, wanted);
+    });
+  }
+
+  function show(lines, seconds, strangers, wanted) {
+    if (lines.some((line) => line.points.length < 2)) {
+      note.textContent = "The network ended a line before it wrote anything; try another seed.";
+      return;
+    }
+    const steps = lines.reduce((sum, line) => sum + line.allSteps, 0);
+    const again = lines.reduce((sum, line) => sum + line.tries - 1, 0);
     stage.show(lines);
     note.textContent =
       `${steps.toLocaleString("en")} steps of the network in ${seconds.toFixed(2)} s (${Math.round(steps / seconds).toLocaleString("en")} a second).` +
+      (again ? ` Lines drawn again, ${again} times in all: letters seemed to be missing or repeated.` : "") +
       (strangers.length ? ` Not in its alphabet: ${strangers.join(" ")}` : "");
-    shown = { lines: words, width, strangers: writer.unknown(words.join(" ")).length > 0, bias, seed, style: prime(), own: value("style") === "own" ? own : null };
+    shown = wanted;
     showCommand();
   }
 

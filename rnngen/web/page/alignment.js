@@ -1,0 +1,38 @@
+// Whether a line says its whole text, as the window tells: `check_alignment` of rnngen/sampling/alignment.py.
+
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b), half = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}
+
+/**
+ * What is wrong with a line of `text` whose window was φ (one array a step, the place past the text last), as `fault`,
+ * null for a line that seems whole; and its `clarity`, the greater the better.
+ */
+export function checkAlignment(phis, text, stopped, { clear, long }) {
+  const characters = [...text], U = characters.length;
+  if (!phis.length) return { clarity: -Infinity, fault: "nothing was written" };
+  const greatest = new Float64Array(U), stays = new Float64Array(U);
+  for (const phi of phis) {
+    const total = Math.max(phi.reduce((a, b) => a + b, 0), 1e-30), first = phi.length - 1 - U;
+    let most = 0;
+    for (let u = 0; u < U; ++u) {
+      greatest[u] = Math.max(greatest[u], phi[first + u] / total);
+      if (phi[first + u] > phi[first + most]) most = u;
+    }
+    ++stays[most];
+  }
+  const letters = characters.flatMap((character, u) => (character.trim() ? [u] : []));
+  const leastOf = (values, places) => places.reduce((a, b) => (values[b] < values[a] ? b : a));
+  const named = (u) => `“${characters[u]}”, character ${u + 1},`;
+  const faintest = leastOf(greatest, letters);
+  const clarity = greatest[faintest] / Math.max(median(letters.map((u) => greatest[u])), 1e-30);
+  if (!stopped) return { clarity: clarity - 1, fault: `it did not end within ${phis.length} points` };
+  if (clarity < clear) return { clarity, fault: `${named(faintest)} seems to be missing` };
+  if (letters.length > 1) {
+    const longest = leastOf(stays.map((n) => -n), letters.slice(0, -1));
+    if (stays[longest] > long * Math.max(median(letters.map((u) => stays[u])), 1))
+      return { clarity, fault: `${named(longest)} seems to be repeated` };
+  }
+  return { clarity, fault: null };
+}
