@@ -27,6 +27,7 @@ from rnngen.ink.read_strokes import read_ink
 from rnngen.models.handwriting import MOST_PIECES
 from rnngen.models.handwriting_model import TRIES, End, HandwritingModel, Prime
 from rnngen.models.shipped import load_handwriting
+from rnngen.sampling.alignment import DOUBT
 
 app = typer.Typer(
     help="Write handwriting and text with trained networks, and inspect models, runs and corpora.",
@@ -149,8 +150,8 @@ def write(
         typer.Option(
             min=1,
             max=1000,
-            help="How often a line is drawn at most, with other seeds, if letters seem to be missing or repeated or it "
-            "does not end; 1 keeps the first.",
+            help="How often a line is drawn at most, with other seeds, if letters seem to be malformed, missing or "
+            "repeated or it does not end; 1 keeps the first.",
         ),
     ] = TRIES,
     precision: Annotated[
@@ -207,6 +208,7 @@ def write(
             precision=precision,
             progress=show,
         )
+    pages, pen, about = written.pages(smooth), written.pen(pen_width, colour, speed, smooth), written.about
     if written.replaced:
         said = ", ".join(
             f"{name_symbols([character])} by {instead!r}" for character, instead in written.replaced.items()
@@ -219,7 +221,16 @@ def write(
     if again:
         print(
             f"note: {len(again)} of {len(written.written)} lines drawn again, {sum(line.tries - 1 for line in again)} "
-            "times in all: letters seemed to be missing or repeated, or they did not end (--tries 1 keeps the first)",
+            "times in all: letters seemed to be malformed, missing or repeated, or they did not end (--tries 1 keeps "
+            "the first)",
+            file=sys.stderr,
+        )
+    faulty = [line for line in written.written if line.fault and line.stopped != "cap" and DOUBT not in line.fault]
+    if faulty and tries > 1 and not misfit:
+        more = f", and of {len(faulty) - 1} more lines" if len(faulty) > 1 else ""
+        print(
+            f"warning: {one_line(repr(faulty[0].text))}: {faulty[0].fault}{more}: "
+            "try another --seed or a higher --bias",
             file=sys.stderr,
         )
     for line in written.written:
@@ -229,9 +240,6 @@ def write(
                 "try another --seed, a higher --bias or more --steps",
                 file=sys.stderr,
             )
-        elif line.fault and tries > 1 and not misfit:
-            print(f"warning: {one_line(repr(line.text))}: {line.fault}: try another --seed", file=sys.stderr)
-    pages, pen, about = written.pages(smooth), written.pen(pen_width, colour, speed, smooth), written.about
     files = []
     for path in output:
         animated = animate and path.suffix.lower() == ".svg"

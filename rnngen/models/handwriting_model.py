@@ -31,7 +31,9 @@ from rnngen.sampling.handwriting import sample
 from rnngen.sampling.lines import LineRequest, NextWord, SampledLine
 
 POINTS_PER_CHARACTER = 25.0  # §4.2, where a model does not say
-HAND_TEXT = "Pack my box with five dozen liquor jugs"  # every small letter, so that each has been seen in the hand
+HAND_TEXT = (
+    "Five quacking zephyrs jolt my wax bed"  # every small letter; no dot or bar waits for the end of the last word
+)
 RECORDED_HERTZ = 100.0  # points a second of the corpora, before any are left out
 TRIES = 4
 RETRY = 2**32  # from the seed of a line to that of its next try
@@ -169,8 +171,8 @@ class HandwritingModel:
         end              what ends a line.
         steps            most points a line; by default four times what it should need.
         replace_unknown  whether a character that the model does not know is replaced, as `replacements` says.
-        tries            how often a line is drawn at most, if its window shows letters missing or repeated, or it does
-                         not end; 1 keeps the first (`sample_whole`).
+        tries            how often a line is drawn at most, if its window shows letters malformed, missing or repeated,
+                         or it does not end; 1 keeps the first (`sample_whole`).
         precision        of the network's weights, as for `rnngen.sampling.handwriting.sample`.
         threads          by default as many as PyTorch uses.
         progress         is called with the number of lines drawn since the last call, and of all to be drawn so far.

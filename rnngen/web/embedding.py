@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from rnngen.models.handwriting_model import PLAIN, RETRY, STROKE_SECONDS, TRIES, End, HandwritingModel, Prime
-from rnngen.sampling.alignment import CLEAR, LONG
+from rnngen.sampling.alignment import CLEAR, LONG, MISSING
 
 
 def network_json(model: HandwritingModel) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def network_json(model: HandwritingModel) -> dict[str, Any]:
         },
         "tries": TRIES,
         "retry": RETRY,
-        "alignment": {"clear": CLEAR, "long": LONG},
+        "alignment": {"clear": CLEAR, "missing": MISSING, "long": LONG},
     }
 
 

@@ -119,7 +119,7 @@ export function startLiveWriting(root, writer, primes, { lineWidth, model, corpu
     stage.show(lines);
     note.textContent =
       `${steps.toLocaleString("en")} steps of the network in ${seconds.toFixed(2)} s (${Math.round(steps / seconds).toLocaleString("en")} a second).` +
-      (again ? ` Lines drawn again, ${again} times in all: letters seemed to be missing or repeated.` : "") +
+      (again ? ` Lines drawn again, ${again} times in all: letters seemed to be malformed, missing or repeated.` : "") +
       (strangers.length ? ` Not in its alphabet: ${strangers.join(" ")}` : "");
     shown = wanted;
     showCommand();

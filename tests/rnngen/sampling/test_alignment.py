@@ -38,6 +38,9 @@ def test_a_whole_line(before):
     [
         ([9, 9, 9, 0, 9, 9], None, "'o', character 4, seems to be missing"),
         ([9, 9, 9, 9, 9, 9], [1, 0.7, 1, 1, 1, 1], "'n', character 2, seems to be missing"),
+        ([9, 9, 9, 9, 9, 9], [1, 0.9, 1, 0.95, 1, 1], "some letters may be malformed, above all 'n', character 2"),
+        ([9, 9, 9, 9, 9, 9], [1, 0.95, 1, 1, 1, 1], None),  # a single letter that is a little unclear
+        ([9, 9, 9, 9, 9, 9], [1, 0.8, 1, 1, 1, 1], None),  # or more than a little
         ([9, 60, 3, 9, 9, 9], None, "'n', character 2, seems to be repeated"),
         ([9, 9, 9, 9, 9, 60], None, None),  # the pen may rest at the end
         ([9, 9, 60, 9, 9, 9], None, None),  # and between words
@@ -63,3 +66,10 @@ def test_a_line_that_has_no_end_is_the_worst_but_for_an_empty_one():
 
 def test_a_single_letter():
     assert check_alignment(line_of([40]), "a").fault is None
+
+
+def test_signs_are_not_judged_beside_letters():
+    seen = [1, 1, 1, 0.3, 0.4, 0.3]
+    assert check_alignment(line_of([9, 9, 9, 1, 1, 1], seen=seen), "abc...").fault is None
+    assert "seems to be missing" in check_alignment(line_of([9, 9, 9, 1, 1, 1], seen=seen), "abcdef").fault
+    assert check_alignment(line_of([9, 9], seen=[1, 1]), "?!").fault is None
