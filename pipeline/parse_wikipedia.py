@@ -37,10 +37,16 @@ def main(
     workers: Annotated[int, typer.Option(min=1, help="Threads that decompress a multistream bzip2 file.")] = 1,
     raw: Annotated[bool, typer.Option(help="Keep the bytes of every row; training on bytes needs them.")] = True,
     text_limit: Annotated[int, typer.Option(min=1, help="Bytes of the longest revision.")] = TEXT_LIMIT,
+    part: Annotated[
+        int | None,
+        typer.Option(min=0, help="Number, from 0, of the one dump in a corpus of pipeline.gather_wikipedia."),
+    ] = None,
 ) -> None:
     """Dumps may have export schema 0.3 to 0.11 and hold current pages or the full history."""
     if parser not in ("columnar", "lxml"):
         raise typer.BadParameter("columnar or lxml", param_hint="--parser")
+    if part is not None and len(dumps) > 1:
+        raise typer.BadParameter("one dump has one number", param_hint="--part")
     options = Options(
         allow_truncated=allow_truncated,
         keep_going=keep_going,
@@ -49,7 +55,7 @@ def main(
         workers=workers,
         text_limit=text_limit,
     )
-    report = write_wikipedia([path_of(dump, folder) for dump in dumps], output, options, raw=raw)
+    report = write_wikipedia([path_of(dump, folder) for dump in dumps], output, options, raw=raw, part=part)
     rows = report["rows"]["revision"]
     failed = [part["failed"] for part in report["parts"] if part["failed"]]
     whole = "all accounted for" if not failed else f"{len(failed)} of {len(dumps)} files not read to their end"

@@ -7,7 +7,7 @@ stand. So the SHA-256 of the file, without itself, stands in the gap before the 
 import hashlib
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +17,9 @@ import pyarrow.parquet as pq
 
 from rnngen.artifacts import write_whole
 from rnngen.errors import InputError
+from rnngen.parquet_footer import join_footers
 
+MAGIC = b"PAR1"
 MARK = b"rnngen sha256 "
 SEAL = len(MARK) + 32
 
@@ -28,15 +30,44 @@ def parquet_writer(path: str | Path, schema: pa.Schema, **options: Any) -> Itera
     with write_whole(path) as partial:
         with pq.ParquetWriter(partial, schema, write_page_checksum=True, **options) as writer:
             yield writer
-        with partial.open("r+b") as file:
-            start = footer_start(file)
-            digest = hashlib.sha256()
-            file.seek(0)
-            add_bytes(digest, file, os.fstat(file.fileno()).st_size)
-            file.seek(start)
-            footer = file.read()
-            file.seek(start)
-            file.write(MARK + digest.digest() + footer)
+        seal(partial)
+
+
+def seal(path: Path) -> None:
+    """Write the SHA-256 of a Parquet file into it."""
+    with path.open("r+b") as file:
+        start = footer_start(file)
+        digest = hashlib.sha256()
+        file.seek(0)
+        add_bytes(digest, file, os.fstat(file.fileno()).st_size)
+        file.seek(start)
+        footer = file.read()
+        file.seek(start)
+        file.write(MARK + digest.digest() + footer)
+
+
+def join_files(paths: Sequence[Path], output: Path, about: dict[str, str]) -> None:
+    """A file whose row groups are those of several files, one after the other, copied as they are.
+
+    Were the rows written by one `parquet_writer`, in row groups that end where the files do, the bytes would be the
+    same. `about` is the key-value metadata. Raises InputError for files that cannot be joined.
+    """
+    footers = []
+    with output.open("wb") as whole:
+        whole.write(MAGIC)
+        for path in paths:
+            with path.open("rb") as file:
+                start = footer_start(file)
+                file.seek(start)
+                footers.append((file.read()[: -len(MAGIC) - 4], whole.tell() - len(MAGIC)))
+                file.seek(max(0, start - SEAL))
+                end = start - SEAL if file.read(len(MARK)) == MARK else start
+                file.seek(len(MAGIC))
+                while file.tell() < end:
+                    whole.write(file.read(min(1 << 20, end - file.tell())))
+        footer = join_footers(footers, about)
+        whole.write(footer + struct.pack("<I", len(footer)) + MAGIC)
+    seal(output)
 
 
 def open_parquet(path: str | Path, columns: Mapping[str, pa.DataType | None], what: str) -> pq.ParquetFile:
@@ -114,7 +145,7 @@ def footer_start(file: BinaryIO) -> int:
         raise ValueError(f"{size} bytes")
     file.seek(size - 8)
     length, magic = struct.unpack("<I4s", file.read(8))
-    if magic != b"PAR1" or length > size - 12:
+    if magic != MAGIC or length > size - 12:
         raise ValueError("it does not end as one")
     return size - 8 - length
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
@@ -248,6 +249,26 @@ def test_the_parser_alone_gives_what_it_gives_in_the_workflow(project, results, 
     command = [sys.executable, "-m", "pipeline.parse_wikipedia", DUMP, "--output", str(tmp_path / "pages.parquet")]
     subprocess.run(command, cwd=project, check=True, capture_output=True)
     assert (tmp_path / "pages.parquet").read_bytes() == (results / "corpora" / "wikipedia.parquet").read_bytes()
+
+
+def test_several_dumps_are_a_job_each_and_one_corpus(project, tmp_path):
+    text = bz2.decompress((project / DUMP).read_bytes())
+    start, pages = text[: text.index(b"  <page>")], text.split(b"  <page>")[1:]
+    dumps = []
+    for number, some in enumerate((pages[:20], pages[20:])):
+        dumps.append(str(tmp_path / f"dump{number}.xml"))
+        Path(dumps[-1]).write_bytes(start + b"".join(b"  <page>" + page for page in some))
+    Path(dumps[0]).write_bytes(Path(dumps[0]).read_bytes() + b"</mediawiki>\n")
+    made = project / "results" / "several" / "corpora"
+    change = {"results": "results/several", "corpora": {"wikipedia": {"dumps": dumps}}}
+    (project / "several.yaml").write_text(yaml.safe_dump(change))
+    result = snakemake(project, "results/several/corpora/wikipedia.parquet", "--configfile", "several.yaml")
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"parse_dump +2\b", result.stderr) and not list(made.glob("wikipedia/*"))
+    command = [sys.executable, "-m", "pipeline.parse_wikipedia", *dumps, "--output", str(tmp_path / "once.parquet")]
+    subprocess.run(command, cwd=project, check=True, capture_output=True)
+    for ending in (".parquet", ".quality.json", ".quality.md"):
+        assert (made / f"wikipedia{ending}").read_bytes() == (tmp_path / f"once{ending}").read_bytes(), ending
 
 
 @pytest.mark.parametrize(

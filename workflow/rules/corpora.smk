@@ -26,27 +26,78 @@ rule fetch:
         "python -m pipeline.fetch {params.name:q} --folder {params.folder:q} > {log:q} 2>&1"
 
 
-rule parse_wikipedia:
-    input:
-        dumps,
-    output:
-        corpus=f"{RESULTS}/corpora/wikipedia.parquet",
-        quality=f"{RESULTS}/corpora/wikipedia.quality.json",
-        readable=f"{RESULTS}/corpora/wikipedia.quality.md",
-    log:
-        f"{RESULTS}/logs/parse_wikipedia.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/parse_wikipedia.tsv"
-    threads: 2
-    resources:
-        mem_mb=1000,
-    params:
-        truncated=["--allow-truncated"] * WIKIPEDIA["allow_truncated"],
-    message:
-        "parse {input}"
-    shell:
-        "python -m pipeline.parse_wikipedia {input:q} --output {output.corpus:q} {params.truncated:q}"
-        " --workers {threads} > {log:q} 2>&1"
+if len(WIKIPEDIA["dumps"]) == 1:
+
+    rule parse_wikipedia:
+        input:
+            dumps,
+        output:
+            corpus=f"{RESULTS}/corpora/wikipedia.parquet",
+            quality=f"{RESULTS}/corpora/wikipedia.quality.json",
+            readable=f"{RESULTS}/corpora/wikipedia.quality.md",
+        log:
+            f"{RESULTS}/logs/parse_wikipedia.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/parse_wikipedia.tsv"
+        threads: 2
+        resources:
+            mem_mb=1000,
+        params:
+            truncated=["--allow-truncated"] * WIKIPEDIA["allow_truncated"],
+        message:
+            "parse {input}"
+        shell:
+            "python -m pipeline.parse_wikipedia {input:q} --output {output.corpus:q} {params.truncated:q}"
+            " --workers {threads} > {log:q} 2>&1"
+
+else:
+
+    rule parse_dump:
+        input:
+            lambda w: dumps(w)[int(w.part)],
+        output:
+            corpus=temp(f"{RESULTS}/corpora/wikipedia/{{part}}.parquet"),
+            quality=temp(f"{RESULTS}/corpora/wikipedia/{{part}}.quality.json"),
+            readable=temp(f"{RESULTS}/corpora/wikipedia/{{part}}.quality.md"),
+        log:
+            f"{RESULTS}/logs/parse_dump/{{part}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/parse_dump/{{part}}.tsv"
+        wildcard_constraints:
+            part="[0-9]+",
+        threads: 2
+        resources:
+            mem_mb=1000,
+        params:
+            truncated=["--allow-truncated"] * WIKIPEDIA["allow_truncated"],
+        message:
+            "parse {input}"
+        shell:
+            "python -m pipeline.parse_wikipedia {input:q} --part {wildcards.part:q} --output {output.corpus:q}"
+            " {params.truncated:q} --workers {threads} > {log:q} 2>&1"
+
+    # the same file as from all dumps in one process: row groups are copied, and ids compared across dumps
+    rule gather_wikipedia:
+        input:
+            [
+                f"{RESULTS}/corpora/wikipedia/{part}.parquet"
+                for part in range(len(WIKIPEDIA["dumps"]))
+            ],
+        output:
+            corpus=f"{RESULTS}/corpora/wikipedia.parquet",
+            quality=f"{RESULTS}/corpora/wikipedia.quality.json",
+            readable=f"{RESULTS}/corpora/wikipedia.quality.md",
+        log:
+            f"{RESULTS}/logs/gather_wikipedia.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/gather_wikipedia.tsv"
+        threads: 1
+        resources:
+            mem_mb=1000,
+        message:
+            "join {input}"
+        shell:
+            "python -m pipeline.gather_wikipedia {input:q} --output {output.corpus:q} > {log:q} 2>&1"
 
 
 if TREEBANK["folder"] is None:

@@ -93,8 +93,8 @@ class Options:
     allow_truncated   a dump may end early: what is left after the last whole revision becomes a row `truncated`
     keep_going        a revision that cannot be read becomes a row `skipped`, recorded with its reason; a file that
                       cannot be read on is recorded too, and its rows end there; texts may all differ from their SHA-1
-    sha1_mismatches   share of the texts that may differ from the SHA-1 beside them (`sha1_ok` is false); above 0 the
-                      first FEW_MISMATCHES may in any case
+    sha1_mismatches   share of a file's texts that may differ from the SHA-1 beside them (`sha1_ok` is false); above 0
+                      the first FEW_MISMATCHES may in any case
     columnar          use the columnar parser where it can read a page exactly
     workers           threads that decompress a multistream bzip2 file
     text_limit        bytes; a longer revision is refused
@@ -123,6 +123,8 @@ class PartReport:
     language: str | None = None
     site: str | None = None
     database: str | None = None
+    wiki: str = ""
+    """What tells its ids from those of another wiki."""
     generator: str | None = None
     truncated: str | None = None
     failed: str | None = None
@@ -193,17 +195,20 @@ class SeenRevisions:
             self.runs.append(keys)
 
 
-def read_dumps(dumps: Sequence[str | Path], options: Options, findings: Findings) -> Iterator[pa.RecordBatch]:
+def read_dumps(
+    dumps: Sequence[str | Path], options: Options, findings: Findings, part: int | None = None
+) -> Iterator[pa.RecordBatch]:
     """The rows of several dump files, one after the other, as one corpus.
 
-    `findings` is filled on the way. Raises InputError, with file and byte offset, at the first thing that cannot be
+    `findings` is filled on the way. With `part` it is that part of a corpus whose others are read elsewhere, and may
+    have no page. Raises InputError, with file and byte offset, at the first thing that cannot be
     read, unless the options let it pass.
     """
     seen: dict[str, SeenRevisions] = {}
-    for part, dump in enumerate(dumps):
-        reader = DumpReader(Path(dump), part, options, findings, seen)
+    for number, dump in enumerate(dumps, part or 0):
+        reader = DumpReader(Path(dump), number, options, findings, seen)
         yield from reader.batches()
-    if not findings.pages:
+    if part is None and not findings.pages:
         raise InputError(
             findings.first_reason
             or f"{', '.join(map(str, dumps))}: no page with a revision in it; is it a dump of pages?"
@@ -253,6 +258,7 @@ class DumpReader:
         self.head = b""  # of the page at hand: its bytes before the first revision
         self.page_counted = False
         self.failed = False
+        self.sha1_before = findings.sha1_compared, findings.sha1_different  # of the files before this one
 
     # ------------------------------------------------------------------------------------------------ bytes to batches
 
@@ -398,8 +404,8 @@ class DumpReader:
         self.report.generator = self.site.generator
         if self.site.namespaces is None:
             self.report.warnings.append("no list of namespaces: ns is null where <ns> is absent")
-        wiki = self.site.database or self.site.base or self.site.name or ""
-        self.seen = self.seen_by_wiki.setdefault(wiki, SeenRevisions())
+        self.report.wiki = self.site.database or self.site.base or self.site.name or ""
+        self.seen = self.seen_by_wiki.setdefault(self.report.wiki, SeenRevisions())
         self.columns = ColumnReader(self.site, SCHEMA, self.options.text_limit)
         self._add("header", piece.data)
 
@@ -520,10 +526,11 @@ class DumpReader:
             about = {"page_id": values["page_id"], "rev_id": values.get("rev_id"), "title": one_line(values["title"])}
             found.mismatches.append(self._where(piece) | about | {"reason": reason})
         share = self.options.sha1_mismatches
-        most = max(share * found.sha1_compared, FEW_MISMATCHES if share > 0 else 0)
-        if found.sha1_different > most and not self.options.keep_going:
+        compared, different = found.sha1_compared - self.sha1_before[0], found.sha1_different - self.sha1_before[1]
+        most = max(share * compared, FEW_MISMATCHES if share > 0 else 0)
+        if different > most and not self.options.keep_going:
             raise InputError(
-                f"{self.path}: {found.sha1_different:,} of {found.sha1_compared:,} texts differ from the SHA-1 beside "
+                f"{self.path}: {different:,} of {compared:,} texts differ from the SHA-1 beside "
                 f"them, more than {share:.0%}, that of page {values['page_id']} ({values['title']!r:.100}) the last: "
                 f"get the dump again; --sha1-mismatches 1 lets them all pass"
             )

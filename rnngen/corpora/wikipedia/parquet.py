@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,24 +12,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnngen.artifacts import write_json, write_whole
-from rnngen.checked_parquet import parquet_writer
-from rnngen.corpora.wikipedia.dump import SCHEMA, Findings, Options, read_dumps
+from rnngen.checked_parquet import join_files, open_parquet, parquet_writer, refuse_damage
+from rnngen.corpora.wikipedia.dump import LISTED, SCHEMA, Findings, Options, SeenRevisions, read_dumps
 from rnngen.corpora.wikipedia.raw import RAW_COLUMNS
 from rnngen.corpora.wikipedia.scan import offsets_of, values_of
 from rnngen.errors import InputError
 
 ROW_GROUP_BYTES = 8 << 20  # of the long columns
 DICTIONARY = ["kind", "part", "ns", "restrictions", "model", "format", "other_slots"]
+REPORT = "rnngen report"  # in the metadata of a part: for those that join it
 LARGE = ("text", *RAW_COLUMNS)  # long values: without statistics, the least and the greatest article interest nobody
 
 
-def write_wikipedia(dumps: Sequence[str | Path], output: Path, options: Options, *, raw: bool = True) -> dict[str, Any]:
+def write_wikipedia(
+    dumps: Sequence[str | Path], output: Path, options: Options, *, raw: bool = True, part: int | None = None
+) -> dict[str, Any]:
     """Parse dump files into the Parquet file `output`; its report goes beside it as JSON and Markdown, and is returned.
 
     Two runs on equal input give equal bytes, whatever the input is compressed with and whichever parser reads it.
     Without `raw` the bytes around the texts are left out; that the rows give the dump back byte for byte is checked all
-    the same. Raises InputError at the first thing that cannot be read (see `Options`), and then
-    writes nothing.
+    the same. With `part` the one dump is that part of a corpus, which `gather_wikipedia` joins.
+
+    Raises InputError at the first thing that cannot be read (see `Options`), and then writes nothing.
     """
     for dump in dumps:
         if not Path(dump).exists():
@@ -48,31 +52,120 @@ def write_wikipedia(dumps: Sequence[str | Path], output: Path, options: Options,
         write_statistics=[name for name in schema.names if name not in LARGE],
         store_schema=False,  # the types are Parquet's own; so the provenance is schema metadata for every reader
     ) as writer:
-        for group in row_groups(counts.count(read_dumps(dumps, options, findings)), schema):
+        for group in row_groups(counts.count(read_dumps(dumps, options, findings, part)), schema):
             writer.write_table(group, row_group_size=max(len(group), 1))
-        parts = [
-            {"bytes": part.bytes, "sha256": part.sha256, "encoding": part.encoding, "schema": part.schema}
-            for part in findings.parts
-        ]
-        provenance = {"corpus": "wikipedia", "bytes": findings.raw_bytes, "rows": counts.kinds, "parts": parts}
-        writer.add_key_value_metadata({"rnngen": json.dumps(provenance, sort_keys=True)})
         report = counts.report(findings)
-        write_json(output.with_suffix(".quality.json"), report)
-        with write_whole(output.with_suffix(".quality.md")) as markdown:
-            markdown.write_text(as_markdown(report), encoding="utf-8")
+        about = {"rnngen": provenance_of(report)}
+        writer.add_key_value_metadata(about if part is None else about | {REPORT: json.dumps(report)})
+        write_reports(report, output)
     return report
+
+
+def gather_wikipedia(parts: Sequence[Path], output: Path) -> dict[str, Any]:
+    """Join the corpora of single dumps, written with `part` 0, 1, …, into the file `output`: row groups are copied.
+
+    The file and its report are those that `write_wikipedia` makes of all the dumps. Raises InputError for parts that
+    are damaged or out of order, and where a revision is in more than one of them.
+    """
+    seen: dict[str, SeenRevisions] = {}
+    reports = [check_part(part, number, seen) for number, part in enumerate(parts)]
+    report = join_reports(reports)
+    if not report["pages"]:
+        raise InputError(f"{', '.join(map(str, parts))}: no page with a revision in them; are they dumps of pages?")
+    with write_whole(output) as partial:
+        join_files(parts, partial, {"rnngen": provenance_of(report)})
+        write_reports(report, output)
+    return report
+
+
+def check_part(part: Path, number: int, seen: dict[str, SeenRevisions]) -> dict[str, Any]:
+    """The report in the corpus of a dump, if it is the part of that number and no revision of its wiki was seen before.
+
+    Else InputError.
+    """
+    columns = ("kind", "part", "page_id", "rev_id")
+    what = "corpus of one dump (python -m pipeline.parse_wikipedia --part makes one)"
+    with open_parquet(part, {name: SCHEMA.field(name).type for name in columns}, what) as file, refuse_damage(part):
+        try:
+            report = json.loads((file.schema_arrow.metadata or {})[REPORT.encode()])
+            of_wiki = seen.setdefault(report["parts"][0]["wiki"], SeenRevisions())
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise InputError(f"{part}: not written with --part; expected: {what}") from error
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=columns)
+            if table["part"][0].as_py() != number:
+                raise InputError(f"{part}: written as part {table['part'][0]}, not {number}; give the parts in order")
+            table = table.filter(pc.equal(table["kind"], "revision")).select(["page_id", "rev_id"]).drop_null()
+            again = of_wiki.add(*(table[name].to_numpy() for name in ("page_id", "rev_id")))
+            if again.any():
+                page, revision = (column[int(np.flatnonzero(again)[0])].as_py() for column in table.columns)
+                raise InputError(
+                    f"{part}: revision {revision} of page {page} is in the corpus twice; leave out the dump that "
+                    f"repeats it, or parse all dumps by one command with --keep-going, which skips and records it"
+                )
+    return report
+
+
+def join_reports(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The quality report of several dumps from those of each."""
+    whole: dict[str, Any] = {}
+    for name, first in reports[0].items():
+        values = [report[name] for report in reports]
+        if name.endswith("_timestamp"):
+            known = [value for value in values if value is not None]
+            whole[name] = (min if name.startswith("first") else max)(known, default=None)
+        elif isinstance(first, int):
+            whole[name] = sum(values)
+        elif isinstance(first, dict):
+            total = {key: sum(value.get(key, 0) for value in values) for value in values for key in value}
+            if name in ("namespaces", "models"):
+                total = sort_counts(total)
+            elif name != "without_value":
+                total = dict(sorted(total.items()))
+            whole[name] = total
+        elif isinstance(first, list):
+            whole[name] = [item for value in values for item in value]
+        else:
+            whole[name] = first
+    whole["sha1_mismatches"] = whole["sha1_mismatches"][:LISTED]
+    before = 0
+    whole["skipped"] = []
+    for report in reports:
+        # a file that could not be read on is listed in any case; it has no length
+        listed = [item for at, item in enumerate(report["skipped"]) if before + at < LISTED or "bytes" not in item]
+        whole["skipped"] += listed
+        before += report["skipped_items"]
+    return whole
+
+
+def provenance_of(report: dict[str, Any]) -> str:
+    """What the corpus itself says of where it is from, as JSON."""
+    keys = ("bytes", "sha256", "encoding", "schema")
+    parts = [{key: part[key] for key in keys} for part in report["parts"]]
+    about = {"corpus": "wikipedia", "bytes": report["raw_bytes"], "rows": report["rows"], "parts": parts}
+    return json.dumps(about, sort_keys=True)
+
+
+def write_reports(report: dict[str, Any], output: Path) -> None:
+    """The quality report beside a corpus, as JSON and Markdown."""
+    write_json(output.with_suffix(".quality.json"), report)
+    with write_whole(output.with_suffix(".quality.md")) as markdown:
+        markdown.write_text(as_markdown(report), encoding="utf-8")
 
 
 def row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
     """Tables of whole rows, ROW_GROUP_BYTES of long values or little more, cut at rows only, however the rows arrive.
 
-    They have the columns of `schema`. A table is valid until the next one is asked for: its long columns lie in memory
-    that is used again.
+    Each has rows of one dump, so that a corpus is the same whoever parsed which dump, and the columns of `schema`. A
+    table is valid until the next one is asked for: its long columns lie in memory that is used again.
     """
     memory: dict[str, np.ndarray] = {}
     waiting: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:
+        if waiting and batch["part"][0] != waiting[-1]["part"][0]:
+            yield contiguous(waiting, schema, memory)
+            waiting, size = [], 0
         lengths = np.sum([lengths_of(batch.column(name)) for name in LARGE], axis=0)
         ends = size + np.cumsum(lengths)
         start = 0
@@ -198,14 +291,19 @@ class Counts:
             "minor_edits": self.true["minor"],
             "first_timestamp": first,
             "last_timestamp": last,
-            "namespaces": dict(sorted(self.namespaces.items(), key=lambda item: (-item[1], item[0]))),
-            "models": dict(sorted(self.models.items(), key=lambda item: (-item[1], item[0]))),
+            "namespaces": sort_counts(self.namespaces),
+            "models": sort_counts(self.models),
             "without_value": {name: self.nulls[name] for name in ("page_id", "ns", "rev_id", "timestamp", "sha1")},
             "tags_without_column": dict(sorted(findings.tags_without_column.items())),
             "skipped_items": findings.skipped_items,
             "sha1_mismatches": findings.mismatches,
             "skipped": findings.skipped,
         }
+
+
+def sort_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    """The most frequent first."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def tally(column: pa.Array) -> dict[str, int]:
