@@ -20,6 +20,7 @@ os.environ["PATH"] = os.pathsep.join(
     [str(Path(sys.executable).parent), os.environ["PATH"]]
 )
 
+from pipeline._s3 import require_bucket
 from pipeline._settings import load_config
 from pipeline._slurm import require_partitions
 from rnngen.artifacts import take_lock
@@ -33,6 +34,7 @@ try:
     )
     if workflow.is_main_process:
         require_partitions(workflow.resource_settings)
+        require_bucket(workflow.storage_settings, workflow.storage_provider_settings)
 except InputError as error:
     sys.exit(f"error: {error}")
 

@@ -22,8 +22,8 @@ def main(
     """A revision that two dumps have is refused."""
     report = gather_wikipedia(parts, output)
     print(
-        f"{output}: {report['pages']:,} pages, {report['rows']['revision']:,} revisions, {report['raw_bytes']:,} bytes "
-        f"of {len(parts)} dumps"
+        f"{output}: {report['pages']:,} pages, {report['rows']['revision']:,} revisions, {report['raw_bytes']:,} bytes, "
+        f"{len(parts)} dump{'s' * (len(parts) > 1)}"
     )
 
 

@@ -3,7 +3,9 @@
 import http.server
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -16,7 +18,7 @@ import yaml
 
 from pipeline._settings import load_config, training_settings
 from pipeline.train import train_one
-from tests.workflow.test_workflow import DUMP, SNAKEMAKE, copy_project
+from tests.workflow.test_workflow import DUMP, ROOT, SNAKEMAKE, copy_project
 
 pytest.importorskip("snakemake_storage_plugin_s3", reason="pip install '.[s3]'")
 moto_server = pytest.importorskip("moto.server", reason="pip install '.[moto]'")
@@ -133,14 +135,28 @@ class Forbidding(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_a_bucket_without_rights_is_named_and_why(folder):
+def run_against(host: str, port: int, folder: Path) -> list[str]:
+    """The errors of a run with a server that is of no use."""
+    for name in ("config.yaml", "Snakefile", "workflow", "profiles"):
+        (folder / name).symlink_to(ROOT / name)
+    result = subprocess.run(
+        [str(SNAKEMAKE), *TARGETS, *PROFILE, "--configfile", "workflow/presets/smoke.yaml"],
+        cwd=folder, env=environment_of(host, port), capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode != 0 and "Traceback" not in result.stderr
+    return [line for line in result.stderr.splitlines() if line.startswith("error:")]
+
+
+def test_a_bucket_without_rights_is_named_in_one_line(tmp_path):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Forbidding) as forbidding:
         threading.Thread(target=forbidding.serve_forever, daemon=True).start()
-        result = subprocess.run(
-            [str(SNAKEMAKE), *TARGETS, *PROFILE, "--configfile", "workflow/presets/smoke.yaml", "change.yaml"],
-            cwd=folder, env=environment_of(*forbidding.server_address), capture_output=True, text=True,
-        )  # fmt: skip
+        errors = run_against(*forbidding.server_address, tmp_path)
         forbidding.shutdown()
-    assert result.returncode != 0
-    assert "Failed to check existence of s3://bucket/" in result.stderr
-    assert "An error occurred (403) when calling the HeadObject operation: Forbidden" in result.stderr
+    assert len(errors) == 1 and errors[0].startswith("error: s3://bucket: 403 Forbidden; these credentials need")
+
+
+def test_a_server_that_is_not_there_is_named_in_one_line(tmp_path):
+    with socket.socket() as nobody:  # a port that is taken, and does not listen
+        nobody.bind(("127.0.0.1", 0))
+        errors = run_against(*nobody.getsockname(), tmp_path)
+    assert len(errors) == 1 and re.match(r"error: s3://bucket: Could not connect to the endpoint", errors[0])
