@@ -21,10 +21,8 @@ def main(
 ) -> None:
     """A revision that two dumps have is refused."""
     report = gather_wikipedia(parts, output)
-    print(
-        f"{output}: {report['pages']:,} pages, {report['rows']['revision']:,} revisions, {report['raw_bytes']:,} bytes, "
-        f"{len(parts)} dump{'s' * (len(parts) > 1)}"
-    )
+    rows = report["rows"]["revision"]
+    print(f"{output}: {len(parts)} parts, {report['pages']:,} pages, {rows:,} revisions, {report['raw_bytes']:,} bytes")
 
 
 if __name__ == "__main__":
