@@ -9,7 +9,6 @@ worst of them, b being the same function in float64 over the first steps. Peak m
 backward, adds to a fresh process that holds weights, inputs and the derivative of the output.
 """
 
-import math
 import multiprocessing
 import os
 import platform
@@ -23,13 +22,11 @@ import torch
 import typer
 from torch import Tensor, nn
 
-from benchmarks import lstm_cuda
 from pipeline._command import command
 from rnngen.artifacts import machine
 from rnngen.cells.c_kernels import load_fitting_gates
 from rnngen.cells.layer import PeepholeLSTM
 from rnngen.cells.matmul import onednn_float32_is_exact
-from rnngen.errors import InputError
 from rnngen.networks.synthesis_network import SynthesisNetwork
 
 CLIP = 10.0
@@ -192,9 +189,6 @@ def measure_memory(cells: int, batch: int, steps: int, threads: int) -> None:
 
 def main(
     quick: Annotated[bool, typer.Option(help="One small size, few rounds: to see that it runs.")] = False,
-    device: Annotated[
-        str, typer.Option(help="cpu, or cuda: benchmarks.lstm_cuda, which has options of its own.")
-    ] = "cpu",
     threads: Annotated[int, typer.Option(help="Threads of torch; more than one is measured by the wall clock.")] = 1,
     part: Annotated[str, typer.Option(help="layer, synthesis, memory or all.")] = "all",
     cells: Annotated[list[int], typer.Option(help="Sizes of the layer.")] = [400, 700, 1000],  # noqa: B006
@@ -202,11 +196,6 @@ def main(
     rounds: Annotated[int, typer.Option(help="Rounds of which a figure is the median.")] = 7,
 ) -> None:
     """Time one layer at several sizes and the synthesis network, and measure the layer's peak memory."""
-    if device == "cuda":
-        lstm_cuda.main(repeats=rounds, toy=quick, output=None, budget=math.inf)
-        return
-    if device != "cpu":
-        raise InputError(f"device {device!r}: expected cpu or cuda")
     torch.set_num_threads(threads)
     tuned = [f"{name}={value}" for name, value in os.environ.items() if name.startswith(("MALLOC_", "THP_MEM"))]
     compiler = "yes" if load_fitting_gates(torch.zeros(1)) is not None else "no: compiled is fused here"

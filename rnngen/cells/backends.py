@@ -21,7 +21,7 @@ from rnngen.errors import InputError
 
 
 def triton(*arguments: Any) -> tuple[Tensor, State]:
-    """Triton kernels, the time loop recorded in a CUDA graph."""
+    """Triton kernels."""
     require_triton()
     from rnngen.cells.triton.lstm_stack import triton_layer
 
@@ -52,8 +52,8 @@ WINDOW_LAYERS: dict[str, WindowLayer] = {
     "compiled": compiled_window_layer,
 }
 """Name, of those that run on any device → function with the signature of `window_layer`."""
-NEVER_WAITING = frozenset({"triton"})
-"""Back ends that wait for no value on the device: lengths are not looked at, and a whole chunk can be recorded."""
+NEVER_WAITING = frozenset({"auto", "fused", "triton"})
+"""Back ends that on a GPU, given no lengths, wait for nothing: a whole pass can be recorded."""
 
 
 def backend_named(name: str, device: torch.device) -> Backend:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rnngen.cells.backends import NEVER_WAITING, backend_named
+from rnngen.cells.backends import backend_named
 from rnngen.cells.packing import within
 from rnngen.cells.peephole_lstm import State, Weights, reference
 from rnngen.errors import InputError
@@ -90,7 +90,7 @@ class PeepholeLSTM(nn.Module):
         """
         steps, batch = self.require_fitting(symbols_tb, dense, state, lengths_b)
         longest = steps
-        if lengths_b is not None and self.backend not in NEVER_WAITING:  # there the look at the lengths would cost more
+        if lengths_b is not None and self.backend != "triton":  # there the look at the lengths would cost more
             longest = int(lengths_b.max())
             symbols_tb = None if symbols_tb is None else symbols_tb[:longest]
             dense = [x[:longest] for x in dense]

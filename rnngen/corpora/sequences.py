@@ -13,10 +13,11 @@ last seen when it predicts element t of the targets.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rnngen.errors import InputError
@@ -38,11 +39,23 @@ class TextBatch:
     """Whether the recurrent state is zero before this batch; otherwise it is carried from the batch before."""
     predictions: int
     """Number of predicted symbols, padding excluded."""
+    runs_on: bool = False
+    """Whether the network runs on through the padding; the loss does not."""
 
     @property
     def sequences(self) -> int:
         """Number of sequences b."""
         return self.targets_tb.shape[1]
+
+    def running_on(self) -> "TextBatch":
+        """The same padded to one of a few lengths, and `runs_on`."""
+        more = (0, 0, 0, round_length(len(self.targets_tb)) - len(self.targets_tb))
+        return replace(
+            self,
+            inputs_tb=F.pad(self.inputs_tb, more, value=NULL),
+            targets_tb=F.pad(self.targets_tb, more),
+            runs_on=True,
+        )
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,12 @@ def shuffle_into_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch:
         part = part[np.argsort(lengths[part], kind="stable")]
         batches += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
     return [batches[i] for i in random.permutation(len(batches))]
+
+
+def round_length(steps: int) -> int:
+    """`steps` rounded up to one of four values an octave: at most a quarter more, or 3."""
+    grain = max(4, 1 << max(0, (steps - 1).bit_length() - 3))
+    return -(-steps // grain) * grain
 
 
 def gather(x_n: Tensor, first_b: Tensor, lengths_b: Tensor, longest: int) -> tuple[Tensor, Tensor]:

@@ -1,91 +1,126 @@
-"""The gradients of a batch: forward and backward pass, as one CUDA graph where the same shape comes again and again.
+"""The gradients of a batch: forward and backward pass, as one CUDA graph where a shape comes again and again.
 
-Chunks of a long text all have the same shape. There forward pass, loss and backward pass are recorded once and
-replayed, which leaves a processor a few dozen launches an update in place of some hundreds. The optimiser stays
-outside: it is a few launches for all weights together (torch._foreach), and so learning rate, momentum, noise and the
-look at the loss before the weights change are the same with and without a recording.
+Forward pass, loss and backward pass are recorded once for each shape and replayed, which takes some hundred thousand
+launches an update off the processor's hands. The optimiser stays outside: it is a few launches for all weights together
+(torch._foreach), and so learning rate, momentum and the look at the loss before the weights change are the same with
+and without a recording; so is noise, whose draw of the weights is an argument of the recording.
 
-Only back ends that never wait for a CUDA device (`NEVER_WAITING`) are recorded, and not with RNNGEN_CUDA_GRAPHS=0.
+Chunks of a long text are all of one shape and carry a state. Sentences and lines of handwriting are padded to a few
+lengths and computed as if they had no ends (`running_on`): what comes after a sequence's end changes nothing before it,
+and the loss, which knows the lengths, sends nothing back from there. So the gradients are the same.
+
+Only on a CUDA device, for back ends that do not wait for it (`NEVER_WAITING`), and not with RNNGEN_CUDA_GRAPHS=0.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from rnngen.cells import cuda_graphs
 from rnngen.cells.backends import NEVER_WAITING
-from rnngen.cells.cuda_graphs import LOOPS, record
+from rnngen.cells.cuda_graphs import record
 
-Forward = Callable[[Any, Any], tuple[Any, ...]]
-"""(batch, state) → (losses, the state after it, other tensors): losses are added up, a state is a pair (h, c) a layer,
-cut from the graph."""
+Forward = Callable[..., tuple[Any, ...]]
+"""(batch, state[, weights]) → (losses, the state after it, other tensors): losses are added up, a state is a pair
+(h, c) a layer, cut from the graph; weights, name → tensor, stand in for the network's own."""
 
 MADE_DIRECTLY = 3
 """Batches of a shape before it is recorded: a shape that comes seldom is not worth it."""
+MOST_RECORDINGS = 64
+"""Further shapes are made directly: a recording of a thousand steps takes some 100 MB, beside what all share."""
 
 
-def backpropagate(forward: Forward, batch: Any, state: Any) -> tuple[Any, ...]:
+def backpropagate(
+    forward: Forward, batch: Any, state: Any, weights: Mapping[str, Tensor] | None = None
+) -> tuple[Any, ...]:
     """What `forward` returns; the gradients of the sum of its losses are added to `.grad` of the weights."""
-    losses, *rest = forward(batch, state)
+    losses, *rest = forward(batch, state) if weights is None else forward(batch, state, weights)
     losses.sum().backward()
     return losses.detach(), *rest
 
 
 class RecordedGradients:
-    """`backpropagate` for one `forward` and the network in it, recorded for chunks that carry on a state.
+    """`backpropagate` for one `forward` and the network in it, recorded for each shape that comes often.
 
-    All else, the first chunk after a reset of the state and batches of several lengths, is made directly. `record` is
-    `rnngen.cells.cuda_graphs.recorded`, or a stand-in for it.
+    All else is made directly: the first chunk after a reset of the state, sequences that happen to be equally long.
+    `record` is `rnngen.cells.cuda_graphs.record`, or a stand-in for it.
     """
 
     def __init__(self, network: nn.Module, forward: Forward, record: Callable[..., Callable] = record) -> None:
         self.parameters = list(network.parameters())
         self.forward, self.record = forward, record
-        self.seen: Counter[torch.Size] = Counter()
-        self.recordings: dict[torch.Size, Callable[..., tuple[Tensor, ...]]] = {}
+        self.seen: Counter[Any] = Counter()
+        self.recordings: dict[Any, Callable[..., tuple[Tensor, ...]]] = {}
 
-    def __call__(self, batch: Any, state: Any) -> tuple[Any, ...]:
-        if batch.reset or state is None or batch.lengths_b is not None:
-            return backpropagate(self.forward, batch, state)
-        shape = batch.inputs_tb.shape
+    def __call__(self, batch: Any, state: Any, weights: Mapping[str, Tensor] | None = None) -> tuple[Any, ...]:
+        if batch.lengths_b is not None:
+            same, carried = batch.running_on(), []
+        elif batch.reset or state is None:
+            return backpropagate(self.forward, batch, state, weights)
+        else:
+            same, carried = batch, [part for pair in state for part in pair]
+        tensors = _tensors(same)
+        shape = tuple((name, x.shape) for name, x in tensors.items())
         self.seen[shape] += 1
-        if self.seen[shape] <= MADE_DIRECTLY:
-            return backpropagate(self.forward, batch, state)
+        full = len(self.recordings) == MOST_RECORDINGS and shape not in self.recordings
+        if self.seen[shape] <= MADE_DIRECTLY or full:
+            return backpropagate(self.forward, batch, state, weights)
 
-        arguments = (batch.inputs_tb, batch.targets_tb, *(part for pair in state for part in pair))
+        drawn = {} if weights is None else dict(weights)
+        arguments = (*tensors.values(), *carried, *(w.detach() for w in drawn.values()))
         if shape not in self.recordings:
-            self.recordings[shape] = self.record(self._step(batch), *arguments)
+            self.recordings[shape] = self.record(self._step(same, len(carried), list(drawn)), *arguments)
         losses, *rest = self.recordings[shape](*arguments)
-        after, rest = rest[: 2 * len(state)], rest[2 * len(state) :]
-        others, gradients = rest[: -len(self.parameters)], rest[-len(self.parameters) :]
-        for weight, gradient in zip(self.parameters, gradients, strict=True):
-            weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
-        return losses, _pairs(after), *others
+        after, rest = rest[: len(carried)], rest[len(carried) :]
+        into = list(drawn.values()) or self.parameters
+        others, gradients = rest[: -len(into)], rest[-len(into) :]
+        if drawn:  # on to what they were drawn from
+            torch.autograd.backward(into, gradients)
+        else:
+            for weight, gradient in zip(into, gradients, strict=True):
+                weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+        return losses, _pairs(after) if carried else None, *others
 
-    def _step(self, batch: Any) -> Callable[..., tuple[Tensor, ...]]:
-        """Tensors in and tensors out: symbols and state → losses, state, others, gradients of the weights."""
+    def _step(self, batch: Any, carried: int, names: Sequence[str]) -> Callable[..., tuple[Tensor, ...]]:
+        """Tensors in and tensors out: the batch's, the state's, drawn weights → losses, state, others, gradients."""
+        own = list(_tensors(batch))
 
-        def step(inputs_tb: Tensor, targets_tb: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
-            same = replace(batch, inputs_tb=inputs_tb, targets_tb=targets_tb)
-            losses, after, *others = self.forward(same, _pairs(parts))
+        def step(*tensors: Tensor) -> tuple[Tensor, ...]:
+            same = replace(batch, **dict(zip(own, tensors, strict=False)))
+            state = _pairs(tensors[len(own) : len(own) + carried]) if carried else None
+            drawn = [x.detach().requires_grad_() for x in tensors[len(own) + carried :]]
+            given = [dict(zip(names, drawn, strict=True))] if names else []
+            losses, after, *others = self.forward(same, state, *given)
             # and not backward(), which would leave in .grad what belongs to the recording
-            gradients = torch.autograd.grad(losses.sum(), self.parameters)
-            return losses.detach(), *(part for pair in after for part in pair), *others, *gradients
+            gradients = torch.autograd.grad(losses.sum(), drawn or self.parameters)
+            parts = [part for pair in after for part in pair] if carried else []
+            return losses.detach(), *parts, *others, *gradients
 
         return step
+
+
+def _tensors(batch: Any) -> dict[str, Tensor]:
+    """The tensors of a batch by name."""
+    values = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
 
 def _pairs(parts: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 
-def gradients_of(network: nn.Module, forward: Forward) -> Callable[[Any, Any], tuple[Any, ...]]:
-    """(batch, state) → `backpropagate(forward, batch, state)`, recorded where that is asked for and possible."""
+def gradients_of(network: nn.Module, forward: Forward) -> Callable[..., tuple[Any, ...]]:
+    """(batch, state[, weights]) → `backpropagate` of them, recorded where that is possible."""
     layers = getattr(network, "layers", ())
     on_cuda = all(p.device.type == "cuda" for p in network.parameters())
-    if on_cuda and LOOPS.graphs and layers and all(layer.backend in NEVER_WAITING for layer in layers):
+    if on_cuda and cuda_graphs.GRAPHS and layers and all(layer.backend in NEVER_WAITING for layer in layers):
         return RecordedGradients(network, forward)
-    return lambda batch, state: backpropagate(forward, batch, state)
+
+    def directly(batch: Any, state: Any, weights: Mapping[str, Tensor] | None = None) -> tuple[Any, ...]:
+        return backpropagate(forward, batch, state, weights)
+
+    return directly

@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from torch import Tensor
 from rnngen.errors import InputError
 from rnngen.training.contracts import B, Batches, Carried, Noise, Objective
 from rnngen.training.data_parallel import Ranks
-from rnngen.training.gradients import backpropagate, gradients_of
+from rnngen.training.gradients import gradients_of
 from rnngen.training.learning_rate import set_learning_rate
 
 
@@ -125,7 +124,7 @@ def train(
         rates = [group["initial_lr"] for group in optimiser.param_groups]
     for group, rate in zip(optimiser.param_groups, rates, strict=True):
         group["initial_lr"] = rate
-    gradients_without_noise = gradients_of(objective.network, objective.losses)
+    gradients = gradients_of(objective.network, objective.losses)
     started = time.perf_counter() - progress.seconds
     per_epoch = batches.batches_per_epoch
     unseen: Any = 0.0
@@ -155,10 +154,8 @@ def train(
             mine = batch if ranks is None else ranks.share_of(batch)
             if mine is None:
                 loss_b, state = torch.zeros(0), None
-            elif weights is None:
-                loss_b, state = gradients_without_noise(mine, state)
             else:
-                loss_b, state = backpropagate(partial(objective.losses, weights=weights), mine, state)
+                loss_b, state = gradients(mine, state, weights)
             loss = loss_b.sum().double()
             if ranks is not None:
                 loss = ranks.add_up(loss, parameters.values())
@@ -178,9 +175,8 @@ def train(
                     raise not_finite("the training loss", progress, parameters)
                 progress.nats += nats
             rows = batch.sequences
-            gradients = [p.grad for p in parameters.values() if p.grad is not None]
             if rows > 1:
-                torch._foreach_div_(gradients, rows)
+                torch._foreach_div_([p.grad for p in parameters.values() if p.grad is not None], rows)
             if noise is not None:
                 noise.step(factor, batch_size=rows)
             optimiser.step()

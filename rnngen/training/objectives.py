@@ -39,7 +39,7 @@ class NextSymbol:
         """ŷ (T, B, K) and the state after the batch; the state is reset first where the batch says so."""
         if batch.reset:
             state = None
-        return outputs(self.network, weights, batch.inputs_tb, state, batch.lengths_b)
+        return outputs(self.network, weights, batch.inputs_tb, state, None if batch.runs_on else batch.lengths_b)
 
     def losses(
         self, batch: TextBatch, state: Carried, weights: Mapping[str, Tensor] | None = None
@@ -79,7 +79,8 @@ class NextPoint:
 
     def predict(self, batch: HandwritingBatch, weights: Mapping[str, Tensor] | None = None) -> Tensor:
         """ŷ (T, B, 6M + 1)."""
-        return outputs(self.network, weights, batch.inputs_tb3, None, batch.lengths_b)[0]
+        lengths_b = None if batch.runs_on else batch.lengths_b
+        return outputs(self.network, weights, batch.inputs_tb3, None, lengths_b)[0]
 
     def losses(
         self, batch: HandwritingBatch, state: Carried, weights: Mapping[str, Tensor] | None = None
@@ -117,8 +118,9 @@ class NextPointGivenText(NextPoint):
     """The same, conditioned on the text of the line (eq 46–55); `network` is a SynthesisNetwork."""
 
     def predict(self, batch: HandwritingBatch, weights: Mapping[str, Tensor] | None = None) -> Tensor:
+        lengths_b = None if batch.runs_on else batch.lengths_b
         return outputs(
-            self.network, weights, batch.inputs_tb3, batch.text_bu, batch.text_lengths_b, lengths_b=batch.lengths_b
+            self.network, weights, batch.inputs_tb3, batch.text_bu, batch.text_lengths_b, lengths_b=lengths_b
         )[0]
 
 

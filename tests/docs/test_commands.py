@@ -43,6 +43,7 @@ COMMANDS = printed()
 
 NOT_RUN = {
     r"git clone": "the address of the repository is the reader's to fill in",
+    r"pip (download|install)": "installs packages",
     r"make ": "installs, or runs everything: the targets are looked up",
     r"head -c 4154399": "wants enwik8",
     r"python -m pipeline.parse_wikipedia data/raw/enwik8": "wants enwik8",
@@ -50,7 +51,7 @@ NOT_RUN = {
     r"python -m pipeline.measure_likeness": "wants real handwriting",
     r"python -m pipeline.pack_writer": "wants the model of the preset writer",
     r"python -m pipeline.measure_cost": "measures trainings of the paper's size on licensed data",
-    r"python -m tools.reproduce_on_gpu": "wants a GPU and licensed data",
+    r"python -m tools.lease": "wants a GPU and licensed data",
     r"python -m pipeline.publish": "wants a network of the paper's size",
     r"python -m pytest": "tests of their own",
     r"python -m benchmarks": "takes minutes, and its numbers mean nothing on a machine at work",

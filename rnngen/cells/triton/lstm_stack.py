@@ -5,8 +5,6 @@ stack of L layers over T steps is T + L − 1 steps of L layers side by side ins
 one batched product (`torch.bmm`, cuBLAS) and one Triton launch each (lstm_kernels.py). A single layer is a
 stack of one. What does not depend on the recurrence is one product for all steps, before or after the loop.
 
-The loops are recorded and replayed as CUDA graphs (`rnngen.cells.cuda_graphs`).
-
 Shapes: as in `rnngen.cells.triton.lstm_kernels`; i inputs.
 """
 
@@ -19,12 +17,13 @@ import triton
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rnngen.cells.cuda_graphs import LOOPS, RecordedLoop, align, room
 from rnngen.cells.peephole_lstm import State, Weights
 from rnngen.cells.triton.lstm_kernels import gates_backward, gates_forward, gather_rows, sums_backward
 from rnngen.errors import InputError
 
 BLOCK = 512
+ALIGNED = 16
+"""Sizes of products are rounded up to this: cuBLAS wants rows of 16 bytes for the matrix units."""
 WIDEST_BATCH = 256
 """Above, a layer's own products fill the card and a stack gains nothing over its layers one after the other."""
 ONE_HOT_SYMBOLS = 1024
@@ -32,26 +31,28 @@ ONE_HOT_SYMBOLS = 1024
 
 
 class Shape(NamedTuple):
-    """What a recorded loop depends on."""
+    """What the buffers of a loop depend on."""
 
     layers: int
     steps: int
-    """How many there is room for."""
     batch: int
     cells: int
     dtype: torch.dtype
     operands: torch.dtype
     device: torch.device
-    fp32_precision: str
-    """torch's setting for products in float32 on a GPU, "tf32" for the matrix units' shorter operands."""
 
 
-class Loop(RecordedLoop):
+def align(size: int) -> int:
+    """`size` rounded up for the matrix units."""
+    return -(-size // ALIGNED) * ALIGNED
+
+
+class Loop:
     """Buffers of one shape and the two loops over them; everything but the time steps happens outside."""
 
     def __init__(self, shape: Shape):
-        super().__init__(shape)
-        layers, steps, batch, cells, dtype, operands, device, _ = shape
+        self.shape = shape
+        layers, steps, batch, cells, dtype, operands, device = shape
         self.lower = int(layers > 1)
         self.h = h = align(cells)
 
@@ -73,7 +74,6 @@ class Loop(RecordedLoop):
         self.d_last_h_lbh, self.d_last_c_lbh, self.d_c_lbh = zeros(3, layers, batch, h).unbind(0)
         self.r_lbg = zeros(layers, batch, 4 * h, dtype=operands)
         self.r_lbk = zeros(layers, batch, (1 + self.lower) * h, dtype=operands)
-        self.overwritten = [self.g_ltbg]
 
     def inputs(self, steps: int) -> Tensor:
         """(L, T·B, K), a view of the slabs: what each layer multiplies with its recurrent weights at each step.
@@ -156,8 +156,7 @@ class Stack(torch.autograd.Function):
         batch, cells = first.h_bh.shape
         steps = len(symbols_tb) if symbols_tb is not None else len(first.dense[0])
         dtype, device = first.bias.dtype, first.bias.device
-        fp32_precision = torch.backends.cuda.matmul.fp32_precision
-        loop = LOOPS.take(Loop, Shape(len(layers), room(steps), batch, cells, dtype, operands, device, fp32_precision))
+        loop = Loop(Shape(len(layers), steps, batch, cells, dtype, operands, device))
         lower, h, rows = loop.lower, loop.h, steps * batch
 
         loop.clip.fill_(clip)
@@ -193,7 +192,7 @@ class Stack(torch.autograd.Function):
             xs.append(x_ni)
             weights_x.append(weight_gi)
 
-        loop.run("forward", steps)
+        loop.forward(steps)
         sequence_b = torch.arange(batch, device=device)
         last_c = loop.c_ltbh[:, loop.lengths_b, sequence_b, :cells]
         if loop.wide:
@@ -207,8 +206,6 @@ class Stack(torch.autograd.Function):
             ctx.symbol_counts = [None if layer.rows is None else len(layer.rows) for layer in layers]
             ctx.inputs = (xs, weights_x)
             ctx.set_materialize_grads(False)
-        else:
-            LOOPS.give_back(loop)
         return (*outputs, last_h, last_c)
 
     @staticmethod
@@ -231,7 +228,7 @@ class Stack(torch.autograd.Function):
             into.zero_() if d_out is None else into.copy_(d_out)
         for into, d_last in ((loop.d_last_h_lbh, d_last_h), (loop.d_last_c_lbh, d_last_c)):
             into.zero_() if d_last is None else into[:, :, :cells].copy_(d_last)
-        loop.run("backward", steps)
+        loop.backward(steps)
 
         d_weight = loop.weight_gradients(steps).view(layers, 4, h, 1 + lower, h)[:, :, :cells, :, :cells].to(dtype)
         sums_l7h = loop.sums(steps)[:, :, :cells]
@@ -265,7 +262,6 @@ class Stack(torch.autograd.Function):
             flat += [sums_l7h[n, 4:], sums_l7h[n, :4].reshape(4 * cells), *d_dense, *d_weights]
             if lower and n:
                 flat.append(d_weight[n, :, :, 0].reshape(4 * cells, cells))
-        LOOPS.give_back(loop)
         return (*[None] * 6, *flat)
 
 

@@ -2,8 +2,8 @@
 
 The window of step t − 1 is an input of the layer at t, so h and w lie side by side in one row, and the recurrent
 products of both are one. A step is that product, the kernel of the gates (lstm_kernels.py) and the kernel of
-the window (window_kernels.py), in a recorded loop (`rnngen.cells.cuda_graphs`). What only the recorded steps are
-needed for, the derivatives by all weights, are products over all steps afterwards.
+the window (window_kernels.py), in a loop. What no step waits for, the
+derivatives by all weights, are products over all steps afterwards.
 
 Shapes: as in `rnngen.cells.triton.window_kernels`; g = 4h gates, r a row of h and w.
 """
@@ -16,11 +16,10 @@ import triton
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rnngen.cells.cuda_graphs import LOOPS, RecordedLoop, align, room
 from rnngen.cells.peephole_lstm import Weights
 from rnngen.cells.soft_window import WindowState, WindowTrace, WindowWeights
 from rnngen.cells.triton.lstm_kernels import gates_backward, gates_forward, sums_backward
-from rnngen.cells.triton.lstm_stack import BLOCK, require_kernels, side_by_side
+from rnngen.cells.triton.lstm_stack import BLOCK, align, require_kernels, side_by_side
 from rnngen.cells.triton.window_kernels import window_backward, window_forward
 
 CELLS, POSITIONS = 128, 32
@@ -28,10 +27,9 @@ CELLS, POSITIONS = 128, 32
 
 
 class Shape(NamedTuple):
-    """What a recorded loop depends on."""
+    """What the buffers of a loop depend on."""
 
     steps: int
-    """How many there is room for."""
     batch: int
     cells: int
     alphabet: int
@@ -40,15 +38,14 @@ class Shape(NamedTuple):
     dtype: torch.dtype
     operands: torch.dtype
     device: torch.device
-    fp32_precision: str
 
 
-class WindowLoop(RecordedLoop):
+class WindowLoop:
     """Buffers of one shape and the two loops over them."""
 
     def __init__(self, shape: Shape):
-        super().__init__(shape)
-        steps, batch, cells, alphabet, components, positions, dtype, operands, device, _ = shape
+        self.shape = shape
+        steps, batch, cells, alphabet, components, positions, dtype, operands, device = shape
         self.h, self.v = h, v = align(cells), align(alphabet)
         self.k = k = max(16, triton.next_power_of_2(components))
 
@@ -74,7 +71,6 @@ class WindowLoop(RecordedLoop):
         self.d_last_h_bh, self.d_last_c_bh, self.d_c_bh = zeros(3, batch, h).unbind(0)
         self.d_last_w_bv = zeros(batch, v)
         self.d_last_kappa_bk, self.d_kappa_bk = zeros(2, batch, k).unbind(0)
-        self.overwritten = [self.g_tbg, self.d_h_tbh]
 
     def forward(self, steps: int) -> None:
         longest, batch = self.shape[:2]
@@ -136,12 +132,8 @@ class WindowedLayer(torch.autograd.Function):
     ):  # fmt: skip
         (steps, batch, inputs), cells, alphabet = x_tbi.shape, h_bh.shape[1], w_bv.shape[1]
         components, dtype, device = kappa_bk.shape[1], bias.dtype, bias.device
-        fp32_precision = torch.backends.cuda.matmul.fp32_precision
         positions = -(-text_bu.shape[1] // POSITIONS) * POSITIONS  # the kernels take so many at a time anyway
-        loop = LOOPS.take(
-            WindowLoop,
-            Shape(room(steps), batch, cells, alphabet, components, positions, dtype, operands, device, fp32_precision),
-        )
+        loop = WindowLoop(Shape(steps, batch, cells, alphabet, components, positions, dtype, operands, device))
         h, k, rows = loop.h, loop.k, steps * batch
 
         loop.clip.fill_(clip)
@@ -167,7 +159,7 @@ class WindowedLayer(torch.autograd.Function):
         x_ni, weight_gi = side_by_side([x_tbi], [weight_x], outside_tb1, h, operands)
         torch.mm(x_ni, weight_gi.t(), out=loop.g_tbg[:steps].view(rows, 4 * h))
 
-        loop.run("forward", steps)
+        loop.forward(steps)
         ends_b, sequence_b = loop.lengths_b, torch.arange(batch, device=device)
         results = (
             loop.h_tbh[:steps, :, :cells].clone(),
@@ -186,8 +178,6 @@ class WindowedLayer(torch.autograd.Function):
         if keep:
             ctx.loop, ctx.steps, ctx.inputs, ctx.saved = loop, steps, inputs, (x_ni, weight_gi)
             ctx.set_materialize_grads(False)
-        else:
-            LOOPS.give_back(loop)
         return (*results, *trace)
 
     @staticmethod
@@ -211,7 +201,7 @@ class WindowedLayer(torch.autograd.Function):
             (loop.d_last_kappa_bk[:, :components], d_last_kappa),
         ):
             into.zero_() if derivative is None else into.copy_(derivative)
-        loop.run("backward", steps)
+        loop.backward(steps)
 
         d_ng = loop.g_tbg[:steps].view(rows, 4 * h)
         d_weight = torch.mm(d_ng.t(), loop.s_tbr[:steps].view(rows, -1)).view(4, h, -1)[:, :cells].to(dtype)
@@ -236,7 +226,6 @@ class WindowedLayer(torch.autograd.Function):
             d_weight_ph[:, :components, :cells].reshape(3 * components, cells),
             d_hat_np.sum(0).view(3, k)[:, :components].reshape(3 * components),
         )
-        LOOPS.give_back(loop)
         return (*[None] * 6, *gradients)
 
 

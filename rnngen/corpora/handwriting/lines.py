@@ -12,18 +12,19 @@ Shapes: n points, t steps, b batch, u characters, c coordinates (x, y), 3 = (Δx
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpora.handwriting.table import read_columns
-from rnngen.corpora.sequences import Sequences, gather
+from rnngen.corpora.sequences import Sequences, gather, round_length
 from rnngen.errors import InputError
 
 LONGEST_GAP = 1.0
@@ -420,11 +421,25 @@ class HandwritingBatch:
     lines: np.ndarray
     """(b,) numbers of the lines in their set."""
     reset: bool = True
+    runs_on: bool = False
+    """Whether the network runs on through the padding at the ends of lines; the loss does not."""
 
     @property
     def sequences(self) -> int:
         """Number of lines b."""
         return self.targets_tb3.shape[1]
+
+    def running_on(self) -> "HandwritingBatch":
+        """The same padded to one of a few lengths of lines and texts, and `runs_on`."""
+        more = (0, 0, 0, 0, 0, round_length(len(self.targets_tb3)) - len(self.targets_tb3))
+        characters = self.text_bu.shape[1]
+        return replace(
+            self,
+            inputs_tb3=F.pad(self.inputs_tb3, more),
+            targets_tb3=F.pad(self.targets_tb3, more),
+            text_bu=F.pad(self.text_bu, (0, round_length(characters) - characters)),
+            runs_on=True,
+        )
 
 
 class HandwritingBatches:

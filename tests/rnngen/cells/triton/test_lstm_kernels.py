@@ -165,77 +165,6 @@ def test_bfloat16_rounds_products_only():
             assert a.dtype == torch.float32
 
 
-@runs_kernels
-def test_buffers_are_used_again_and_results_are_the_callers_own():
-    from rnngen.cells.cuda_graphs import LOOPS
-
-    LOOPS.clear()
-    _, layer = pair(torch.float32, **CASES["dense"])
-    x = torch.randn(7, 2, 3, device=DEVICE)
-    first, _ = layer(None, [x])  # two forward passes of one shape before any backward pass
-    second, _ = layer(None, [2 * x])
-    kept = first.detach().clone()
-    (first.sum() + second.sum()).backward()
-    assert torch.equal(first.detach(), kept)
-    assert len(LOOPS._free) == 2
-    gradient = layer.bias.grad.clone()
-    layer.bias.grad = None
-    first, _ = layer(None, [x])
-    second, _ = layer(None, [2 * x])
-    (first.sum() + second.sum()).backward()
-    assert len(LOOPS._free) == 2
-    assert relative(layer.bias.grad, gradient) < 1e-6
-    with torch.no_grad():
-        assert torch.equal(layer(None, [x])[0], kept)
-    assert len(LOOPS._free) == 2
-    with torch.inference_mode():
-        assert torch.equal(layer(None, [x])[0], kept)
-    LOOPS.clear()
-    with torch.inference_mode():  # buffers made while evaluating serve training
-        layer(None, [x])
-    layer(None, [x])[0].sum().backward()
-    with pytest.raises(RuntimeError, match="second backward pass"):
-        loss = layer(None, [x])[0].sum()
-        loss.backward(retain_graph=True)
-        loss.backward()
-
-
-@runs_kernels
-def test_unused_buffers_are_bounded():
-    from rnngen.cells.cuda_graphs import Loops
-    from rnngen.cells.triton.lstm_stack import Loop, Shape
-
-    shapes = [Shape(1, 8, b, 4, torch.float32, torch.float32, torch.device(DEVICE), "ieee") for b in (1, 2, 3)]
-    loops = [Loop(shape) for shape in shapes]
-    pool = Loops(limit=loops[1].bytes + loops[2].bytes)
-    for loop in loops:
-        pool.give_back(loop)
-    assert pool._free == loops[1:]
-    assert pool.take(Loop, shapes[1]) is loops[1]
-    assert pool.take(Loop, shapes[0]) is not loops[0]
-
-
-@runs_kernels
-def test_a_loop_that_joins_a_callers_graph_is_nobody_elses(monkeypatch):
-    from rnngen.cells import cuda_graphs
-    from rnngen.cells.cuda_graphs import LOOPS
-
-    LOOPS.clear()
-    _, layer = pair(torch.float32, **CASES["dense"])
-    x = torch.randn(5, 2, 3, device=DEVICE)
-    with torch.no_grad():
-        expected = layer(None, [x])[0]
-    (loop,) = LOOPS._free
-    with monkeypatch.context() as patch:
-        patch.setattr(cuda_graphs, "is_recording", lambda device: True)
-        layer(None, [x])[0].sum().backward()  # takes the loop that is free, with its buffers made and zeroed
-    assert LOOPS.joined == [loop] and not LOOPS._free
-    with torch.no_grad():
-        assert torch.equal(layer(None, [x])[0], expected)
-    assert LOOPS._free != [loop]
-    LOOPS.joined.clear()
-
-
 NETWORKS = {
     "handwriting": dict(input_size=3, cells=5, layers=3, output_size=7, clip=0.05),
     "text": dict(input_size=6, cells=18, layers=2, output_size=6, symbols=True, clip=0.05),
@@ -378,41 +307,6 @@ def test_padding_of_lines_and_texts_is_never_read():
 
 
 @runs_kernels
-@pytest.mark.parametrize("steps", [1, 2, 8, 9, 100, 101, 640, 1900])
-def test_buckets_waste_little(steps):
-    from rnngen.cells.cuda_graphs import bucket, room
-
-    assert steps <= bucket(steps) <= steps + max(3, steps / 16)
-    assert bucket(bucket(steps)) == bucket(steps)
-    assert bucket(steps) <= room(steps) < max(5, 2 * steps)
-
-
-@runs_kernels
-def test_sequences_of_all_lengths_share_buffers_and_leave_no_trace_in_them():
-    """A long batch, then a shorter one in the front of its buffers: as if the shorter one had been alone."""
-    from rnngen.cells.cuda_graphs import LOOPS
-
-    torch.manual_seed(0)
-    network = PredictionNetwork(3, 5, 3, 7, clip=1.0, init_range=0.6, backend="triton").to(DEVICE)
-    long, short = torch.randn(16, 2, 3, device=DEVICE), torch.randn(9, 2, 3, device=DEVICE)
-    lengths_b = torch.tensor([9, 4], device=DEVICE)
-
-    def run(x, lengths_b=None):
-        network.zero_grad()
-        y_tbo, after = network(x, None, lengths_b)
-        y_tbo.square().sum().backward()
-        return [y_tbo.detach(), *(part for pair in after for part in pair), *(p.grad for p in network.parameters())]
-
-    LOOPS.clear()
-    alone = run(short, lengths_b)
-    LOOPS.clear()
-    run(100 * long)
-    after_another = run(short, lengths_b)
-    assert len(LOOPS._free) == 1
-    assert all(torch.equal(a.detach(), b.detach()) for a, b in zip(alone, after_another, strict=True))
-
-
-@runs_kernels
 def test_a_symbol_outside_the_alphabet_becomes_nan():
     """On a GPU nobody looks at the symbols; the derivative of a row that is not there must not be written elsewhere."""
     _, layer = pair(torch.float32, cells=5, symbols=7, clip=1.0)
@@ -489,58 +383,3 @@ def test_without_the_package_the_back_end_says_so(monkeypatch):
     layer = PeepholeLSTM(4, [2], backend="triton")
     with pytest.raises(InputError, match=r"triton is not installed; pip install 'rnngen\[gpu\]'"):
         layer(None, [torch.zeros(2, 1, 2)])
-
-
-@needs_cuda
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_graphs_replay_what_the_launches_compute(precision):
-    from rnngen.cells.cuda_graphs import LOOPS
-
-    torch.manual_seed(0)
-    network = PredictionNetwork(3, 400, 3, 121, clip=1.0, backend="triton", precision=precision).cuda()
-    x = torch.randn(50, 32, 3, device="cuda")
-    lengths_b = torch.randint(1, 51, (32,), device="cuda")
-
-    def gradients():
-        network.zero_grad()
-        network(x, None, lengths_b)[0].square().sum().backward()
-        return [p.grad.clone() for p in network.parameters()]
-
-    LOOPS.clear()
-    LOOPS.graphs = False
-    try:
-        launched = gradients()
-    finally:
-        LOOPS.graphs = True
-        LOOPS.clear()
-    recorded, replayed = gradients(), gradients()
-    assert all(torch.equal(a, b) for a, b in zip(launched, recorded, strict=True))
-    assert all(torch.equal(a, b) for a, b in zip(recorded, replayed, strict=True))
-
-
-@pytest.mark.skipif(not CUDA or INTERPRETED, reason="no CUDA device")
-def test_a_recorded_step_computes_what_the_step_does():
-    from rnngen.cells.cuda_graphs import record
-
-    weight = torch.randn(5, 5, device="cuda")
-
-    def step(h, x):
-        h = torch.tanh(h @ weight + x)
-        return h, h.sum(0)
-
-    h, x = torch.randn(3, 5, device="cuda"), torch.randn(3, 5, device="cuda")
-    replay = record(step, h, x)
-    results = []
-    for run in (step, replay):
-        state, kept = h, []
-        for t in range(4):
-            state, total = run(state, t * x)
-            kept += [state, total]
-        results.append(kept)
-    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
-
-
-def test_without_a_device_a_step_is_left_as_it_is():
-    from rnngen.cells.cuda_graphs import record
-
-    assert record(max, torch.zeros(1)) is max
