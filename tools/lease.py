@@ -42,7 +42,7 @@ from tools.shards import join, split
 PAPER = ROOT / "workflow" / "presets" / "paper.yaml"
 CHECK_SECONDS, BENCHMARK_SECONDS = 180.0, 120.0
 WRITE_SECONDS, LOOK_SECONDS = 60.0, 1.0
-PAUSE_SECONDS, EVALUATE_SECONDS = 80.0, 60.0
+PAUSE_SECONDS, EVALUATE_SECONDS = 90.0, 45.0
 """Kept of the time for trainings to pause in and be evaluated, and of that for evaluation and the last shards."""
 SHARDS, SHARD_BYTES = 6, 16 << 20
 ORDER = ("synthesis", "prediction-3-layer", "prediction-1-layer", "treebank-character", "treebank-word", "wikipedia")

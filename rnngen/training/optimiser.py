@@ -1,5 +1,6 @@
 """What the paper's two optimisers share: one update of all parameters that have a gradient."""
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,12 @@ from torch import Tensor
 
 class Optimiser(torch.optim.Optimizer):
     """An optimiser whose rule is `update`, applied to a whole group at once by torch's `_foreach` operations."""
+
+    # torch wraps these so that its compiler passes them by; the wrapper imports the compiler, which takes 150 MB
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
 
     @torch.no_grad()
     def step(  # type: ignore[override]  # torch writes it as two overloads
