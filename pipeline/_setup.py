@@ -38,7 +38,7 @@ from rnngen.training.weight_noise import WeightNoise
 
 EVALUATION_BATCH = 32
 AnyNetwork = TypeVar("AnyNetwork", PredictionNetwork, SynthesisNetwork)
-LARGEST_IN_MEMORY = 256_000_000
+LARGEST_IN_MEMORY = 16_000_000
 """Bytes of a text that are read into memory; a longer one is copied to a file beside its corpus and mapped."""
 
 
