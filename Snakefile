@@ -57,10 +57,6 @@ TRAIN = (
     + ["--max-restarts=3", "-m"]
 )
 PRIME = config["samples"]["text"]["prime"]
-SWEEPS = config.get("sweeps", {})  # experiments too, with a table of their own
-SHOWN = [name for name in EXPERIMENTS if name not in SWEEPS]
-TEXT = [name for name in SHOWN if EXPERIMENTS[name]["kind"] == "text"]
-PEN = [name for name in SHOWN if EXPERIMENTS[name]["kind"] != "text"]
 
 
 wildcard_constraints:
@@ -88,7 +84,7 @@ rule:
         "reproduce-all"
     default_target: True
     input:
-        everything(),
+        MADE.all(),
     message:
         f"everything is in {RESULTS}; open {RESULTS}/report.html"
 

@@ -18,39 +18,13 @@ import typer
 from pipeline._command import command
 from pipeline._evaluations import read_evaluation
 from pipeline._settings import by_row, name_of_value
-from pipeline.paper import NUMBERS
+from pipeline.paper import NUMBERS, TABLES
 from rnngen.artifacts import write_whole
 from rnngen.errors import InputError
 from rnngen.losses.bits_per_character import bits
 
-TITLES = {
-    "table1": "Table 1: Penn Treebank, test set",
-    "table2": "Table 2: Wikipedia",
-    "table3": "Table 3: handwriting prediction, validation set",
-    "table4": "Table 4: handwriting synthesis, validation set",
-}
-MEASURES: dict[str, dict[str, tuple[str, str | None, int]]] = {
-    # column: (where in an evaluation, the paper's name for it, digits)
-    "table1": {
-        "bits per character": ("bits_per_character", "bits_per_character", 3),
-        "bits per predicted symbol": ("bits_per_symbol", None, 3),
-        "bits per character (exact)": ("bits_per_character_exact", None, 3),
-        "perplexity (2^(5.6 BPC))": ("perplexity_paper", "perplexity", 1),
-        "perplexity (exact)": ("perplexity_exact", None, 1),
-        "error %": ("error_percent", "error_percent", 1),
-    },
-    "table2": {"bits per character": ("bits_per_character", "bits_per_character", 3)},
-    "table3": {
-        "log-loss (nats/line)": ("loss", "nats_per_sequence", 1),
-        "log-loss (nats/point)": ("nats_per_point", None, 3),
-        "SSE (mixture mean)": ("sse_mean", "sse", 3),
-        "SSE (top component)": ("sse_top", "sse", 3),
-        "SSE (mixture mean, with end of stroke)": ("sse_mean_and_end_of_stroke", None, 3),
-        "SSE (top component, with end of stroke)": ("sse_top_and_end_of_stroke", None, 3),
-    },
-}
-MEASURES["table4"] = MEASURES["table3"]
 SPREAD = ": ±"
+ABOUT_TRAINING = ["epochs", "weights", "training complete", "seed", "seeds", "n", "rule"]
 
 
 def main(
@@ -71,11 +45,11 @@ def main(
     chosen = experiments_of(experiments)
     if sweep is not None:
         frame, title, text = *sweep_table(evaluations, chosen, json.loads(sweep)), ""
-    elif table in TITLES:
-        frame, title = paper_table(table, evaluations, chosen, preset, data), TITLES[table]
+    elif table in TABLES:
+        frame, title = paper_table(table, evaluations, chosen, preset, data), TABLES[table]["title"]
         text = remark(table, preset, data)
     else:
-        raise InputError(f"--table {table}: expected one of {', '.join(TITLES)}")
+        raise InputError(f"--table {table}: expected one of {', '.join(TABLES)}")
     with write_whole(csv) as partial:
         frame.to_csv(partial, index=False)
     with write_whole(md) as partial:
@@ -86,7 +60,7 @@ def paper_table(table: str, evaluations: Path, chosen: dict[str, list[str]], pre
     """A table of the paper."""
     paper = NUMBERS[table]
     rows = [
-        line(MEASURES[table], found, paper.get(experiment, {}).get(row, {}), preset == "paper" and not data)
+        line(TABLES[table]["measures"], found, paper.get(experiment, {}).get(row, {}), preset == "paper" and not data)
         for experiment, names in chosen.items()
         for row, trainings in by_row(names).items()
         for found in read_evaluations(evaluations, experiment, trainings)
@@ -97,13 +71,13 @@ def paper_table(table: str, evaluations: Path, chosen: dict[str, list[str]], pre
 def sweep_table(evaluations: Path, chosen: dict[str, list[str]], sweep: dict[str, Any]) -> tuple[pd.DataFrame, str]:
     """A table with a line for every value of a setting, and its title."""
     values = {name_of_value(value): value for value in sweep["values"]}
-    everything = {column: measure for table in MEASURES.values() for column, measure in table.items()}
+    everything = {column: measure for about in TABLES.values() for column, measure in about["measures"].items()}
     rows = []
     for row, trainings in by_row(chosen[sweep["name"]]).items():
         for found in read_evaluations(evaluations, sweep["name"], trainings):
             measured = {column: m for column, m in everything.items() if m[0] in found[0]["measures"]}
             cells = line(
-                {column: (ours, None, digits) for column, (ours, _, digits) in measured.items()}, found, {}, False
+                {column: (ours, "", digits) for column, (ours, _, digits) in measured.items()}, found, {}, False
             )
             del cells["network"], cells["regularisation"]
             rows.append({sweep["setting"]: values[row]} | cells)
@@ -164,7 +138,7 @@ def read_evaluations(folder: Path, experiment: str, trainings: list[str]) -> lis
 
 
 def line(
-    measures: dict[str, tuple[str, str | None, int]],
+    measures: dict[str, tuple[str, str, int]],
     evaluations: list[dict[str, Any]],
     paper: dict[str, Any],
     comparable: bool,
@@ -186,7 +160,7 @@ def line(
         cells[column] = None if value is None else round(value, digits)
         if len(evaluations) > 1:
             cells[column + SPREAD] = None if value is None else round(statistics.stdev(values), digits)
-        if theirs is not None:
+        if theirs:
             reference = printed.get(theirs)
             cells[f"{column}: paper"] = reference
             if comparable:
@@ -206,7 +180,10 @@ def line(
 
 
 def markdown(frame: pd.DataFrame) -> str:
-    """The frame as a Markdown table, empty cells blank, deviations behind their means."""
+    """The frame as a Markdown table, empty cells blank, deviations behind their means.
+
+    What is the same of every training stands below the table, and a column that says nothing not at all.
+    """
     frame = frame.copy()
     for column in [name.removesuffix(SPREAD) for name in frame.columns if name.endswith(SPREAD)]:
         spread = frame.pop(column + SPREAD)
@@ -214,11 +191,14 @@ def markdown(frame: pd.DataFrame) -> str:
             value if pd.isna(value) else f"{value} ± {deviation}"
             for value, deviation in zip(frame[column], spread, strict=True)
         ]
+    frame = frame.dropna(axis="columns", how="all")
+    alike = [name for name in frame.columns if name in ABOUT_TRAINING and frame[name].nunique() == 1 < len(frame)]
+    below = [f"{name} {frame.pop(name).iloc[0]}" for name in alike]
     header = "| " + " | ".join(frame.columns) + " |\n|" + "---|" * len(frame.columns) + "\n"
     body = ""
     for record in frame.where(frame.notna(), "").to_numpy():
         body += "| " + " | ".join(str(cell) for cell in record) + " |\n"
-    return header + body
+    return header + body + (f"\nIn every line: {'; '.join(below)}.\n" if below else "")
 
 
 if __name__ == "__main__":

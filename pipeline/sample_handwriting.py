@@ -21,7 +21,7 @@ import typer
 from tqdm import tqdm
 
 from pipeline._command import command
-from pipeline.paper import LINES
+from pipeline.paper import FIGURES
 from rnngen.corpora.handwriting.table import CorpusLine, CorpusLines
 from rnngen.errors import InputError
 from rnngen.ink.sampled_lines import WrittenLine, write_lines
@@ -134,9 +134,10 @@ def plan_of(
     steps: int | None,
 ) -> dict[str, Any]:
     """The figure's plan with the options on top of it."""
-    if figure is not None and str(figure) not in LINES:
-        raise InputError(f"--figure {figure}: no lines are written for it; figures are {', '.join(LINES)}")
-    plan: dict[str, Any] = dict(LINES[str(figure)]) if figure is not None else {}
+    plans = {number: about["lines"] for number, about in FIGURES.items() if "lines" in about}
+    if figure is not None and str(figure) not in plans:
+        raise InputError(f"--figure {figure}: no lines are written for it; figures are {', '.join(plans)}")
+    plan: dict[str, Any] = dict(plans[str(figure)]) if figure is not None else {}
     options = {"texts": text, "biases": bias, "primes": prime, "samples": samples, "steps": steps}
     plan |= {key: value for key, value in options.items() if value is not None}
     if plan.get("pairs") and len(plan["texts"]) != len(plan["biases"]):

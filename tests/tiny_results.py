@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.paper.verdict import CLAIMS
-from pipeline.report.content import TABLES
+from pipeline.paper import TABLES, holds
 from rnngen.artifacts import provenance, write_json
 from rnngen.corpora.handwriting.table import CorpusLines
 from rnngen.ink.figures import Block, Row, lines_figure, save
@@ -43,7 +42,7 @@ def write_results(folder: Path, experiments: dict[str, Any] = EXPERIMENTS) -> Pa
             _model(folder / "models" / name / row, name, row, entry["kind"])
     (folder / "tables").mkdir()
     for table in TABLES:
-        if any(CLAIMS[name]["table"] == table for name in experiments):
+        if any(holds(table, name, entry["kind"]) for name, entry in experiments.items()):
             frame = pd.DataFrame(
                 {"row": ["b", "a", "c"], "bits": [1.5, 10.25, None], "rule": ["<unk>", 'say "x", y', "z"]}
             )

@@ -3,11 +3,31 @@
 import tomllib
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
-_FOLDER = Path(__file__).parent
-NUMBERS = tomllib.loads((_FOLDER / "numbers.toml").read_text(encoding="utf-8"), parse_float=Decimal)
+FILES = {name: Path(__file__).with_name(f"{name}.toml") for name in ("numbers", "claims", "tables", "figures")}
+
+
+def _read(name: str, **options: Any) -> dict[str, Any]:
+    return tomllib.loads(FILES[name].read_text(encoding="utf-8"), **options)
+
+
+NUMBERS = _read("numbers", parse_float=Decimal)
 """Table → experiment → row → what the paper prints of it, with its digits."""
-CLAIMS = tomllib.loads((_FOLDER / "claims.toml").read_text(encoding="utf-8"))
-FIGURES = CLAIMS.pop("figures")
-LINES = tomllib.loads((_FOLDER / "lines.toml").read_text(encoding="utf-8"))
-"""Figure → the lines of handwriting it shows."""
+CLAIMS = _read("claims")
+"""Experiment → what the paper says of it, and what decides whether our numbers bear it out."""
+TABLES = _read("tables")
+"""Table → its title, its experiments and its columns."""
+FIGURES = _read("figures")
+"""Number of a figure → what it shows, what draws it from what, and the lines written for it."""
+
+
+def holds(table: str, experiment: str, kind: str) -> bool:
+    """Whether a table is about an experiment of that name and kind."""
+    about = TABLES[table]
+    return experiment in about.get("experiments", ()) or kind == about.get("kind")
+
+
+def name_of_figure(number: str) -> str:
+    """Its file in the results."""
+    return f"fig{int(number):02}"

@@ -64,7 +64,7 @@ def comparisons(experiment: str, rows: list[str], found: Evaluations, comparable
     if claim is None:
         return []
     headline = claim["headline"]
-    printed = NUMBERS[claim["table"]].get(experiment, {})
+    printed: dict[str, Any] = next((held[experiment] for held in NUMBERS.values() if experiment in held), {})
     entries = []
     for row in rows:
         for kind in ("static", "dynamic"):

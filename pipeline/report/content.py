@@ -4,7 +4,6 @@ import base64
 import csv
 import io
 import json
-import re
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline._evaluations import read_evaluation
 from pipeline._settings import by_row
-from pipeline.paper import CLAIMS, FIGURES
+from pipeline.paper import CLAIMS, FIGURES, TABLES, holds, name_of_figure
 from pipeline.paper.verdict import Evaluations, comparisons, orderings
 from pipeline.report.embedding import LARGEST_NETWORK, line_json
 from rnngen.checked_parquet import read_parquet
@@ -34,12 +33,6 @@ LARGEST_FIGURE = 250_000  # bytes of a figure in the page; a larger SVG gives wa
 LINES_A_GROUP = 8
 PRIMES = 8
 SAMPLE_CHARACTERS = 3_000
-TABLES = {
-    "table1": "Table 1 · Penn Treebank, test set",
-    "table2": "Table 2 · Wikipedia",
-    "table3": "Table 3 · Handwriting prediction, validation set",
-    "table4": "Table 4 · Handwriting synthesis, validation set",
-}
 
 
 @dataclass
@@ -108,7 +101,8 @@ def experiment(
     claim = CLAIMS.get(name)
     models = results / "models" / name
     comparable = preset == "paper" and data["as_in_paper"]
-    wanted = results / "tables" / f"{claim['table']}.csv" if claim else models / rows[-1] / "weights.safetensors"
+    table = next((table for table in TABLES if holds(table, name, kind)), None)
+    wanted = results / "tables" / f"{table}.csv" if table else models / rows[-1] / "weights.safetensors"
     rule = "train_synthesis" if kind == "synthesis" else "train"
     read = legibility(results / "evaluations" / "legibility.json", data["generated"]) if kind == "synthesis" else []
     return Experiment(
@@ -214,20 +208,15 @@ def _numbers(values: pd.Series) -> list[float | None]:
 def figures(results: Path, name: str) -> list[dict[str, Any]]:
     """The paper's figures that belong to an experiment and are in the results, as data: addresses."""
     found = []
-    for path in sorted((results / "figures").glob("*fig*.svg"), key=_figure_number):
-        number = str(_figure_number(path))
-        if number in FIGURES and FIGURES[number]["experiment"] == name:
+    for number, figure in FIGURES.items():
+        path = results / "figures" / f"{name_of_figure(number)}.svg"
+        if figure["experiment"] == name and path.exists():
             raster = path.with_suffix(".png")
             shown = raster if path.stat().st_size > LARGEST_FIGURE and raster.exists() else path
             kind = "image/png" if shown.suffix == ".png" else "image/svg+xml"
             data = base64.b64encode(shown.read_bytes()).decode("ascii")
-            found.append({"number": number, **FIGURES[number], "data": f"data:{kind};base64,{data}"})
+            found.append({"number": number, **figure, "data": f"data:{kind};base64,{data}"})
     return found
-
-
-def _figure_number(path: Path) -> int:
-    digits = re.search(r"fig(?:ure)?[-_.]?(\d+)", path.stem)
-    return int(digits.group(1)) if digits else 0
 
 
 SURPRISAL = {"symbol": None, "bits": pa.float64()}
@@ -268,12 +257,13 @@ def tables(folder: Path, experiments: list[Experiment]) -> list[dict[str, Any]]:
     """The paper's tables as they were measured: header, cells, the CSV itself, and data that are not the paper's."""
     found = []
     sweeps = {path.stem: path.stem.replace("sweep-", "Sweep · ") for path in sorted(folder.glob("sweep-*.csv"))}
-    for name, title in (TABLES | sweeps).items():
+    titles = {name: about["title"].replace(": ", " · ", 1) for name, about in TABLES.items()}
+    for name, title in (titles | sweeps).items():
         path = folder / f"{name}.csv"
         if path.exists():
             text = path.read_text(encoding="utf-8")
             header, *rows = csv.reader(io.StringIO(text))
-            of = [e for e in experiments if (e.claim and e.claim["table"] == name)]
+            of = [e for e in experiments if name in TABLES and holds(name, e.name, e.kind)]
             data = "; ".join(dict.fromkeys(e.data for e in of if not e.as_in_paper))
             found.append({"name": name, "title": title, "data": data, "header": header, "rows": rows, "csv": text})
     return found

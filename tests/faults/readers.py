@@ -14,7 +14,8 @@ import pyarrow as pa
 import torch
 
 from pipeline._settings import check_config, read_settings, read_yaml
-from pipeline.make_table import MEASURES, line, read_evaluations
+from pipeline.make_table import line, read_evaluations
+from pipeline.paper import TABLES
 from rnngen.cli.facts import facts
 from rnngen.corpora.handwriting.iam_ondb import parse_iam_ondb
 from rnngen.corpora.handwriting.lines import load_handwriting
@@ -112,7 +113,7 @@ def _read_checked(path: Path) -> bytes:
 
 def _table_line(path: Path) -> dict[str, Any]:
     static = read_evaluations(path.parents[1], path.parent.name, ["none"])[-1]
-    return line(MEASURES["table2"], static, {}, False)
+    return line(TABLES["table2"]["measures"], static, {}, False)
 
 
 def _read_state(path: Path) -> Any:

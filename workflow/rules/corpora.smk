@@ -3,6 +3,51 @@
 Corpora come before the trainings that only need one of them, so that the longest chain, synthesis, can start early.
 """
 
+from rnngen.corpora.handwriting.own_files import holds_ink
+from rnngen.corpora.sources import path_of, sources
+
+DATA = config["data"]
+WIKIPEDIA = config["corpora"]["wikipedia"]
+TREEBANK = config["corpora"]["treebank"]
+FETCHED = {
+    str(path_of(name, DATA)): name
+    for name, s in sources().items()
+    if s.kind != "registration"
+}
+SUPPLIED = {
+    "treebank": "the Penn Treebank's ptb.train.txt, ptb.valid.txt and ptb.test.txt, plain or in simple-examples.tgz (python -m pipeline.fetch penn-treebank-train penn-treebank-validation penn-treebank-test --folder data/raw/penn-treebank)",
+    "handwriting": "IAM-OnDB's lineStrokes-all.tar.gz, ascii-all.tar.gz and split lists, which want a registration",
+}
+
+
+def stored(path):
+    """What the user supplies, file or folder: on this disk, or where an address such as s3://bucket/name says."""
+    scheme, mark, _ = path.partition("://")
+    return getattr(storage, scheme)(path) if mark else local(path)
+
+
+def supplied(corpus):
+    """The folder of a corpus that the user supplies; asked only by a rule that needs it."""
+    folder = config["corpora"][corpus]["folder"]
+    if "://" not in folder and not Path(folder).exists():
+        sys.exit(
+            f"error: corpora.{corpus}.folder: no {folder}; put {SUPPLIED[corpus]} there (docs/data.md says where from)"
+        )
+    return stored(folder)
+
+
+def dumps(wildcards):
+    """The dumps of Wikipedia: to be fetched, or the user's own."""
+    for dump in WIKIPEDIA["dumps"]:
+        if dump not in sources() and "://" not in dump and not Path(dump).exists():
+            sys.exit(
+                f"error: corpora.wikipedia.dumps: no file {dump}; give the path of a dump, or one of {', '.join(sources())}"
+            )
+    return [
+        str(path_of(dump, DATA)) if dump in sources() else stored(dump)
+        for dump in WIKIPEDIA["dumps"]
+    ]
+
 
 rule fetch:
     output:
@@ -131,7 +176,9 @@ if TREEBANK["folder"] is None:
 
 rule parse_treebank:
     input:
-        lambda w: supplied("treebank") or f"{RESULTS}/raw/treebank",
+        lambda w: (
+            supplied("treebank") if TREEBANK["folder"] else f"{RESULTS}/raw/treebank"
+        ),
     output:
         corpus=f"{RESULTS}/corpora/treebank.parquet",
         quality=f"{RESULTS}/corpora/treebank.quality.json",
@@ -210,7 +257,11 @@ else:
 
     rule parse_iamondb:
         input:
-            lambda w: supplied("handwriting") or f"{RESULTS}/raw/handwriting",
+            lambda w: (
+                supplied("handwriting")
+                if HANDWRITING["folder"]
+                else f"{RESULTS}/raw/handwriting"
+            ),
         output:
             corpus=f"{RESULTS}/corpora/handwriting.parquet",
             quality=f"{RESULTS}/corpora/handwriting.quality.json",

@@ -1,5 +1,7 @@
 """Losses on held-out data, static and dynamic, and what general compressors make of it."""
 
+from pipeline._settings import reading_settings
+
 
 rule evaluate:
     input:

@@ -4,8 +4,10 @@
 rule draw_learning_curves:
     input:
         logs=lambda w: [
-            f"{model(w.experiment, r)}/log.parquet" for r in rows(w.experiment)
+            f"{MADE.model(w.experiment, row)}/log.parquet"
+            for row in MADE.rows(w.experiment)
         ],
+        code=code("pipeline/draw_learning_curves.py"),
     output:
         svg=report(
             f"{RESULTS}/figures/curves.{{experiment}}.svg",
@@ -22,7 +24,7 @@ rule draw_learning_curves:
     resources:
         mem_mb=1000,
     params:
-        names=lambda w: " ".join(rows(w.experiment)),
+        names=lambda w: " ".join(MADE.rows(w.experiment)),
         width=config["figures"]["width"],
         unit=lambda w: EXPERIMENTS[w.experiment].get("unit", "point"),
     message:
@@ -34,7 +36,8 @@ rule draw_learning_curves:
 
 rule draw_figure:
     input:
-        lambda w: FIGURES[w.figure][1],
+        data=lambda w: f"{RESULTS}/{MADE.figures[w.figure]['data']}",
+        code=lambda w: code(f"pipeline/{MADE.figures[w.figure]['draw']}.py"),
     output:
         svg=report(
             f"{RESULTS}/figures/{{figure}}.svg",
@@ -53,11 +56,16 @@ rule draw_figure:
     resources:
         mem_mb=1000,
     params:
-        module=lambda w: FIGURES[w.figure][0],
-        options=lambda w: FIGURES[w.figure][2],
+        module=lambda w: MADE.figures[w.figure]["draw"],
+        options=lambda w: MADE.figures[w.figure].get("options", []),
+        training=lambda w: (
+            options("--training", HANDWRITING["training"])
+            if MADE.figures[w.figure]["draw"] == "draw_training_lines"
+            else []
+        ),
         width=config["figures"]["width"],
     message:
         "draw {wildcards.figure}"
     shell:
-        "python -m pipeline.{params.module:q} {input:q} {params.options:q} --width {params.width:q}"
+        "python -m pipeline.{params.module:q} {input.data:q} {params.options:q} {params.training:q} --width {params.width:q}"
         " --svg {output.svg:q} --png {output.png:q} > {log:q} 2>&1"

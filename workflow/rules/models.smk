@@ -1,10 +1,12 @@
 """One training a rule instance; each row of an experiment starts from the weights of the row before it."""
 
+from pipeline._settings import training_settings
+
 
 rule train:
     input:
         corpus=corpus_of,
-        parent=parent_of,
+        parent=lambda w: MADE.parent(w.experiment, w.regularisation),
     output:
         weights=f"{RESULTS}/models/{{experiment}}/{{regularisation}}/weights.safetensors",
         optimiser=f"{RESULTS}/models/{{experiment}}/{{regularisation}}/optimiser.safetensors",
@@ -16,7 +18,7 @@ rule train:
     benchmark:
         f"{RESULTS}/benchmarks/train/{{experiment}}.{{regularisation}}.tsv"
     wildcard_constraints:
-        experiment="|".join(name for name in EXPERIMENTS if name not in SYNTHESIS)
+        experiment="|".join(name for name in EXPERIMENTS if name not in MADE.synthesis)
         or "(?!)",
     priority: 10
     threads: config["threads"] * PROCESSES
@@ -53,5 +55,5 @@ rule train:
 # the longest chain of trainings starts first, so that the others fill the cores beside it
 use rule train as train_synthesis with:
     wildcard_constraints:
-        experiment="|".join(SYNTHESIS) or "(?!)",
+        experiment="|".join(MADE.synthesis) or "(?!)",
     priority: 20

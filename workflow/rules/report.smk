@@ -4,8 +4,13 @@
 rule make_table:
     input:
         evaluations=lambda w: [
-            path for name in TABLES[w.table] for path in evaluations(name)
+            path for name in MADE.tables[w.table] for path in MADE.evaluations(name)
         ],
+        code=code(
+            "pipeline/make_table.py",
+            "pipeline/paper/numbers.toml",
+            "pipeline/paper/tables.toml",
+        ),
     output:
         csv=report(
             f"{RESULTS}/tables/{{table}}.csv",
@@ -25,10 +30,12 @@ rule make_table:
         mem_mb=500,
     params:
         evaluations=lambda w, input: str(Path(input.evaluations[0]).parents[1]),
-        experiments=lambda w: rows_of(TABLES[w.table]),
+        experiments=lambda w: json.dumps(
+            {name: MADE.all_rows(name) for name in MADE.tables[w.table]}
+        ),
         preset=config["preset"],
-        data=lambda w: foreign_data(TABLES[w.table]),
-        sweep=lambda w: sweep_of(w.table),
+        data=lambda w: MADE.foreign_data(MADE.tables[w.table]),
+        sweep=lambda w: MADE.described_sweep(w.table),
     message:
         "{wildcards.table}: ours beside the paper's"
     shell:
@@ -38,8 +45,8 @@ rule make_table:
 
 rule sample_biases:
     input:
-        weights=lambda w: f"{model(SYNTHESIS[-1], rows(SYNTHESIS[-1])[-1])}/weights.safetensors",
-        description=lambda w: f"{model(SYNTHESIS[-1], rows(SYNTHESIS[-1])[-1])}/config.json",
+        weights=lambda w: f"{MADE.writer('synthesis')}/weights.safetensors",
+        description=lambda w: f"{MADE.writer('synthesis')}/config.json",
     output:
         f"{RESULTS}/samples/biases.parquet",
     log:
@@ -61,39 +68,54 @@ rule sample_biases:
         " --samples 3 --end {params.end:q} --seed {params.seed:q} --output {output:q} > {log:q} 2>&1"
 
 
+def configfiles():
+    """The files of --configfile, as they are typed in the folder of the run."""
+    here = Path.cwd()
+    return [
+        str(file.relative_to(here)) if file.is_relative_to(here) else str(file)
+        for file in workflow.overwrite_configfiles
+    ]
+
+
 rule make_report:
     input:
-        tables=[
-            f"{RESULTS}/tables/{table}.csv" for table, names in TABLES.items() if names
-        ],
-        curves=[f"{RESULTS}/figures/curves.{name}.svg" for name in SHOWN],
+        tables=[f"{RESULTS}/tables/{table}.csv" for table in MADE.tables],
+        curves=[f"{RESULTS}/figures/curves.{name}.svg" for name in MADE.experiments],
         models=[
-            f"{model(name, row)}/{file}"
-            for name in SHOWN
-            for row in all_rows(name)
+            f"{MADE.model(name, row)}/{file}"
+            for name in MADE.experiments
+            for row in MADE.all_rows(name)
             for file in ("config.json", "run.json", "log.parquet")
         ],
         network=[
-            f"{model(name, rows(name)[-1])}/weights.safetensors"
-            for name in SYNTHESIS[:1]
+            f"{MADE.model(name, MADE.rows(name)[-1])}/weights.safetensors"
+            for name in MADE.synthesis[:1]
         ],
         evaluations=[
             path.removesuffix("json") + kind
-            for name in SHOWN
-            for path in evaluations(name)
+            for name in MADE.experiments
+            for path in MADE.evaluations(name)
             for kind in ("json", "run.json", "surprisal.parquet")
         ],
-        lines=[path for path in figure_data() if path.startswith(f"{RESULTS}/samples/")],
-        samples=[f"{RESULTS}/samples/{name}/{rows(name)[-1]}.txt" for name in TEXT],
-        baselines=[f"{RESULTS}/evaluations/{name}/compressors.json" for name in TEXT],
-        figures=[
-            path.removesuffix("svg") + kind
-            for path in figures()
-            for kind in ("svg", "png")
+        lines=MADE.drawn_from(),
+        samples=[
+            f"{RESULTS}/samples/{name}/{MADE.rows(name)[-1]}.txt" for name in MADE.text
         ],
-        legibility=[f"{RESULTS}/evaluations/legibility.json"] * bool(PEN),
-        biases=[f"{RESULTS}/samples/biases.parquet" for name in SYNTHESIS[-1:]],
-        styles=[f"{RESULTS}/corpora/handwriting.parquet" for name in SYNTHESIS[-1:]],
+        baselines=[
+            f"{RESULTS}/evaluations/{name}/compressors.json" for name in MADE.text
+        ],
+        figures=MADE.pictures(),
+        legibility=[f"{RESULTS}/evaluations/legibility.json"] * bool(MADE.figures),
+        biases=[f"{RESULTS}/samples/biases.parquet" for name in MADE.synthesis[-1:]],
+        styles=[
+            f"{RESULTS}/corpora/handwriting.parquet" for name in MADE.synthesis[-1:]
+        ],
+        code=code(
+            "pipeline/make_report.py",
+            "pipeline/report",
+            "pipeline/paper",
+            "rnngen/web",
+        ),
     output:
         report(
             f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"
@@ -107,19 +129,9 @@ rule make_report:
         mem_mb=2000,
     params:
         results=lambda w, output: str(Path(output[0]).parent),
-        experiments=json.dumps(
-            {
-                name: {
-                    "kind": e["kind"],
-                    "rows": all_rows(name),
-                    "data": data_of(config, name),
-                }
-                for name, e in EXPERIMENTS.items()
-                if name in SHOWN
-            }
-        ),
+        experiments=json.dumps(MADE.described_experiments()),
         preset=config["preset"],
-        configfiles=options("--configfile", CONFIGFILES),
+        configfiles=options("--configfile", configfiles()),
     message:
         "the report"
     shell:

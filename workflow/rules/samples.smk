@@ -33,8 +33,8 @@ rule sample_text:
 rule sample_handwriting:
     input:
         corpus=f"{RESULTS}/corpora/handwriting.parquet",
-        weights=lambda w: f"{writer_of(w)}/weights.safetensors",
-        description=lambda w: f"{writer_of(w)}/config.json",
+        weights=lambda w: f"{MADE.writer(MADE.figures[w.figure]['network'])}/weights.safetensors",
+        description=lambda w: f"{MADE.writer(MADE.figures[w.figure]['network'])}/config.json",
     output:
         f"{RESULTS}/samples/handwriting/{{figure}}.parquet",
     log:
@@ -42,13 +42,17 @@ rule sample_handwriting:
     benchmark:
         f"{RESULTS}/benchmarks/sample_handwriting/{{figure}}.tsv"
     wildcard_constraints:
-        figure="fig(11|15|16|17|18|19|20|21)",
+        figure="|".join(
+            name for name, figure in MADE.figures.items() if "lines" in figure
+        )
+        or "(?!)",
     threads: 1
     resources:
         mem_mb=2000,
     params:
         folder=lambda w, input: str(Path(input.weights).parent),
         what=lambda w: ["--figure", w.figure.removeprefix("fig")],
+        lines=lambda w: json.dumps(MADE.figures[w.figure]["lines"]),  # other ones are written anew
         end=config["samples"]["handwriting"]["end"],
         seed=config["seed"],
     message:
@@ -61,8 +65,8 @@ rule sample_handwriting:
 use rule sample_handwriting as sample_held_out_texts with:
     input:
         corpus=f"{RESULTS}/corpora/handwriting.parquet",
-        weights=lambda w: f"{model(*writer('synthesis'))}/weights.safetensors",
-        description=lambda w: f"{model(*writer('synthesis'))}/config.json",
+        weights=lambda w: f"{MADE.writer('synthesis')}/weights.safetensors",
+        description=lambda w: f"{MADE.writer('synthesis')}/config.json",
     output:
         f"{RESULTS}/samples/handwriting/held_out.parquet",
     log:
@@ -71,6 +75,7 @@ use rule sample_handwriting as sample_held_out_texts with:
         f"{RESULTS}/benchmarks/sample_handwriting/held_out.tsv"
     params:
         folder=lambda w, input: str(Path(input.weights).parent),
+        lines=None,
         what=[
             "--samples",
             config["samples"]["handwriting"]["legibility_samples"],
@@ -112,8 +117,8 @@ rule measure_legibility:
 rule trace_handwriting:
     input:
         corpus=f"{RESULTS}/corpora/handwriting.parquet",
-        weights=lambda w: f"{model(*writer(w.kind))}/weights.safetensors",
-        description=lambda w: f"{model(*writer(w.kind))}/config.json",
+        weights=lambda w: f"{MADE.writer(w.kind)}/weights.safetensors",
+        description=lambda w: f"{MADE.writer(w.kind)}/config.json",
     output:
         f"{RESULTS}/samples/handwriting/trace.{{kind}}.parquet",
     log:
