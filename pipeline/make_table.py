@@ -24,7 +24,7 @@ from rnngen.errors import InputError
 from rnngen.losses.bits_per_character import bits
 
 SPREAD = ": ±"
-ABOUT_TRAINING = ["epochs", "weights", "training complete", "seed", "seeds", "n", "rule"]
+ABOUT_TRAINING = ["epochs", "weights", "training complete", "seed", "seeds", "n"]
 
 
 def main(
@@ -182,7 +182,8 @@ def line(
 def markdown(frame: pd.DataFrame) -> str:
     """The frame as a Markdown table, empty cells blank, deviations behind their means.
 
-    What is the same of every training stands below the table, and a column that says nothing not at all.
+    What is the same of every training stands below the table, as the rules of reading do, which are long; a column that
+    says nothing does not stand at all.
     """
     frame = frame.copy()
     for column in [name.removesuffix(SPREAD) for name in frame.columns if name.endswith(SPREAD)]:
@@ -192,13 +193,16 @@ def markdown(frame: pd.DataFrame) -> str:
             for value, deviation in zip(frame[column], spread, strict=True)
         ]
     frame = frame.dropna(axis="columns", how="all")
+    rules = frame.pop("rule")
+    of = frame["network"] if "network" in frame and rules.nunique() > 1 else [""] * len(frame)
+    notes = [f"{network}: {rule}" if network else rule for network, rule in dict.fromkeys(zip(of, rules, strict=True))]
     alike = [name for name in frame.columns if name in ABOUT_TRAINING and frame[name].nunique() == 1 < len(frame)]
-    below = [f"{name} {frame.pop(name).iloc[0]}" for name in alike]
-    header = "| " + " | ".join(frame.columns) + " |\n|" + "---|" * len(frame.columns) + "\n"
-    body = ""
-    for record in frame.where(frame.notna(), "").to_numpy():
-        body += "| " + " | ".join(str(cell) for cell in record) + " |\n"
-    return header + body + (f"\nIn every line: {'; '.join(below)}.\n" if below else "")
+    if alike:
+        notes.append("In every line: " + "; ".join(f"{name} {frame.pop(name).iloc[0]}" for name in alike))
+    lines = [list(frame.columns), ["---"] * len(frame.columns), *frame.where(frame.notna(), "").to_numpy().tolist()]
+    return "".join(f"| {' | '.join(map(str, cells))} |\n" for cells in lines) + "".join(
+        f"\n{note}.\n" for note in notes
+    )
 
 
 if __name__ == "__main__":
