@@ -4,9 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
+import pipeline
 from pipeline._artifacts import Artifacts
 
 MADE = Artifacts(config)
+PACKAGES = Path(pipeline.__file__).parents[1]
 HANDWRITING = config["corpora"]["handwriting"]
 HELD_OUT = ours("workflow/held_out_texts.txt")
 GPUS = int(
@@ -19,14 +21,20 @@ def corpus_of(wildcards):
     return MADE.corpus(wildcards.experiment)
 
 
-def code(*paths):
+def as_typed(path):
+    """A path as one types it in the folder of the run, which may be moved with all in it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def code(*modules):
     """Files of ours whose change makes again what is made with them: for what takes seconds, never for a training."""
-    found = [Path(ours(path)) for path in paths]
+    found = [PACKAGES / module for module in modules]
     return [
-        local(str(file))
+        local(as_typed(file))
         for path in found
-        for file in (sorted(path.rglob("*.*")) if path.is_dir() else [path])
-        if file.suffix not in (".pyc", "")
+        for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
+        if file.is_file() and file.suffix != ".pyc"
     ]
 
 

@@ -68,15 +68,6 @@ rule sample_biases:
         " --samples 3 --end {params.end:q} --seed {params.seed:q} --output {output:q} > {log:q} 2>&1"
 
 
-def configfiles():
-    """The files of --configfile, as they are typed in the folder of the run."""
-    here = Path.cwd()
-    return [
-        str(file.relative_to(here)) if file.is_relative_to(here) else str(file)
-        for file in workflow.overwrite_configfiles
-    ]
-
-
 rule make_report:
     input:
         tables=[f"{RESULTS}/tables/{table}.csv" for table in MADE.tables],
@@ -131,7 +122,9 @@ rule make_report:
         results=lambda w, output: str(Path(output[0]).parent),
         experiments=json.dumps(MADE.described_experiments()),
         preset=config["preset"],
-        configfiles=options("--configfile", configfiles()),
+        configfiles=options(
+            "--configfile", map(as_typed, workflow.overwrite_configfiles)
+        ),
     message:
         "the report"
     shell:
