@@ -21,9 +21,10 @@ quick: data      ## the same in a few minutes: every figure and table, with hard
 test: environment  ## runs the test suite
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-lint: environment  ## installs and runs ruff and snakefmt
+lint: environment  ## installs and runs ruff, mypy and snakefmt
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 
 PYTHONS := 3.11 3.12 3.13 3.14

@@ -9,7 +9,7 @@ from rnngen.artifacts import read_json_object, run_file
 from rnngen.errors import InputError
 
 _NUMBER, _TEXT = {"type": "number"}, {"type": "string"}
-SCHEMA: dict[str, Any] = {
+EVALUATION: dict[str, Any] = {
     "required": ["evaluation", "rule", "measures", "model"],
     "properties": {
         "evaluation": {"enum": ["static", "dynamic"]},
@@ -42,7 +42,7 @@ def read_evaluation(path: Path, *needed: str) -> dict[str, Any]:
     InputError names what is wrong, or what of `needed` its model does not say.
     """
     found = read_json_object(path, "an evaluation")
-    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(SCHEMA).iter_errors(found))
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(EVALUATION).iter_errors(found))
     if error is not None:
         key = ".".join(map(str, error.absolute_path)) or "top level"
         raise InputError(f"{path}: no evaluation, key {key}: {error.message[:150]}; evaluate the model again")

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent
 """Where config.yaml and workflow/ are: in an installed package beside this file, in a checkout one folder up."""
 if not (ROOT / "config.yaml").exists():
     ROOT = ROOT.parent
-SCHEMA = ROOT / "workflow" / "config.schema.yaml"
+CONFIG_SCHEMA = ROOT / "workflow" / "config.schema.yaml"
 
 
 def merge(base: dict, over: Mapping[str, Any]) -> dict:
@@ -132,7 +132,7 @@ def require_plain(value: Any, where: str) -> None:
 
 @cache
 def _schema() -> dict[str, Any]:
-    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return yaml.safe_load(CONFIG_SCHEMA.read_text(encoding="utf-8"))
 
 
 Validator = jsonschema.validators.extend(

@@ -13,7 +13,7 @@ import typer
 
 from pipeline._command import command
 from rnngen.errors import InputError
-from rnngen.ink.figures import Block, Row, lines_figure, save
+from rnngen.ink.figures import Block, FigureLine, lines_figure, save
 from rnngen.ink.sampled_lines import WrittenLine, read_lines
 from rnngen.ink.strokes import smooth_strokes
 
@@ -52,7 +52,7 @@ def main(
 def block_of(lines: list[WrittenLine], bias: bool, captions: bool) -> Block:
     """One block of the figure."""
     rows = [
-        Row(line.strokes, f"{line.bias:g}" if bias and line.bias is not None else "", line.kind == "real")
+        FigureLine(line.strokes, f"{line.bias:g}" if bias and line.bias is not None else "", line.kind == "real")
         for line in lines
     ]
     primes = [line.prime_text for line in lines if line.prime_text]

@@ -7,7 +7,7 @@ import typer
 
 from pipeline._command import command
 from rnngen.errors import InputError
-from rnngen.handwriting_generator.glyphs import LATIN, load_alphabet
+from rnngen.handwriting_generator.glyphs import LATIN, load_letterforms
 from rnngen.handwriting_generator.specimen import draw_specimen
 
 SENTENCES = ("The quick brown fox jumps over the lazy dog.", "Generating sequences, 1234567890: joined or printed?")
@@ -23,7 +23,7 @@ def main(
     """The sheet shows every form of every character, and sentences in several hands."""
     if output.suffix.lower() not in (".png", ".svg"):
         raise InputError(f"--output {output}: give a file that ends in .png or .svg")
-    glyphs = load_alphabet(alphabet)
+    glyphs = load_letterforms(alphabet)
     sentences = text or list(SENTENCES)
     for sentence in sentences:
         glyphs.require(sentence, f"--text {sentence!r}")

@@ -11,7 +11,7 @@ import typer
 from pipeline._command import command
 from rnngen.corpora.handwriting.table import CorpusLines
 from rnngen.errors import InputError
-from rnngen.ink.figures import Block, Row, lines_figure, save
+from rnngen.ink.figures import Block, FigureLine, lines_figure, save
 
 
 def main(
@@ -26,7 +26,7 @@ def main(
     chosen = CorpusLines(corpus).spread(lines, training or ["trainset", "testset_t", "testset_f"])
     if not chosen:
         raise InputError(f"{corpus}: no line in the sets {', '.join(training or [])}; name others with --training")
-    save(lines_figure([Block([Row(line.strokes) for line in chosen])], width), svg, png)
+    save(lines_figure([Block([FigureLine(line.strokes) for line in chosen])], width), svg, png)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from rnngen.corpora.prose import read_paragraphs, take_leading
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.choose_texts import choose_lines
 from rnngen.handwriting_generator.corpus import draw_writers, write_forms
-from rnngen.handwriting_generator.glyphs import LATIN, load_alphabet
+from rnngen.handwriting_generator.glyphs import LATIN, load_letterforms
 from rnngen.handwriting_generator.iam_ondb_files import write_archives
 
 POOL, LEAST_POOL = 40, 1_000_000
@@ -49,7 +49,7 @@ def main(
     """The corpus has the file formats of IAM-OnDB, so pipeline.parse_iamondb reads it."""
     if shortest > longest:
         raise InputError(f"--shortest {shortest} exceeds --longest {longest}: give a range of line lengths")
-    glyphs = load_alphabet(alphabet)
+    glyphs = load_letterforms(alphabet)
     if characters is not None:
         glyphs.require(characters, "--characters")
     try:

@@ -1,5 +1,6 @@
 """Measure how legible sampled handwriting is, by the errors of a reader network trained on the corpus."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,12 +10,12 @@ import typer
 
 from pipeline._command import command
 from rnngen.artifacts import write_json
-from rnngen.checked_parquet import open_parquet, refuse_damage
 from rnngen.corpora.handwriting.table import read_columns
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
-from rnngen.handwriting_generator.glyphs import load_alphabet
-from rnngen.ink.legibility import Ink, Reader, character_error_rate, thin, train_reader
+from rnngen.handwriting_generator.glyphs import load_letterforms
+from rnngen.ink.legibility import Reader, TranscribedInk, character_error_rate, thin, train_reader
+from rnngen.ink.sampled_lines import read_lines
 
 PEN_HANDS = 20
 
@@ -54,50 +55,51 @@ def main(
     write_json(output, {"reader": about, "every": every, "measured": rows})
 
 
-def read_corpus(path: Path) -> tuple[list[Ink], list[Ink]]:
+def read_corpus(path: Path) -> tuple[list[TranscribedInk], list[TranscribedInk]]:
     """The lines of the set 'trainset' and those of the other sets; lines without text or set are in neither."""
     table = read_columns(path, ("text", "split", "x", "y", "stroke_len"))
-    training: list[Ink] = []
-    others: list[Ink] = []
+    training: list[TranscribedInk] = []
+    others: list[TranscribedInk] = []
     for row in table.to_pylist():
         if row["text"] and row["split"]:
-            (training if row["split"] == "trainset" else others).append(ink_of(row))
+            points = np.stack([np.asarray(row["x"], float), np.asarray(row["y"], float)], axis=1)
+            ink = TranscribedInk(row["text"], points, np.asarray(row["stroke_len"], int))
+            (training if row["split"] == "trainset" else others).append(drop_empty_blanks(ink))
     if not training or not others:
         raise InputError(f"{path}: {len(training)} lines in trainset, {len(others)} in other sets; both are needed")
     return training, others
 
 
-def read_samples(paths: list[Path]) -> dict[tuple[float, bool], list[Ink]]:
+def read_samples(paths: list[Path]) -> dict[tuple[float, bool], list[TranscribedInk]]:
     """Sampled lines by bias and by whether another line primed them."""
-    groups: dict[tuple[float, bool], list[Ink]] = {}
+    groups: dict[tuple[float, bool], list[TranscribedInk]] = {}
     for path in paths:
-        columns = dict.fromkeys(("text", "bias", "x", "y", "stroke_len"))
-        file = open_parquet(path, columns, "file of sampled handwriting")
-        wanted = [*columns, *(name for name in ("kind", "prime") if name in file.schema_arrow.names)]
-        with refuse_damage(path):
-            rows = file.read(wanted).to_pylist()
-        for row in rows:
-            if row.get("kind", "sample") == "sample" and row["text"]:
-                groups.setdefault((row["bias"] or 0.0, row.get("prime") is not None), []).append(ink_of(row))
+        for line in read_lines(path)[0]:
+            if line.kind == "sample" and line.text:
+                points = np.concatenate([np.zeros((0, 2)), *line.strokes])
+                lengths = np.array([len(stroke) for stroke in line.strokes], int)
+                ink = TranscribedInk(line.text, points, lengths)
+                groups.setdefault((line.bias or 0.0, line.prime is not None), []).append(drop_empty_blanks(ink))
     if not groups:
         raise InputError(f"{', '.join(map(str, paths))}: no sampled line with a text; sample some first")
     return groups
 
 
-def ink_of(row: dict[str, Any]) -> Ink:
-    """A row's ink; its text without the blanks that leave no ink."""
-    points = np.stack([np.asarray(row["x"], float), np.asarray(row["y"], float)], axis=1)
-    return Ink(" ".join(row["text"].split()), points, np.asarray(row["stroke_len"], int))
+def drop_empty_blanks(ink: TranscribedInk) -> TranscribedInk:
+    """The ink; its text without the blanks that leave none."""
+    return replace(ink, text=" ".join(ink.text.split()))
 
 
-def write_with_the_generator(texts: list[str], seed: int) -> list[Ink]:
+def write_with_the_generator(texts: list[str], seed: int) -> list[TranscribedInk]:
     """Every text by the generator's pen, in hands that no corpus of this seed has."""
-    hands = draw_writers(load_alphabet(), PEN_HANDS, seed + 1_000_003)
+    hands = draw_writers(load_letterforms(), PEN_HANDS, seed + 1_000_003)
     lines = [write_numbered_line(text, hands[k % PEN_HANDS], seed, k) for k, text in enumerate(texts)]
-    return [Ink(line.text, np.stack([line.x, line.y], axis=1).astype(float), line.stroke_len) for line in lines]
+    return [
+        TranscribedInk(line.text, np.stack([line.x, line.y], axis=1).astype(float), line.stroke_len) for line in lines
+    ]
 
 
-def measure(reader: Reader, inks: list[Ink]) -> dict[str, Any]:
+def measure(reader: Reader, inks: list[TranscribedInk]) -> dict[str, Any]:
     """Error rate and readings of lines."""
     texts = [ink.text for ink in inks]
     readings = reader.read(inks)

@@ -11,7 +11,7 @@ import torch
 
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpora.handwriting.lines import Cleaning, Normaliser
-from rnngen.corpora.handwriting.table import SCHEMA
+from rnngen.corpora.handwriting.table import CORPUS_LINES
 from rnngen.models.checkpoint import save_network
 from rnngen.networks.prediction_network import PredictionNetwork
 from rnngen.networks.synthesis_network import SynthesisNetwork
@@ -46,7 +46,7 @@ def write_corpus(path: Path, lines: int = 24) -> Path:
                 "stroke_len": stroke_len,
             }
         )
-    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), path, row_group_size=10)
+    pq.write_table(pa.Table.from_pylist(rows, CORPUS_LINES), path, row_group_size=10)
     return path
 
 

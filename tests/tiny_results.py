@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.paper import TABLES, holds
 from rnngen.artifacts import provenance, write_json
 from rnngen.corpora.handwriting.table import CorpusLines
-from rnngen.ink.figures import Block, Row, lines_figure, save
+from rnngen.ink.figures import Block, FigureLine, lines_figure, save
 from rnngen.ink.sampled_lines import WrittenLine, write_lines
 from rnngen.models.handwriting_model import HandwritingModel
 from rnngen.sampling.handwriting import sample
@@ -125,6 +125,6 @@ def _handwriting(folder: Path) -> None:
     write_json(folder / "evaluations" / "legibility.json", {"measured": measured})
     free = [WrittenLine("sample-1", "sample", real[-1].strokes[:5])]
     write_lines(folder / "samples" / "figure-11.parquet", free, about_reader | {"figure": 11})
-    figure = lines_figure([Block([Row(line.strokes) for line in real])])
+    figure = lines_figure([Block([FigureLine(line.strokes) for line in real])])
     (folder / "figures").mkdir()
     save(figure, folder / "figures" / "fig15.svg", folder / "figures" / "fig15.png", dpi=60)

@@ -22,7 +22,7 @@ from pipeline.report.embedding import LARGEST_NETWORK, line_json
 from rnngen.checked_parquet import read_parquet
 from rnngen.corpora.handwriting.table import CorpusLines
 from rnngen.errors import InputError
-from rnngen.ink.sampled_lines import SCHEMA, read_lines
+from rnngen.ink.sampled_lines import WRITTEN_LINES, read_lines
 from rnngen.losses.bits_per_character import bits
 from rnngen.models.handwriting_model import HandwritingModel
 from rnngen.models.model_directory import read_config
@@ -302,7 +302,7 @@ def add_handwriting(content: Content, results: Path, chosen: dict[str, dict[str,
     if corpus.exists():
         content.primes = primes(model, corpus, splits)
     for path in sorted((results / "samples").rglob("*.parquet")):
-        if set(SCHEMA.names) - set(pq.read_schema(path).names):
+        if set(WRITTEN_LINES.names) - set(pq.read_schema(path).names):
             continue  # samples of another kind
         lines, about = read_lines(path)
         drawn = [line for line in lines if line.strokes]

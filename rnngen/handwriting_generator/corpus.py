@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from rnngen.corpora.handwriting.iam_ondb import SPLITS
 from rnngen.errors import InputError
-from rnngen.handwriting_generator.glyphs import Alphabet
+from rnngen.handwriting_generator.glyphs import Letterforms
 from rnngen.handwriting_generator.hands import Writer, draw_writer
-from rnngen.handwriting_generator.iam_ondb_files import SPLITS, Form, form_id
+from rnngen.handwriting_generator.iam_ondb_files import Form, form_id
 from rnngen.handwriting_generator.write_line import RecordedLine, write_line
 
 FIRST_WRITER = 10_001  # five digits, as in IAM-OnDB
@@ -16,7 +17,7 @@ TEST_SHARE = 0.1  # of the hands (or forms) in each of the three test sets; at l
 
 
 def draw_writers(
-    alphabet: Alphabet, count: int, seed: int, variety: float = 1.0, joining: float | None = None
+    alphabet: Letterforms, count: int, seed: int, variety: float = 1.0, joining: float | None = None
 ) -> list[Writer]:
     """The corpus's hands; hand k is the same however many there are."""
     return [draw_writer(alphabet, np.random.default_rng([seed, WRITERS, k]), variety, joining) for k in range(count)]

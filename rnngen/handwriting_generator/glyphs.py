@@ -52,7 +52,7 @@ class Glyph:
 
 
 @dataclass(frozen=True)
-class Alphabet:
+class Letterforms:
     """Allographs by character, or by the characters of a ligature; and the letters that are a base and a mark."""
 
     glyphs: dict[str, tuple[Glyph, ...]]
@@ -174,7 +174,7 @@ def _parts(characters: str, glyphs: dict[str, tuple[Glyph, ...]], where: str) ->
 
 
 @cache
-def load_alphabet(path: Path = LATIN) -> Alphabet:
+def load_letterforms(path: Path = LATIN) -> Letterforms:
     """Read an alphabet from a text file in the format that latin.txt explains.
 
     Raises InputError naming the file and the line for anything that is not a glyph.
@@ -200,4 +200,4 @@ def load_alphabet(path: Path = LATIN) -> Alphabet:
     composed: dict[str, tuple[str, str]] = {}
     for characters, where in lists:
         composed |= _parts(characters, glyphs, where)
-    return Alphabet(glyphs, composed)
+    return Letterforms(glyphs, composed)

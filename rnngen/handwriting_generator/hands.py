@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rnngen.handwriting_generator.glyphs import Alphabet, Glyph, Stroke, compose
+from rnngen.handwriting_generator.glyphs import Glyph, Letterforms, Stroke, compose
 
 PLACES = ("start", "end", "doubled", "after high", "at will")
 """Where a hand may use its second form of a letter: in a word's first or last place, after the same letter, after one
@@ -43,7 +43,7 @@ class Writer:
 
 
 def draw_writer(
-    alphabet: Alphabet, rng: np.random.Generator, variety: float = 1.0, joining: float | None = None
+    alphabet: Letterforms, rng: np.random.Generator, variety: float = 1.0, joining: float | None = None
 ) -> Writer:
     """Draw a hand.
 

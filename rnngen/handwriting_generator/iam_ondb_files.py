@@ -15,10 +15,10 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from rnngen.artifacts import write_whole
+from rnngen.corpora.handwriting.iam_ondb import SPLITS
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.write_line import RecordedLine
 
-SPLITS = ("trainset", "testset_v", "testset_t", "testset_f")
 LINE_HEIGHT = 520  # device units from one line of a form to the next
 MARGIN = 900  # device units left of and above the writing
 BETWEEN_LINES = 150  # hundredths of a second

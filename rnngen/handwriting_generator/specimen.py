@@ -15,7 +15,7 @@ from PIL import Image
 
 from rnngen.artifacts import write_whole
 from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
-from rnngen.handwriting_generator.glyphs import Alphabet, Glyph, compose
+from rnngen.handwriting_generator.glyphs import Glyph, Letterforms, compose
 from rnngen.handwriting_generator.hands import draw_writer
 from rnngen.handwriting_generator.write_line import RecordedLine, write_line
 
@@ -33,7 +33,7 @@ def _ink(axes: Axes, line: RecordedLine, x: float, top: float, scale: float = 1.
     axes.add_collection(LineCollection(strokes, colors=INK, linewidths=0.7, capstyle="round", joinstyle="round"))
 
 
-def draw_specimen(path: str | Path, alphabet: Alphabet, sentences: Sequence[str], writers: int, seed: int) -> None:
+def draw_specimen(path: str | Path, alphabet: Letterforms, sentences: Sequence[str], writers: int, seed: int) -> None:
     """Draw the sheet to `path`, PNG or SVG by its suffix; the same input gives the same bytes."""
     plain = replace(
         draw_writer(alphabet, np.random.default_rng(seed), variety=0),

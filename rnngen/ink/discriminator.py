@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from rnngen.errors import InputError
-from rnngen.ink.legibility import FEATURES, Ink, columns_of, thin
+from rnngen.ink.legibility import FEATURES, TranscribedInk, columns_of, thin
 
 PIECE = 96
 
@@ -36,7 +36,7 @@ class Discriminator(nn.Module):
         return self.output(torch.cat([h.mean(2), h.amax(2)], dim=1))[:, 0]
 
 
-def pieces_of(lines: Sequence[Ink], every: int = 1) -> list[np.ndarray]:
+def pieces_of(lines: Sequence[TranscribedInk], every: int = 1) -> list[np.ndarray]:
     """Columns (f, k) of the lines that have a whole piece in them, drawn from every `every`-th point."""
     columns = (columns_of(ink.points, ink.stroke_len) for ink in (thin(line, every) for line in lines))
     return [of_line for of_line in columns if len(of_line) >= PIECE]

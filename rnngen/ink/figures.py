@@ -30,7 +30,7 @@ GREATEST_PITCH = 0.6  # inches; short lines are not blown up beyond it
 
 
 @dataclass(frozen=True)
-class Row:
+class FigureLine:
     """One line of a figure; `real` sets a line of the corpus off from the samples."""
 
     strokes: list[Stroke]
@@ -42,7 +42,7 @@ class Row:
 class Block:
     """Rows that belong together, under a caption."""
 
-    rows: list[Row]
+    rows: list[FigureLine]
     caption: str = ""
 
 

@@ -60,10 +60,10 @@ _DEFAULT = _Format(tuple(_Channel(name, 1.0, None, None, True) for name in "XY")
 
 def read_inkml(root: etree._Element, path: Path) -> Ink:
     """The traces of a file in their order, pen-up traces left out; times in seconds where all traces have them."""
-    return _Reader(root, path).read()
+    return _InkmlReader(root, path).read()
 
 
-class _Reader:
+class _InkmlReader:
     def __init__(self, root: etree._Element, path: Path) -> None:
         self.root, self.path = root, path
         self.by_id: dict[tuple[str, str], list[etree._Element]] = {}

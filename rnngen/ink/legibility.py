@@ -27,7 +27,7 @@ MOST_COLUMNS = 2_000
 
 
 @dataclass(frozen=True)
-class Ink:
+class TranscribedInk:
     """A line and what it says: points (n, 2), y downwards, and the number of points of each stroke."""
 
     text: str
@@ -98,7 +98,7 @@ class Reader(nn.Module):
         return self.output(self.recurrent(self.even(h.permute(2, 0, 1)))[0]).log_softmax(2)
 
     @torch.no_grad()
-    def read(self, lines: Sequence[Ink], batch: int = 64) -> list[str]:
+    def read(self, lines: Sequence[TranscribedInk], batch: int = 64) -> list[str]:
         """What the reader takes the lines to say."""
         features = [columns_of(line.points, line.stroke_len) for line in lines]
         order = sorted(range(len(lines)), key=lambda k: len(features[k]))
@@ -119,17 +119,19 @@ def _pad(features: Sequence[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(x_fbk)
 
 
-def thin(ink: Ink, every: int) -> Ink:
+def thin(ink: TranscribedInk, every: int) -> TranscribedInk:
     """The ink with every `every`-th point of a stroke, its last always: what networks that read fewer points draw."""
     starts = np.cumsum(ink.stroke_len) - ink.stroke_len
     within = np.arange(len(ink.points)) - np.repeat(starts, ink.stroke_len)
     kept = within % every == 0
     kept[np.cumsum(ink.stroke_len) - 1] = True
     owner = np.repeat(np.arange(len(ink.stroke_len)), ink.stroke_len)
-    return Ink(ink.text, ink.points[kept], np.bincount(owner[kept], minlength=len(ink.stroke_len)))
+    return TranscribedInk(ink.text, ink.points[kept], np.bincount(owner[kept], minlength=len(ink.stroke_len)))
 
 
-def train_reader(lines: Sequence[Ink], updates: int, seed: int, batch: int = 32, step: float = 4e-3) -> Reader:
+def train_reader(
+    lines: Sequence[TranscribedInk], updates: int, seed: int, batch: int = 32, step: float = 4e-3
+) -> Reader:
     """Train a reader on lines; each is seen with all, half or a third of its points.
 
     Raises InputError without lines.

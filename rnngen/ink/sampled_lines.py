@@ -43,7 +43,7 @@ class WrittenLine:
 
 
 _MATRIX = pa.list_(pa.float32())
-SCHEMA = pa.schema(
+WRITTEN_LINES = pa.schema(
     [
         ("line", pa.string()),
         ("kind", pa.string()),
@@ -70,10 +70,10 @@ SCHEMA = pa.schema(
 
 def write_lines(path: str | Path, lines: Iterable[WrittenLine], about: dict[str, Any]) -> None:
     """Write lines to a Parquet file, `about` into its schema metadata under b"rnngen". Equal input, equal bytes."""
-    columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
+    columns: dict[str, list[Any]] = {name: [] for name in WRITTEN_LINES.names}
     for line in lines:
         p_tc = np.concatenate(line.strokes) if line.strokes else np.zeros((0, 2))
-        row = {name: getattr(line, name) for name in SCHEMA.names if hasattr(line, name)}
+        row = {name: getattr(line, name) for name in WRITTEN_LINES.names if hasattr(line, name)}
         row |= {"x": p_tc[:, 0].astype(np.float32), "y": p_tc[:, 1].astype(np.float32)}
         row["stroke_len"] = [len(stroke) for stroke in line.strokes]
         for name, matrix in (("phi", line.phi_su), ("outputs", line.outputs_so)):
@@ -81,14 +81,14 @@ def write_lines(path: str | Path, lines: Iterable[WrittenLine], about: dict[str,
             row[f"{name}_shape"] = None if matrix is None else list(matrix.shape)
         for name, column in columns.items():
             column.append(row[name])
-    schema = SCHEMA.with_metadata({b"rnngen": json.dumps(about, ensure_ascii=False, sort_keys=True).encode()})
+    schema = WRITTEN_LINES.with_metadata({b"rnngen": json.dumps(about, ensure_ascii=False, sort_keys=True).encode()})
     with parquet_writer(path, schema, compression="zstd") as writer:
         writer.write_table(pa.table(columns, schema=schema))
 
 
 def read_lines(path: str | Path) -> tuple[list[WrittenLine], dict[str, Any]]:
     """The lines of a file of `write_lines`, and what it says about them. Raises InputError."""
-    columns = dict(zip(SCHEMA.names, SCHEMA.types, strict=True))
+    columns = dict(zip(WRITTEN_LINES.names, WRITTEN_LINES.types, strict=True))
     table = read_parquet(path, columns, "Parquet file of handwriting samples")
     if b"rnngen" not in (table.schema.metadata or {}):
         raise InputError(f"{path}: a Parquet file, but not of handwriting samples")
@@ -104,5 +104,5 @@ def _line(row: dict[str, Any]) -> WrittenLine:
         for name in ("phi", "outputs")
     }
     strokes = strokes_from_columns(row["x"], row["y"], row["stroke_len"]) if row["stroke_len"] else []
-    plain = {name: row[name] for name in SCHEMA.names if name in WrittenLine.__dataclass_fields__}
+    plain = {name: row[name] for name in WRITTEN_LINES.names if name in WrittenLine.__dataclass_fields__}
     return WrittenLine(strokes=strokes, phi_su=matrices["phi"], outputs_so=matrices["outputs"], **plain)

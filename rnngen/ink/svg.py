@@ -42,7 +42,7 @@ def read_svg(root: etree._Element, path: Path) -> Ink:
     pages = sum(1 for _ in root.iter(_PAGES))
     if pages > 1:
         raise InputError(f"{path}: {pages} pages in one drawing; save each as a file of its own")
-    reader = _Reader(path)
+    reader = _SvgReader(path)
     for element in root.iter():
         if element.get("id"):
             reader.by_id.setdefault(element.get("id"), element)
@@ -145,7 +145,7 @@ class _Drawn:
 
 
 @dataclass
-class _Reader:
+class _SvgReader:
     path: Path
     by_id: dict[str, etree._Element] = field(default_factory=dict)
     rules: dict[str, dict[str, tuple[bool, int, str]]] = field(default_factory=dict)

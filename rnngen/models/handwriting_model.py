@@ -19,7 +19,7 @@ from rnngen.corpora.handwriting.lines import Normaliser
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.choose_texts import TYPOGRAPHIC
 from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
-from rnngen.handwriting_generator.glyphs import load_alphabet
+from rnngen.handwriting_generator.glyphs import load_letterforms
 from rnngen.ink.layout import LINE_CHARACTERS, Layout
 from rnngen.ink.strokes import Ink, Stroke, resample, strokes_from_offsets, transform
 from rnngen.models.checkpoint import load_network
@@ -413,7 +413,7 @@ class HandwritingModel:
         """
         if not 0 <= number < 2**64:
             raise InputError(f"hand {number}: expected an integer between 0 and 2^64 − 1")
-        [writer] = draw_writers(load_alphabet(), 1, number)
+        [writer] = draw_writers(load_letterforms(), 1, number)
         line = write_numbered_line(HAND_TEXT, writer, number, 0)
         points = np.stack([line.x, line.y], axis=1).astype(float)
         ink = Ink(np.split(points, np.cumsum(line.stroke_len)[:-1]))

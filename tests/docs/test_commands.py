@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 from pipeline import make_report
 from pipeline._settings import load_config
 from rnngen.cli.main import app
-from rnngen.handwriting_generator.glyphs import load_alphabet
+from rnngen.handwriting_generator.glyphs import load_letterforms
 from tests.docs.printed_commands import PAGES, ROOT, blocks, commands, of_comments, of_docstrings, of_page, printed
 from tests.tiny_handwriting import TEXTS
 from tests.workflow.test_workflow import SNAKEMAKE, snakemake, write_dump
@@ -68,7 +68,7 @@ NO_COMMANDS = ("import pyarrow", "dump = b", "j cursive", "layer n:", "data/my-h
 
 def demo_characters() -> str:
     """What the generator writes where `diacritics` is off."""
-    return "".join(filter(str.isascii, load_alphabet().characters))
+    return "".join(filter(str.isascii, load_letterforms().characters))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from lxml import etree
 
 from pipeline.draw_specimen import main
 from rnngen.errors import InputError
-from rnngen.handwriting_generator.glyphs import load_alphabet
+from rnngen.handwriting_generator.glyphs import load_letterforms
 
 
 def test_the_sheet_shows_every_form_and_is_the_same_each_time(tmp_path):
@@ -14,7 +14,7 @@ def test_the_sheet_shows_every_form_and_is_the_same_each_time(tmp_path):
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
     root = etree.parse(tmp_path / "one.svg").getroot()
     drawn = [group for group in root.iter("{*}g") if group.get("id", "").startswith("LineCollection")]
-    alphabet = load_alphabet()
+    alphabet = load_letterforms()
     forms = sum(len(forms) for written, forms in alphabet.glyphs.items() if not combining(written[0]))
     assert len(drawn) == forms + len(alphabet.composed) + 3
 

@@ -8,9 +8,9 @@ import pytest
 from pipeline.measure_legibility import main
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
-from rnngen.handwriting_generator.glyphs import load_alphabet
+from rnngen.handwriting_generator.glyphs import load_letterforms
 
-HANDS = draw_writers(load_alphabet(), 3, seed=1, variety=0.3)
+HANDS = draw_writers(load_letterforms(), 3, seed=1, variety=0.3)
 
 
 def rows(texts, **columns):

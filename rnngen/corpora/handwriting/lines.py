@@ -125,7 +125,7 @@ class Normaliser:
 
     @property
     def every(self) -> int:
-        """Every so-manieth point is kept."""
+        """Of the points of a stroke, one in `every` is kept."""
         return self.cleaning.every
 
     def thin_offsets(self, strokes: Sequence[np.ndarray], times: Sequence[np.ndarray] | None = None) -> np.ndarray:
@@ -204,7 +204,7 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Handwriting:
+class HandwritingSets:
     """A corpus of handwriting, ready for training."""
 
     training: Lines
@@ -230,7 +230,7 @@ def load_handwriting(
     sampling_interval: float | None = None,
     alphabet: str = "paper",
     non_letter: str | None = NON_LETTER,
-) -> Handwriting:
+) -> HandwritingSets:
     """The lines of a Parquet file of `rnngen.corpora.handwriting.table`, split as §4.2.
 
     The paper trains on the training set, the test set and the larger validation set (10,741 lines) and stops and
@@ -275,7 +275,7 @@ def load_handwriting(
             np.append(0, np.cumsum(lengths[rows])),
             Sequences.of(letters.encode(texts[row], f"{path}, line {names[row]}") for row in rows),
         )
-    return Handwriting(sets[TRAINING], sets[VALIDATION], normaliser, letters, statistics)
+    return HandwritingSets(sets[TRAINING], sets[VALIDATION], normaliser, letters, statistics)
 
 
 TRAINING, VALIDATION = 0, 1

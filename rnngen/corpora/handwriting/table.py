@@ -16,7 +16,7 @@ from rnngen.errors import InputError
 from rnngen.ink.strokes import Ink, Stroke, strokes_from_columns
 
 POINTS = pa.list_(pa.int32())
-SCHEMA = pa.schema(
+CORPUS_LINES = pa.schema(
     [
         pa.field("line", pa.string(), nullable=False),
         pa.field("form", pa.string(), nullable=False),
@@ -33,7 +33,7 @@ SCHEMA = pa.schema(
 """x to the right, y downwards, in units of the device; t in hundredths of a second since t0 seconds (float64: the clock
 of a whiteboard runs for months); stroke_len points a stroke."""
 
-COLUMNS = dict(zip(SCHEMA.names, SCHEMA.types, strict=True))
+COLUMNS = dict(zip(CORPUS_LINES.names, CORPUS_LINES.types, strict=True))
 WHAT = "corpus of handwriting (python -m pipeline.parse_iamondb makes one)"
 ROWS_PER_GROUP = 2_048
 PAGE_BYTES = 1 << 16
@@ -43,7 +43,7 @@ DELTA = {f"{name}.list.element": "DELTA_BINARY_PACKED" for name in ("x", "y", "t
 
 def write_lines(path: str | Path, lines: Iterable[Any], provenance: dict[str, Any]) -> None:
     """Write lines (`iam_ondb.Line`) as Parquet, whole or not at all; equal lines give equal bytes."""
-    schema = SCHEMA.with_metadata({b"rnngen": json.dumps(provenance, sort_keys=True).encode()})
+    schema = CORPUS_LINES.with_metadata({b"rnngen": json.dumps(provenance, sort_keys=True).encode()})
     rows = iter(lines)
     with parquet_writer(
         path,

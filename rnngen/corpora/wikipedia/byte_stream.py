@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from rnngen.artifacts import write_whole
 from rnngen.checked_parquet import open_parquet, refuse_damage
 from rnngen.corpora.alphabet import Alphabet
-from rnngen.corpora.wikipedia.dump import SCHEMA
+from rnngen.corpora.wikipedia.dump import REVISIONS
 from rnngen.corpora.wikipedia.raw import RAW_COLUMNS, raw_rows
 from rnngen.corpora.wikipedia.scan import values_of
 from rnngen.errors import InputError
@@ -116,7 +116,7 @@ def load_wikipedia(
 def open_corpus(corpus: Path, columns: Sequence[str]) -> pq.ParquetFile:
     """The Parquet file, if it is undamaged and has the provenance, the columns and the rows that are needed."""
     what = "corpus of pages (python -m pipeline.parse_wikipedia makes one, without --no-raw)"
-    file = open_parquet(corpus, {name: SCHEMA.field(name).type for name in columns}, what)
+    file = open_parquet(corpus, {name: REVISIONS.field(name).type for name in columns}, what)
     try:
         about = json.loads((file.schema_arrow.metadata or {}).get(b"rnngen", b"{}"))
         rows, size = sum(about["rows"].values()), int(about["bytes"])

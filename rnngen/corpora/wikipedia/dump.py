@@ -28,8 +28,8 @@ from rnngen.corpora.wikipedia.read_with_lxml import (
     Malformed,
     PageReader,
     Piece,
+    RevisionRow,
     Root,
-    Row,
     SiteInfo,
     Splitter,
     encoding_of,
@@ -51,7 +51,7 @@ BATCH_ROWS = 8192
 
 # Texts are `string`: XML admits nothing but valid Unicode, so readers need no decoding. The raw columns are `binary`:
 # they may be UTF-16, or end in the middle of a character.
-SCHEMA = pa.schema(
+REVISIONS = pa.schema(
     [
         pa.field("kind", pa.string(), nullable=False),  # header | revision | skipped | truncated | tail
         pa.field("part", pa.int32(), nullable=False),  # index of the input file
@@ -83,7 +83,7 @@ SCHEMA = pa.schema(
         ("raw", pa.binary()),  # all its bytes, where it is not
     ]
 )
-_POSITION = [Row._fields.index(name) for name in SCHEMA.names]
+_POSITION = [RevisionRow._fields.index(name) for name in REVISIONS.names]
 
 
 @dataclass
@@ -252,7 +252,7 @@ class DumpReader:
         self.seen_by_wiki = seen
         self.file = CompressedFile(path, allow_truncated=options.allow_truncated, workers=options.workers)
         self.report = PartReport(path.name)
-        self.rows: list[Row] = []
+        self.rows: list[RevisionRow] = []
         self.rows_bytes = 0
         self.lxml: PageReader | None = None
         self.head = b""  # of the page at hand: its bytes before the first revision
@@ -384,16 +384,16 @@ class DumpReader:
     def _flush(self) -> Iterator[pa.RecordBatch]:
         if self.rows:
             columns = list(zip(*self.rows, strict=True))
-            arrays = [pa.array(columns[i], field.type) for i, field in zip(_POSITION, SCHEMA, strict=True)]
+            arrays = [pa.array(columns[i], field.type) for i, field in zip(_POSITION, REVISIONS, strict=True)]
             self.rows, self.rows_bytes = [], 0
-            yield pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+            yield pa.RecordBatch.from_arrays(arrays, schema=REVISIONS)
 
     def _add(self, kind: str, data: bytes, **values: Any) -> None:
         if self.report.encoding == "utf-8":
             raw = around_text(data, values.get("text"))
         else:
             raw = around_text(data.decode().encode(self.report.encoding), None)
-        self.rows.append(Row(kind, self.part, **raw, **values))
+        self.rows.append(RevisionRow(kind, self.part, **raw, **values))
         self.rows_bytes += len(data)
 
     # ---------------------------------------------------------------------------------------------------------- pieces
@@ -406,7 +406,7 @@ class DumpReader:
             self.report.warnings.append("no list of namespaces: ns is null where <ns> is absent")
         self.report.wiki = self.site.database or self.site.base or self.site.name or ""
         self.seen = self.seen_by_wiki.setdefault(self.report.wiki, SeenRevisions())
-        self.columns = ColumnReader(self.site, SCHEMA, self.options.text_limit)
+        self.columns = ColumnReader(self.site, REVISIONS, self.options.text_limit)
         self._add("header", piece.data)
 
     def _pages(self, piece: Piece) -> Iterator[pa.RecordBatch]:
@@ -467,7 +467,7 @@ class DumpReader:
         columns = constants | {name: column.slice(first, pages) for name, column in run.items()}
         self.findings.pages += pages
         self.findings.sha1_compared += pages - columns["sha1_ok"].null_count
-        yield pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+        yield pa.RecordBatch.from_arrays([columns[name] for name in REVISIONS.names], schema=REVISIONS)
 
     def _row(self, piece: Piece) -> None:
         """One row by lxml."""

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from rnngen.artifacts import write_json, write_whole
 from rnngen.checked_parquet import join_files, open_parquet, parquet_writer, refuse_damage
-from rnngen.corpora.wikipedia.dump import LISTED, SCHEMA, Findings, Options, SeenRevisions, read_dumps
+from rnngen.corpora.wikipedia.dump import LISTED, REVISIONS, Findings, Options, SeenRevisions, read_dumps
 from rnngen.corpora.wikipedia.raw import RAW_COLUMNS
 from rnngen.corpora.wikipedia.scan import offsets_of, values_of
 from rnngen.errors import InputError
@@ -42,7 +42,7 @@ def write_wikipedia(
             raise InputError(f"{dump}: a folder; name the dump files in it")
     findings = Findings()
     counts = Counts()
-    schema = pa.schema([column for column in SCHEMA if raw or column.name not in RAW_COLUMNS])
+    schema = pa.schema([column for column in REVISIONS if raw or column.name not in RAW_COLUMNS])
     with parquet_writer(
         output,
         schema,
@@ -85,7 +85,7 @@ def check_part(part: Path, number: int, seen: dict[str, SeenRevisions]) -> dict[
     """
     columns = ("kind", "part", "page_id", "rev_id")
     what = "corpus of one dump (python -m pipeline.parse_wikipedia --part makes one)"
-    with open_parquet(part, {name: SCHEMA.field(name).type for name in columns}, what) as file, refuse_damage(part):
+    with open_parquet(part, {name: REVISIONS.field(name).type for name in columns}, what) as file, refuse_damage(part):
         try:
             report = json.loads((file.schema_arrow.metadata or {})[REPORT.encode()])
             of_wiki = seen.setdefault(report["parts"][0]["wiki"], SeenRevisions())
@@ -207,7 +207,7 @@ def contiguous(batches: list[pa.RecordBatch], schema: pa.Schema, memory: dict[st
             valid = np.concatenate([chunk.is_valid().to_numpy(zero_copy_only=False) for chunk in chunks])
             present = pa.py_buffer(np.packbits(valid, bitorder="little"))
         buffers = [present, pa.py_buffer(offsets), pa.py_buffer(memory[name])]
-        columns.append(pa.Array.from_buffers(SCHEMA.field(name).type, len(lengths), buffers))
+        columns.append(pa.Array.from_buffers(REVISIONS.field(name).type, len(lengths), buffers))
     return pa.Table.from_arrays(columns, schema=schema)
 
 
@@ -248,7 +248,7 @@ class Counts:
     def _add(self, batch: pa.RecordBatch) -> None:
         self.namespaces.update(tally(batch.column("ns")))
         self.models.update(tally(batch.column("model")))
-        for name in SCHEMA.names:
+        for name in REVISIONS.names:
             self.nulls[name] += batch.column(name).null_count
         for name in ("contributor_deleted", "comment_deleted", "text_deleted", "minor"):
             self.true[name] += batch.column(name).true_count

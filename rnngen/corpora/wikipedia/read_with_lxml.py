@@ -491,7 +491,7 @@ def read_siteinfo(header: bytes, root: Root) -> SiteInfo:
 # ------------------------------------------------------------------------------------------------------- rows as values
 
 
-class Row(NamedTuple):
+class RevisionRow(NamedTuple):
     """One row of the Parquet file; None is null."""
 
     kind: str

@@ -7,7 +7,7 @@ import pytest
 
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.choose_texts import choose_lines
-from rnngen.handwriting_generator.glyphs import load_alphabet
+from rnngen.handwriting_generator.glyphs import load_letterforms
 
 WORDS = re.findall(
     r"\w+",
@@ -55,7 +55,7 @@ def test_digits_and_signs_are_put_in_where_the_text_has_none():
 
 def test_rare_characters_come_as_often_as_their_shares():
     """Letters before capitals, digits and common signs before rare signs, each kind evenly."""
-    everything = "".join(c for c in load_alphabet().characters if c.isascii() and c != " ")
+    everything = "".join(c for c in load_letterforms().characters if c.isascii() and c != " ")
     lines = choose(count=2000, longest=20, characters=everything)
     count = Counter("".join(lines))
     initials = {word[0].upper() for word in WORDS}

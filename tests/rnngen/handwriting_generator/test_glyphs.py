@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rnngen.errors import InputError
-from rnngen.handwriting_generator.glyphs import LATIN, compose, load_alphabet
+from rnngen.handwriting_generator.glyphs import LATIN, compose, load_letterforms
 
 
 @pytest.fixture
@@ -20,13 +20,13 @@ def alphabet_file(tmp_path):
 
 def test_latin_holds_letters_digits_and_signs():
     wanted = string.ascii_letters + string.digits + ".,'\"-?!:;()&/+=%*#$@_ "
-    characters = load_alphabet(LATIN).characters
+    characters = load_letterforms(LATIN).characters
     assert sorted(c for c in characters if c.isascii()) == sorted(wanted)
     assert set("áàâãäåæçéèêëíîïñóòôõöøúùûüýßœąćčęěğłńőřśšşůűźżžıÄÅÆÇÉÖØÜŁŠŽ") <= set(characters)
 
 
 def test_letters_with_marks_are_their_bases_with_something_above_or_below():
-    alphabet = load_alphabet(LATIN)
+    alphabet = load_letterforms(LATIN)
     for character, (base, mark) in alphabet.composed.items():
         for form in alphabet.glyphs[base]:
             letter = compose(form, alphabet.glyphs[mark][0], character)
@@ -46,27 +46,29 @@ def test_letters_with_marks_are_their_bases_with_something_above_or_below():
 def test_a_letter_that_cannot_be_composed_is_refused(alphabet_file, row, letter):
     path = alphabet_file("a any 1 0,0 1,1", "o any 1 0,0 1,1", "U+0301 any 1 0,0 1,1", row)
     with pytest.raises(InputError, match=f"line 4: '{letter}' is not composed of a base and a mark"):
-        load_alphabet(path)
+        load_letterforms(path)
 
 
 def test_a_list_of_composed_letters_may_come_before_their_parts(alphabet_file):
-    alphabet = load_alphabet(alphabet_file("áó composed", "a any 1 0,0 1,1", "o any 1 0,0 1,1", "U+0301 any 1 0,0 1,1"))
+    alphabet = load_letterforms(
+        alphabet_file("áó composed", "a any 1 0,0 1,1", "o any 1 0,0 1,1", "U+0301 any 1 0,0 1,1")
+    )
     assert alphabet.characters == " aoáó"
     assert alphabet.composed == {"á": ("a", "\u0301"), "ó": ("o", "\u0301")}
 
 
 def test_a_ligature_is_no_character(alphabet_file):
-    alphabet = load_alphabet(alphabet_file("a any 1 0,0 1,1", "aaa any 1 0,0 1,1"))
+    alphabet = load_letterforms(alphabet_file("a any 1 0,0 1,1", "aaa any 1 0,0 1,1"))
     assert alphabet.characters == " a" and set(alphabet.glyphs) == {"a", "aaa"}
 
 
 def test_latin_has_forms_to_choose_from():
-    glyphs = load_alphabet(LATIN).glyphs
+    glyphs = load_letterforms(LATIN).glyphs
     assert all(len(glyphs[c]) > 1 for c in "abdfghjklmnpqrstvwxyzABDEGIJLMNPRUWYZ1247")
 
 
 def test_every_form_stays_between_ascender_and_descender():
-    for character, glyphs in load_alphabet(LATIN).glyphs.items():
+    for character, glyphs in load_letterforms(LATIN).glyphs.items():
         for glyph in glyphs if not unicodedata.combining(character[0]) else ():
             points = np.concatenate([stroke.points for stroke in glyph.strokes])
             assert points[:, 1].min() >= -9.1 and points[:, 1].max() <= 20.5
@@ -77,7 +79,7 @@ def test_a_row_is_read_as_it_stands(alphabet_file):
     path = alphabet_file(
         "# a comment", "", "é cursive 3 (1,2) 3,4* 5,6 / 7,8 9,10* (11,12) + 1.5,-.5 2,3", "U+0023 any 1 0,0 1,1"
     )
-    alphabet = load_alphabet(path)
+    alphabet = load_letterforms(path)
     assert alphabet.characters == " #é"
     (glyph,) = alphabet.glyphs["é"]
     assert (glyph.hand, glyph.weight, glyph.delayed) == ("cursive", 3.0, 2)
@@ -114,24 +116,24 @@ def test_a_row_is_read_as_it_stands(alphabet_file):
 def test_a_bad_row_is_refused_with_its_line(alphabet_file, row, complaint):
     path = alphabet_file("b any 1 0,0 1,1", row)
     with pytest.raises(InputError) as error:
-        load_alphabet(path)
+        load_letterforms(path)
     assert str(error.value).startswith(f"{path}, line 2: ") and complaint in str(error.value)
 
 
 def test_an_empty_alphabet_is_refused(alphabet_file):
     with pytest.raises(InputError, match="holds no glyph"):
-        load_alphabet(alphabet_file("# nothing"))
+        load_letterforms(alphabet_file("# nothing"))
 
 
 def test_an_alphabet_in_another_encoding_is_refused(tmp_path):
     path = tmp_path / "latin1.txt"
     path.write_bytes("é any 1 0,0 1,1".encode("latin-1"))
     with pytest.raises(InputError, match="byte 0 is not UTF-8"):
-        load_alphabet(path)
+        load_letterforms(path)
 
 
 def test_missing_characters_are_named_with_the_alphabet(alphabet_file):
-    alphabet = load_alphabet(alphabet_file("a any 1 0,0 1,1"))
+    alphabet = load_letterforms(alphabet_file("a any 1 0,0 1,1"))
     alphabet.require("a a", "here")
     with pytest.raises(InputError) as error:
         alphabet.require("aßb", "here")

@@ -8,10 +8,10 @@ from lxml import etree
 from rnngen.corpora.handwriting.iam_ondb import parse_iam_ondb
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.corpus import draw_writers, write_forms
-from rnngen.handwriting_generator.glyphs import load_alphabet
+from rnngen.handwriting_generator.glyphs import load_letterforms
 from rnngen.handwriting_generator.iam_ondb_files import SPLITS, Form, form_id, transcript, write_archives
 
-ALPHABET = load_alphabet()
+ALPHABET = load_letterforms()
 TEXTS = [f"line {k} & more" for k in range(47)] + ['"quoted" (100%']
 WRITERS = draw_writers(ALPHABET, 12, seed=1)
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
-from rnngen.handwriting_generator.glyphs import load_alphabet
+from rnngen.handwriting_generator.glyphs import load_letterforms
 from rnngen.handwriting_generator.hands import draw_writer
 from rnngen.handwriting_generator.write_line import _spell, _wander, write_line
 
-ALPHABET = load_alphabet()
+ALPHABET = load_letterforms()
 HANDS = draw_writers(ALPHABET, 12, seed=3)
 TEXTS = ("The quick brown", "fox jumps over", "the lazy dog.", "Anna, 27 (of 64)", "zigzag & quiz?")
 

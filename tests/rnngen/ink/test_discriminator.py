@@ -3,19 +3,21 @@ import pytest
 
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
-from rnngen.handwriting_generator.glyphs import load_alphabet
+from rnngen.handwriting_generator.glyphs import load_letterforms
 from rnngen.ink.discriminator import PIECE, accuracy, pieces_of, train_discriminator
-from rnngen.ink.legibility import Ink
+from rnngen.ink.legibility import TranscribedInk
 
 TEXTS = ("the quick brown fox jumps", "over the lazy dog today", "pack my box with jugs")
 
 
 def lines(seed, shaky=0.0, count=24):
-    hands = draw_writers(load_alphabet(), 8, seed)
+    hands = draw_writers(load_letterforms(), 8, seed)
     rng = np.random.default_rng(seed)
     written = [write_numbered_line(TEXTS[k % 3], hands[k % 8], seed, k) for k in range(count)]
     return [
-        Ink(line.text, np.stack([line.x, line.y], 1) + rng.normal(0, shaky, (len(line.x), 2)), line.stroke_len)
+        TranscribedInk(
+            line.text, np.stack([line.x, line.y], 1) + rng.normal(0, shaky, (len(line.x), 2)), line.stroke_len
+        )
         for line in written
     ]
 
@@ -38,8 +40,8 @@ def test_the_seed_decides():
 
 
 def test_short_lines_have_no_piece():
-    word = write_numbered_line("in", draw_writers(load_alphabet(), 1, 1)[0], 1, 1)
-    assert pieces_of([Ink("in", np.stack([word.x, word.y], 1).astype(float), word.stroke_len)]) == []
+    word = write_numbered_line("in", draw_writers(load_letterforms(), 1, 1)[0], 1, 1)
+    assert pieces_of([TranscribedInk("in", np.stack([word.x, word.y], 1).astype(float), word.stroke_len)]) == []
     assert all(len(columns) >= PIECE for columns in pieces_of(lines(1)))
     with pytest.raises(InputError, match="0 and 24 lines are long enough"):
         train_discriminator([], pieces_of(lines(1)), updates=1, seed=1)

@@ -6,7 +6,7 @@ from lxml import etree
 
 from rnngen.errors import InputError
 from rnngen.ink.density_figure import density_figure, density_map
-from rnngen.ink.figures import Block, Row, lines_figure, save, window_figure
+from rnngen.ink.figures import Block, FigureLine, lines_figure, save, window_figure
 
 M = 3
 
@@ -85,8 +85,13 @@ def test_lines_figure(tmp_path):
     random = np.random.default_rng(2)
     real, *samples = (scribble(random) for _ in range(4))
     blocks = [
-        Block([Row(real, real=True), *(Row(s, label=f"{b:g}") for b, s in zip((0, 0.1, 10), samples, strict=True))]),
-        Block([Row(samples[0])], caption="the same again"),
+        Block(
+            [
+                FigureLine(real, real=True),
+                *(FigureLine(s, label=f"{b:g}") for b, s in zip((0, 0.1, 10), samples, strict=True)),
+            ]
+        ),
+        Block([FigureLine(samples[0])], caption="the same again"),
     ]
     root = written_twice(lambda: lines_figure(blocks), tmp_path)
     texts = [e.text for e in root.iter("{*}text")]
@@ -96,7 +101,7 @@ def test_lines_figure(tmp_path):
 
 
 def test_a_line_that_is_one_dot(tmp_path):
-    save(lines_figure([Block([Row([np.zeros((1, 2))])])]), tmp_path / "dot.svg")
+    save(lines_figure([Block([FigureLine([np.zeros((1, 2))])])]), tmp_path / "dot.svg")
 
 
 def test_density_figure(tmp_path):
@@ -115,4 +120,4 @@ def test_window_figure(tmp_path):
 
 def test_a_figure_wants_a_place():
     with pytest.raises(InputError, match="give --svg, --png or both"):
-        save(lines_figure([Block([Row([np.zeros((2, 2))])])]))
+        save(lines_figure([Block([FigureLine([np.zeros((2, 2))])])]))

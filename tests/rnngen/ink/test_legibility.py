@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
-from rnngen.handwriting_generator.glyphs import load_alphabet
+from rnngen.handwriting_generator.glyphs import load_letterforms
 from rnngen.ink.legibility import (
     COLUMN,
     FEATURES,
-    Ink,
     Reader,
+    TranscribedInk,
     character_error_rate,
     columns_of,
     edit_distance,
@@ -19,12 +19,12 @@ from rnngen.ink.legibility import (
     train_reader,
 )
 
-HANDS = draw_writers(load_alphabet(), 4, seed=1, variety=0.3)
+HANDS = draw_writers(load_letterforms(), 4, seed=1, variety=0.3)
 
 
 def ink(text, number=0):
     line = write_numbered_line(text, HANDS[number % 4], 1, number)
-    return Ink(text, np.stack([line.x, line.y], axis=1).astype(float), line.stroke_len)
+    return TranscribedInk(text, np.stack([line.x, line.y], axis=1).astype(float), line.stroke_len)
 
 
 def recursive_distance(a, b):
@@ -98,7 +98,7 @@ def test_ink_without_extent_or_number_is_one_empty_column():
 
 
 def test_thinning_keeps_ends():
-    line = Ink("x", np.arange(22, dtype=float).reshape(11, 2), np.array([7, 1, 3]))
+    line = TranscribedInk("x", np.arange(22, dtype=float).reshape(11, 2), np.array([7, 1, 3]))
     few = thin(line, 3)
     assert few.stroke_len.tolist() == [3, 1, 2]
     assert (few.points[:, 0] / 2).tolist() == [0, 3, 6, 7, 8, 10]
@@ -110,7 +110,7 @@ def test_the_reader_collapses_repeats_and_blanks():
     path = [0, 1, 1, 0, 1, 2, 2, 0]
     log_p = torch.nn.functional.one_hot(torch.tensor(path), 3).float()[:, None]
     reader.forward = lambda x_fbk: log_p
-    line = Ink("", np.array([(0, 0), (0, 1), (COLUMN * 2, 0)], float), np.array([3]))
+    line = TranscribedInk("", np.array([(0, 0), (0, 1), (COLUMN * 2, 0)], float), np.array([3]))
     frames = len(columns_of(line.points, line.stroke_len))
     wanted = {1: "", 2: "a", 3: "a", 4: "a", 5: "aa", 6: "aab", 7: "aab", 8: "aab"}[min(frames, 8)]
     assert reader.read([line]) == [wanted]
@@ -136,7 +136,7 @@ def test_a_line_is_read_alike_whatever_it_is_read_with(trained):
 
 def test_scrambled_ink_is_not_read(trained):
     rng = np.random.default_rng(0)
-    lines = [Ink("son", rng.normal(0, 50, (60, 2)), np.array([60])) for _ in range(20)]
+    lines = [TranscribedInk("son", rng.normal(0, 50, (60, 2)), np.array([60])) for _ in range(20)]
     assert character_error_rate([line.text for line in lines], trained.read(lines)) > 0.5
 
 

@@ -14,7 +14,7 @@ import pytest
 import rnngen
 from rnngen.artifacts import sha256
 from rnngen.errors import InputError
-from rnngen.handwriting_generator.glyphs import load_alphabet
+from rnngen.handwriting_generator.glyphs import load_letterforms
 from rnngen.ink.read_strokes import read_ink
 from rnngen.models.model_directory import read_config
 from rnngen.models.shipped import SHIPPED
@@ -36,7 +36,7 @@ def test_it_writes_what_a_notebook_shows(writer):
 
 
 def test_it_knows_every_character_of_the_generator(writer):
-    assert set(load_alphabet().characters) == set(writer.alphabet.symbols)
+    assert set(load_letterforms().characters) == set(writer.alphabet.symbols)
 
 
 def test_every_character_ends_by_itself_in_a_line(writer):

@@ -7,7 +7,7 @@ import pytest
 from rnngen.corpora.handwriting import iam_ondb
 from rnngen.corpora.handwriting.iam_ondb import parse_iam_ondb
 from rnngen.corpora.handwriting.lines import HandwritingBatches, load_handwriting
-from rnngen.corpora.handwriting.table import SCHEMA, write_lines
+from rnngen.corpora.handwriting.table import CORPUS_LINES, write_lines
 from rnngen.errors import InputError
 from tests.rnngen.corpora.handwriting.iam_files import (
     TEXTS,
@@ -282,7 +282,7 @@ def test_equal_input_gives_equal_bytes_and_the_row_groups_of_the_schema(tmp_path
         write_lines(tmp_path / f"{name}.parquet", lines, {"corpus": "iam-ondb"})
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
     file = pq.ParquetFile(tmp_path / "a.parquet")
-    assert file.schema_arrow.equals(SCHEMA)
+    assert file.schema_arrow.equals(CORPUS_LINES)
     column = next(c for c in map(file.metadata.row_group(0).column, range(10)) if c.path_in_schema == "x.list.element")
     assert "DELTA_BINARY_PACKED" in column.encodings
     table = file.read()

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rnngen.corpora.wikipedia import read_columns
-from rnngen.corpora.wikipedia.dump import SCHEMA, Ahead, Findings, Options, SeenRevisions, read_dumps
+from rnngen.corpora.wikipedia.dump import REVISIONS, Ahead, Findings, Options, SeenRevisions, read_dumps
 from rnngen.corpora.wikipedia.raw import raw_rows
 from rnngen.errors import InputError
 from tests.rnngen.corpora.wikipedia.mediawiki_dumps import TAIL, dump, dumps, header, page, revision, sha1_base36
@@ -41,7 +41,7 @@ def parse(tmp_path):
             files.append(tmp_path / f"part{number}.xml")
             files[-1].write_bytes(content)
         findings = Findings()
-        return pa.Table.from_batches(list(read_dumps(files, Options(**options), findings)), SCHEMA), findings
+        return pa.Table.from_batches(list(read_dumps(files, Options(**options), findings)), REVISIONS), findings
 
     return parse
 
