@@ -82,6 +82,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config["results"] = "results"
     # a network of the demo knows all that the generator writes without marks; the few lines of smoke have not all of it
     config["corpora"]["handwriting"] |= {"alphabet": demo_characters(), "non_letter": None}
+    config["corpora"]["handwriting"]["lines"] = 256  # of 64 there may be none with the word that an example looks for
     config["corpora"]["wikipedia"]["dumps"] = ["data/dump.xml.bz2"]
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     write_dump(folder / "data" / "dump.xml.bz2")
