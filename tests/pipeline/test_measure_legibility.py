@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,8 @@ from pipeline.measure_legibility import main
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
 from rnngen.handwriting_generator.glyphs import load_letterforms
+from rnngen.ink.sampled_lines import WrittenLine, write_lines
+from rnngen.ink.strokes import strokes_from_columns
 
 HANDS = draw_writers(load_letterforms(), 3, seed=1, variety=0.3)
 
@@ -17,6 +20,11 @@ def rows(texts, **columns):
     lines = [write_numbered_line(text, HANDS[k % 3], 1, k) for k, text in enumerate(texts)]
     table = {"text": texts, **{name: [getattr(line, name) for line in lines] for name in ("x", "y", "stroke_len")}}
     return pa.table(table | columns)
+
+
+def sampled(text, bias):
+    line = write_numbered_line(text, HANDS[0], 1, 0)
+    return WrittenLine("", "sample", strokes_from_columns(line.x, line.y, line.stroke_len), text=text, bias=bias)
 
 
 @pytest.fixture
@@ -29,10 +37,12 @@ def corpus(tmp_path):
 
 def test_error_rates_by_bias(tmp_path, corpus):
     samples = tmp_path / "samples.parquet"
-    table = rows(["son", "no", "so", "on", "no", "on"], bias=[0.0, 0.0, 1.0, 1.0, 1.0, None])
-    table = table.append_column("kind", pa.array(["sample"] * 5 + ["real"]))
-    table = table.append_column("prime", pa.array([None, None, None, None, "a01", None]))
-    pq.write_table(table, samples)
+    texts, biases = ["son", "no", "so", "on", "no", "on"], [0.0, 0.0, 1.0, 1.0, 1.0, None]
+    lines = [
+        replace(sampled(text, bias), prime="a01" if k == 4 else None, kind="real" if k == 5 else "sample")
+        for k, (text, bias) in enumerate(zip(texts, biases, strict=True))
+    ]
+    write_lines(samples, lines, {})
     main(corpus, [samples], tmp_path / "out.json", updates=3, held_out=10)
     found = json.loads((tmp_path / "out.json").read_text())
     assert found["reader"] == {"updates": 3, "seed": 1, "lines": 64, "characters": "nos"}
@@ -52,10 +62,10 @@ def test_error_rates_by_bias(tmp_path, corpus):
 def test_bad_input_is_refused(tmp_path, corpus):
     none = tmp_path / "none.parquet"
     pq.write_table(pa.table({"text": ["a"]}), none)
-    with pytest.raises(InputError, match="no column bias, x, y, stroke_len"):
+    with pytest.raises(InputError, match="no column .*bias.*expected: Parquet file of handwriting samples"):
         main(corpus, [none], tmp_path / "out.json")
     empty = tmp_path / "empty.parquet"
-    pq.write_table(rows(["on"], bias=[1.0]).slice(0, 0), empty)
+    write_lines(empty, [], {})
     with pytest.raises(InputError, match="no sampled line with a text"):
         main(corpus, [empty], tmp_path / "out.json")
     only = tmp_path / "only.parquet"
@@ -68,15 +78,14 @@ def test_bad_input_is_refused(tmp_path, corpus):
         with pytest.raises(InputError, match=f"{path.name}: .*(not a Parquet file|no such file|no column split)"):
             main(path, [empty], tmp_path / "out.json")
     for path in (damaged, tmp_path / "absent.parquet"):
-        with pytest.raises(InputError, match=f"{path.name}: .*file of sampled handwriting"):
+        with pytest.raises(InputError, match=f"{path.name}: .*Parquet file of handwriting samples"):
             main(corpus, [path], tmp_path / "out.json")
     assert not (tmp_path / "out.json").exists()
 
 
 def test_ink_that_is_not_there_is_all_errors(tmp_path, corpus):
     samples = tmp_path / "samples.parquet"
-    table = {"text": ["son"], "bias": [2.0], "x": [np.zeros(3)], "y": [np.zeros(3)], "stroke_len": [[3]]}
-    pq.write_table(pa.table(table), samples)
+    write_lines(samples, [replace(sampled("son", 2.0), strokes=[np.zeros((3, 2))])], {})
     main(corpus, [samples], tmp_path / "out.json", updates=3, pen=False)
     found = json.loads((tmp_path / "out.json").read_text())["measured"]
     assert [row["what"] for row in found] == ["corpus", "samples"]
