@@ -196,6 +196,7 @@ class Stack(torch.autograd.Function):
         sequence_b = torch.arange(batch, device=device)
         last_c = loop.c_ltbh[:, loop.lengths_b, sequence_b, :cells]
         if loop.wide:
+            assert loop.out_ltbh is not None
             outputs = [out_tbh[:steps, :, :cells].clone() for out_tbh in loop.out_ltbh]
             last_h = loop.out_ltbh[:, loop.lengths_b - 1, sequence_b, :cells]
         else:
