@@ -8,7 +8,7 @@ import threading
 import pytest
 import torch
 
-from rnngen.cells.matmul import fastest_float32, lay_out, onednn_float32_is_exact
+from rnngen.cells.matmul import _for_few_rows, fastest_float32, lay_out, onednn_float32_is_exact
 from rnngen.cells.packing import Workspaces
 
 
@@ -44,6 +44,26 @@ def test_a_repeated_product_for_any_number_of_rows(dtype, packing, monkeypatch):
     run = lay_out(weight, 8)
     for rows in (8, 5, 1):
         torch.testing.assert_close(run(x[:rows]), x[:rows] @ weight.t(), rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize(("outputs", "inputs"), [(64, 32), (24, 17), (130, 1), (457, 460)])
+def test_a_bfloat16_product_of_few_rows(outputs, inputs, few, monkeypatch):
+    """Against float64 of the same operands, rounded once; a row is the same alone and in company."""
+    if few and _for_few_rows() is None:
+        pytest.skip("no C compiler, or no bfloat16 in the processor's AVX-512")
+    monkeypatch.setattr("rnngen.cells.matmul.FEW_ROWS", 4 if few else 0)
+    torch.manual_seed(0)
+    weight, x = torch.randn(outputs, inputs).bfloat16(), torch.randn(4, inputs + 9).bfloat16()[:, 5 : inputs + 5]
+    run = lay_out(weight, 4)
+    whole = run(x).clone()
+    expected = x.double() @ weight.double().t()
+    torch.testing.assert_close(whole.double(), expected, rtol=2**-8, atol=1e-5)
+    for rows in (1, 2, 3):
+        found = run(x[:rows]).clone()
+        torch.testing.assert_close(found.double(), expected[:rows], rtol=2**-8, atol=1e-5)
+        assert not few or torch.equal(found, whole[:rows])
+    assert not few or run(x[2:4].t().contiguous().t()).equal(whole[2:4])  # rows that do not lie together
 
 
 def test_workspaces_are_used_again_and_never_shared():
