@@ -45,7 +45,7 @@ def read_evaluation(path: Path, *needed: str) -> dict[str, Any]:
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(EVALUATION).iter_errors(found))
     if error is not None:
         key = ".".join(map(str, error.absolute_path)) or "top level"
-        raise InputError(f"{path}: no evaluation, key {key}: {error.message[:150]}; evaluate the model again")
+        raise InputError(f"{path}: not an evaluation, key {key}: {error.message[:150]}; evaluate the model again")
     missing = [key for key in needed if key not in found["model"]]
     if missing:
         raise InputError(f"{path}: no {', '.join(missing)} of the model in it; evaluate the model again")

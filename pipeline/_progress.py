@@ -12,7 +12,7 @@ LINE_SECONDS = 30.0
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Print a line at once. A log that cannot take it, its reader gone or its disk full, ends no training."""
+    """Print a line at once. A log that cannot take it (reader gone, disk full) does not end the training."""
     stream = stream or sys.stdout
     try:
         print(text, file=stream, flush=True)
@@ -24,7 +24,7 @@ def say(text: str, stream: TextIO | None = None) -> None:
 
 
 class Bar:
-    """Epoch, loss and throughput. On a terminal a tqdm bar; in a log a line every half minute and every validation."""
+    """Epoch, loss and throughput. On a terminal a tqdm bar; in a log a line at every half minute and validation."""
 
     def __init__(self, setup: Any, progress: Any) -> None:
         self.progress = progress
@@ -65,7 +65,7 @@ class Bar:
         return f"epoch {self.progress.epoch} loss {loss:.3f} nats/{self.unit} {max(0.0, self.rate):,.0f} {self.unit}s/s"
 
     def validation(self, row: dict[str, float]) -> None:
-        """A line a validation, above the bar on a terminal."""
+        """One line per validation, above the bar on a terminal."""
         self.mark = (time.perf_counter(), 0)
         measures = "  ".join(
             f"{name.removeprefix('validation_')} {value:.4g}"

@@ -328,7 +328,7 @@ def trainings(config: dict, experiment: str) -> dict[str, list[str]]:
 
 
 def by_row(names: Iterable[str]) -> dict[str, list[str]]:
-    """Names of trainings by the row that they are of: `trainings` from its names alone."""
+    """Names of trainings, grouped by their row: `trainings` from its names alone."""
     found: dict[str, list[str]] = {}
     for name in names:
         found.setdefault(name.partition(SEED)[0], []).append(name)
@@ -402,7 +402,7 @@ def loader_settings(config: dict, experiment: str) -> dict[str, Any]:
 
 
 def data_of(config: dict, experiment: str) -> dict[str, Any]:
-    """What an experiment's data are: `words` for it, `as_in_paper`, and whether the handwriting is `generated`.
+    """What an experiment's data are: in `words`, `as_in_paper`, and whether the handwriting is `generated`.
 
     As far as the configuration tells: only the paper's preset is taken at its word about what is in a folder.
     """

@@ -107,7 +107,7 @@ class TextData:
         return self.source.split(split) if isinstance(self.source, ByteCorpus) else self.source.sequences[split].symbols
 
     def characters(self, split: str) -> int:
-        """Characters of a split as in the file: what bits per character are shared out over."""
+        """Characters of a split as in the file: what bits per character are divided by."""
         return len(self.codes(split)) if isinstance(self.source, ByteCorpus) else self.source.characters[split]
 
     def as_bytes(self, split: str) -> bytes:
@@ -193,7 +193,7 @@ def summarise_cleaning(statistics: dict[str, Any]) -> str:
     training = statistics["training"]
     return (
         f"{training['lines']:,} training lines, {training['steps']:,} steps of {training['points']:,} points; offsets "
-        f"{with_}, without cleaning {without}: {statistics['nats_per_line_from_units']:+.1f} nats a line by units"
+        f"{with_}, without cleaning {without}: {statistics['nats_per_line_from_units']:+.1f} nats per line by units"
     )
 
 
@@ -250,7 +250,7 @@ class Assembly:
         training, network = settings["training"], settings["network"]
         self.device = device_of(settings["device"])
         if training.get("precision") == "bfloat16" and self.device.type == "cuda":
-            # the output layer, which is no layer of cells: operands of 10 bits, still more than bfloat16
+            # the output layer, which is not a layer of cells: operands of 10 bits, still more than bfloat16
             torch.backends.cuda.matmul.fp32_precision = "tf32"
             # cuBLAS would else add up parts of long sums, those over time and batch, in bfloat16
             torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False

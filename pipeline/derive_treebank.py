@@ -11,7 +11,7 @@ from rnngen.artifacts import write_whole
 from rnngen.corpora.prose import TREEBANK_FILES, read_paragraphs, split_sentences, take_leading, treebank_sentences
 
 POOL = 20
-"""Sentences are drawn from the first ones of the text, so many times what is asked for; the rest is not read."""
+"""Sentences are drawn from the beginning of the text: this many times what is asked for. The rest is not read."""
 
 
 def main(

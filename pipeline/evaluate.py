@@ -38,7 +38,7 @@ def main(
         str | None, typer.Option(help="Split; default: test for a treebank, otherwise validation.")
     ] = None,
     extract: Annotated[
-        int, typer.Option(help="Keep the surprisal of so many first symbols, in OUTPUT.surprisal.parquet.")
+        int, typer.Option(help="Keep the surprisal of this many first symbols, in OUTPUT.surprisal.parquet.")
     ] = 0,
 ) -> None:
     """The measures are written as JSON, with the rule they follow."""
@@ -90,7 +90,7 @@ def main(
         },
         provenance({"dynamic": adaptation, "split": chosen}, settings["seed"], str(device), seconds),
     )
-    if extract > 0:  # of handwriting an empty one: the workflow knows the names of all files before it makes them
+    if extract > 0:  # empty for handwriting: the workflow knows the names of all files before it makes them
         table = pa.Table.from_pylist(scored, pa.schema([("symbol", pa.string()), ("bits", pa.float64())]))
         with parquet_writer(output.with_suffix(".surprisal.parquet"), table.schema) as writer:
             writer.write_table(table)
@@ -109,7 +109,7 @@ def text_measures(
 
     def keep(symbols: list[str], nats: torch.Tensor) -> None:
         wanted = symbols[: extract - len(scored)]
-        if wanted:  # to look at the numbers is to wait for the device, after every sequence
+        if wanted:  # looking at the numbers waits for the device, after every sequence
             scored.extend({"symbol": s, "bits": bits(value)} for s, value in zip(wanted, nats.tolist(), strict=False))
 
     in_order = data.batches(split, 1, device=device)

@@ -16,8 +16,8 @@ from rnngen.handwriting_generator.glyphs import LATIN, load_letterforms
 from rnngen.handwriting_generator.iam_ondb_files import write_archives
 
 POOL, LEAST_POOL = 40, 1_000_000
-"""Lines are chosen from the beginning of the text, so many times their characters, but from no fewer than the second
-number; the rest is not read."""
+"""Lines are chosen from the beginning of the text: from this many times their own characters, and from at least the
+second number of characters. The rest is not read."""
 
 
 def main(

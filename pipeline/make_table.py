@@ -104,14 +104,14 @@ def remark(table: str, preset: str, data: str) -> str:
     text += "Not comparable with the paper's numbers beside them.\n\n"
     if table == "table1":
         text += (
-            "Bits per character are shared out over the characters of the file, where `<unk>`, one symbol, counts as "
+            "Bits per character are counted over the characters of the file, where `<unk>`, one symbol, counts as "
             "five. In a small corpus it is common, which flatters them; bits per predicted symbol do not.\n\n"
         )
     return text
 
 
 def read_evaluations(folder: Path, experiment: str, trainings: list[str]) -> list[list[dict[str, Any]]]:
-    """The static and, where there is one, the dynamic evaluations of a row, a seed each; for bytes training's first."""
+    """Evaluations of a row by kind, each of all seeds: static and, if any, dynamic; for Wikipedia, training's first."""
     found = [
         [path for training in trainings if (path := folder / experiment / f"{training}.{kind}.json").exists()]
         for kind in ("static", "dynamic")
@@ -143,7 +143,7 @@ def line(
     paper: dict[str, Any],
     comparable: bool,
 ) -> dict[str, Any]:
-    """One line of the table, from the evaluations of all seeds; None where the paper prints nothing or nothing is.
+    """One line of the table, from the evaluations of all seeds; None where nothing was printed or measured.
 
     Differences stand only where corpora and networks are the paper's.
     """

@@ -50,7 +50,7 @@ def main(
             measured.append({"experiment": name, "regularisation": regularisation} | cost)
             print(
                 f"{name}/{regularisation}: {cost['symbols_per_second']:,.0f} {cost['unit']}s/s, "
-                f"{cost['hours_an_epoch']:.2f} h an epoch",
+                f"{cost['hours_an_epoch']:.2f} h per epoch",
                 flush=True,
             )
     if not measured:

@@ -25,7 +25,7 @@ def main(
     samples: Annotated[list[Path], typer.Option(help="Parquet of sampled lines; repeat for several.")],
     output: Annotated[Path, typer.Option(help="JSON file of the error rates and readings.")],
     updates: Annotated[int, typer.Option(min=1, help="Updates of the reader's training.")] = 1200,
-    held_out: Annotated[int, typer.Option(min=1, help="How many lines of the other sets to read at most.")] = 500,
+    held_out: Annotated[int, typer.Option(min=1, help="Read at most this many lines of the other sets.")] = 500,
     every: Annotated[int, typer.Option(min=1, help="Keep every Nth point of the corpus, as networks do.")] = 3,
     pen: Annotated[bool, typer.Option(help="Also read the samples' texts as the pen model writes them.")] = True,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the reader's training.")] = 1,

@@ -21,7 +21,7 @@ def main(
     real: Annotated[Path, typer.Option(help="Parquet of real handwriting.")],
     generated: Annotated[Path, typer.Option(help="Parquet of generated handwriting.")],
     output: Annotated[Path, typer.Option(help="JSON of the accuracy.")],
-    lines: Annotated[int, typer.Option(min=1, help="Lines of each set to use at most.")] = 3000,
+    lines: Annotated[int, typer.Option(min=1, help="Use at most this many lines of each set.")] = 3000,
     updates: Annotated[int, typer.Option(min=1, help="Updates of the network's training.")] = 600,
     every: Annotated[int, typer.Option(min=1, help="Draw every Nth point of both, as networks do.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 1,
@@ -41,7 +41,7 @@ def main(
         "lines": {"training": [*map(len, training)], "others": [*map(len, others)]},
     }
     write_result(output, result, provenance({"updates": updates, "every": every, "lines": lines}, seed))
-    print(f"{unseen:.1%} of the pieces by unseen writers told right, {seen:.1%} of those seen")
+    print(f"{unseen:.1%} of the pieces by unseen writers are judged correctly, {seen:.1%} of those by seen ones")
 
 
 if __name__ == "__main__":

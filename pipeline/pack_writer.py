@@ -4,7 +4,7 @@
         --corpus results/writer/corpora/handwriting.parquet \\
         --legibility results/writer/evaluations/legibility.json --output rnngen/writer
 
-The loss of precision is measured on the validation lines and stands in config.json, beside the reader's errors.
+The loss of precision is measured on the validation lines and recorded in config.json, beside the reader's errors.
 """
 
 from pathlib import Path
@@ -77,7 +77,7 @@ def main(
     description["sha256"] = {WEIGHTS: sha256(output / WEIGHTS)}
     write_result(output / CONFIG, description, about["provenance"])
     nats = packed["nats_per_point"]
-    print(f"{output}: {size:,} bytes; {nats['trained']:.4f} nats a point, {nats['packed']:.4f} as packed")
+    print(f"{output}: {size:,} bytes; {nats['trained']:.4f} nats per point, {nats['packed']:.4f} as packed")
 
 
 if __name__ == "__main__":

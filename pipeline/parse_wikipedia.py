@@ -29,7 +29,7 @@ def main(
     ] = False,
     sha1_mismatches: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Share of texts that may differ from the SHA-1 beside them; 0: not one."),
+        typer.Option(min=0, max=1, help="Share of texts that may differ from the SHA-1 beside them; 0: none."),
     ] = SHA1_MISMATCHES,
     parser: Annotated[
         str, typer.Option(help="columnar: fast, with lxml where it must; lxml: the reference.")

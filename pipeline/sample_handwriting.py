@@ -59,7 +59,7 @@ def main(
     separator: Annotated[str, typer.Option(help="Put between the text of a prime and the new text.")] = " ",
     end: Annotated[End, typer.Option(help="What ends a line, as for rnngen write.")] = End.PAPER,
     tries: Annotated[
-        int, typer.Option(min=1, help="How often a line is drawn at most, as for rnngen write; 1: nothing is selected.")
+        int, typer.Option(min=1, help="Most times that a line is drawn, as for rnngen write; 1: nothing is selected.")
     ] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Number of threads.")] = 1,
 ) -> None:
@@ -188,7 +188,7 @@ def blocks_of(
 def choose_lines(
     lines: CorpusLines, texts: Sequence[str], splits: Sequence[str], first: int, kind: str
 ) -> list[CorpusLine]:
-    """The lines that read `texts`; where one is missing, lines of like length of a choice of hands."""
+    """The lines that read `texts`; where one is missing, lines of similar length in various hands."""
     found = [lines.with_text(text, splits) for text in texts]
     if None not in found:
         return [line for line in found if line is not None]

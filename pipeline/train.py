@@ -144,7 +144,7 @@ def owned_by_all(folder: Path, wait: Callable[[], None] | None, ranks: Ranks | N
 
 
 class Waiting:
-    """A second of patience with another process, which is named once."""
+    """Waits a second for another process, and says so the first time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.said = folder, False
@@ -198,7 +198,7 @@ def train_one(
         whole = carried if ranks is None else ranks.gathered(carried, next(assembly.network.parameters()))
         if first:
             save_training_state(state_folder, assembly.tensors(whole) | {"best": best}, values)
-        give_back_freed_memory()  # minibatches of all sizes leave gaps, and a validation more
+        give_back_freed_memory()  # minibatches of all sizes leave gaps, and a validation leaves more
 
     started = last_saved = time.perf_counter()
     look_every = 1 if assembly.device.type == "cpu" else LOOK_EVERY
@@ -219,7 +219,7 @@ def train_one(
             stopped, due = bool(stop), now - last_saved >= checkpoint_seconds
             if ranks is not None:  # clocks differ, and a signal may reach one process alone
                 stopped, paused, due = ranks.any(stopped, paused, due)
-            # before a word is printed: who listens may be gone
+            # before anything is printed: the reader of the output may be gone
             if kind == "validation" or stopped or paused or due:
                 save()
                 last_saved = now
@@ -342,7 +342,7 @@ def has_ended(progress: Progress, schedule: Schedule) -> bool:
 
 
 def on_the_way(progress: Progress, schedule: Schedule, per_epoch: int) -> bool:
-    """Whether a training with this schedule comes to this very progress.
+    """Whether a training with this schedule would come to exactly this progress.
 
     It has validated at the same updates and did not end before: so patience, limits and the time of validations may be
     changed where that changes nothing of what has been done.
@@ -433,7 +433,7 @@ def stop_requests() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(number)
 
-    # what nohup and the like have it ignore stays ignored
+    # signals that nohup and the like make it ignore stay ignored
     heard = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, note) for number in heard}
     try:

@@ -26,7 +26,7 @@ def write_whole(path: str | Path) -> Iterator[Path]:
 
     Readers never see a half-written artifact, and a full disk or Ctrl-C leaves the previous one untouched. What a
     killed process left in the folder is removed first. A link stays a link: the file it names is written. Raises
-    InputError for what no file can take the place of: a folder, a device such as /dev/stdout, a pipe.
+    InputError where a file cannot take the place of what is there: a folder, a device such as /dev/stdout, a pipe.
     """
     named, path = Path(path), Path(os.path.realpath(path))
     if named.exists() and not path.is_file():
@@ -45,7 +45,7 @@ def write_whole(path: str | Path) -> Iterator[Path]:
         _sync_folder(path.parent)
     except OSError as error:
         if error.errno is not None and str(error.filename) in ("None", str(partial)):
-            error.filename = str(named)  # what the caller named, not the file beside it; a full disk names none
+            error.filename = str(named)  # the caller's name, not the temporary file's; a full disk gives no name
         raise
     finally:
         if lock is not None:
@@ -54,9 +54,9 @@ def write_whole(path: str | Path) -> Iterator[Path]:
 
 
 def take_lock(path: Path) -> int | None:
-    """Create `path` if need be and lock it: an open file, to be closed in the end; None if a living process has it.
+    """Create `path` if need be and lock it. Returns the open file, to be closed by the caller; None if locked.
 
-    The system gives the lock back when its process dies, however it dies.
+    The system releases the lock when its process dies, however it dies.
     """
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -78,16 +78,16 @@ def take_lock(path: Path) -> int | None:
 
 @functools.cache
 def _sweep(folder: Path) -> None:
-    """Remove the partial files of dead processes from a folder: those that nobody has locked. Once a process."""
+    """Remove the partial files of dead processes from a folder: those that nobody has locked. Once per process."""
     for partial in folder.glob(".*.partial"):
-        # another user's are his
+        # those of other users are left alone
         if os.access(partial, os.R_OK | os.W_OK) and (lock := take_lock(partial)) is not None:
             partial.unlink(missing_ok=True)
             os.close(lock)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Let a power cut not undo the renaming of a file."""
+    """Make the renaming of a file survive a power cut."""
     file = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(file)
@@ -111,8 +111,8 @@ def write_json(path: str | Path, value: Any) -> None:
 def write_result(path: str | Path, value: dict[str, Any], about: dict[str, Any]) -> None:
     """Write a result as JSON, and `about`, its `provenance`, in two parts.
 
-    Settings and seed stand in the result. All that differs between two equal runs, times and machine among them, goes
-    to `run_file(path)`, written first: so equal runs give equal results, to be checked with sha256sum.
+    Settings and seed go into the result. What differs between two equal runs, such as times and machine, goes into
+    `run_file(path)`, which is written first. So equal runs give equal results, as sha256sum shows.
     """
     decisive = {key: about[key] for key in ("settings", "seed")}
     write_json(run_file(path), {key: item for key, item in about.items() if key not in decisive})
@@ -120,7 +120,7 @@ def write_result(path: str | Path, value: dict[str, Any], about: dict[str, Any])
 
 
 def read_json_object(path: str | Path, what: str) -> dict[str, Any]:
-    """The JSON object in a file; InputError for anything else. `what` it should be, for the message."""
+    """The JSON object in a file; InputError for anything else, which says `what` it should be."""
     try:
         found = json.loads(Path(path).read_bytes(), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:

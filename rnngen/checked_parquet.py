@@ -1,7 +1,8 @@
 """Parquet files that notice damage: every page has its checksum, and the whole file has one too.
 
-Parquet's own checksums leave out the heads of the pages and the footer, in which types, sizes and places of all columns
-stand. So the SHA-256 of the file, without itself, stands in the gap before the footer, which no reader looks at.
+Parquet's own checksums leave out the page headers and the footer, which holds types, sizes and places of all columns.
+So the SHA-256 of the file (of all bytes but the checksum itself) is kept in the gap before the footer, which readers
+skip.
 """
 
 import hashlib
@@ -76,7 +77,7 @@ def open_parquet(path: str | Path, columns: Mapping[str, pa.DataType | None], wh
     columns   type by name; None for any type
     what      what the file should be and how it is made, for messages
 
-    A file of another program needs no checksum. Raises InputError.
+    A file written by another program needs no checksum. Raises InputError.
     """
     path = Path(path)
     if not path.is_file():
@@ -101,7 +102,7 @@ def open_parquet(path: str | Path, columns: Mapping[str, pa.DataType | None], wh
 
 
 def is_like(one: pa.DataType, other: pa.DataType) -> bool:
-    """Whether two types lie in memory in the same way; lists may name their elements as they like."""
+    """Whether two types have the same layout in memory; the names of list elements do not matter."""
     if pa.types.is_list(one) and pa.types.is_list(other):
         return one.value_type == other.value_type
     return one == other
@@ -109,7 +110,7 @@ def is_like(one: pa.DataType, other: pa.DataType) -> bool:
 
 @contextmanager
 def refuse_damage(path: str | Path) -> Iterator[None]:
-    """Around reads from an open file: InputError that names it where a page is damaged."""
+    """Around reads from an open file: a damaged page becomes an InputError that names the file."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
@@ -123,7 +124,7 @@ def read_parquet(path: str | Path, columns: Mapping[str, pa.DataType | None], wh
 
 
 def is_whole(path: Path) -> bool:
-    """Whether the file has the SHA-256 that stands in it, if one does. Raises ValueError for what is no Parquet."""
+    """Whether the file matches the SHA-256 kept in it, if there is one. Raises ValueError if it is not Parquet."""
     with path.open("rb") as file:
         start = footer_start(file)
         file.seek(max(0, start - SEAL))
@@ -146,7 +147,7 @@ def footer_start(file: BinaryIO) -> int:
     file.seek(size - 8)
     length, magic = struct.unpack("<I4s", file.read(8))
     if magic != MAGIC or length > size - 12:
-        raise ValueError("it does not end as one")
+        raise ValueError("it does not end like one")
     return size - 8 - length
 
 

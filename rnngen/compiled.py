@@ -30,7 +30,8 @@ def library(source: Path) -> ctypes.CDLL | None:
 
     The result is kept under $XDG_CACHE_HOME/rnngen (~/.cache/rnngen), named by source, compiler, flags and processor,
     and moved into place whole, so two processes may compile at once. $CC names another compiler. It runs in a session
-    of its own: Ctrl-C, which a terminal sends to a whole group, must not turn into a slower path with other roundings.
+    of its own: Ctrl-C, which a terminal sends to a whole group, must not stop the compiler and so lead to a slower path
+    that rounds differently.
     """
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:

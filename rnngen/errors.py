@@ -16,9 +16,9 @@ class InputError(Exception):
     """Bad input: one line that says what is wrong, where (file, byte offset, line, key), and the remedy.
 
     Commands print it as it stands and exit with status 1; anything else that escapes is a bug. Messages of other
-    libraries that became a part of it may have had several lines, and what they quote of a file may be of any length:
-    a message is shortened to LONGEST_MESSAGE characters, in its middle, since the file's name is at its beginning and
-    the remedy at its end.
+    libraries that it quotes may have had several lines, and what they quote from a file may be of any length. So a
+    message is shortened to LONGEST_MESSAGE characters, in its middle, since the file's name is at its beginning and the
+    remedy at its end.
     """
 
     def __init__(self, message: str) -> None:
@@ -41,10 +41,10 @@ def _shorten(text: str) -> str:
 
 
 def leave_quietly_if_interrupted() -> None:
-    """Until `one_line_exits`: Ctrl-C and SIGTERM end the process with status 130 and no word.
+    """Until `one_line_exits`: Ctrl-C and SIGTERM end the process with status 130 and no message.
 
     For the seconds in which a command imports its libraries. They could swallow a KeyboardInterrupt or turn it into
-    an ImportError, and there is nothing to tidy yet.
+    an ImportError, and there is nothing to clean up yet.
     """
 
     def leave(number: int, frame: FrameType | None) -> None:
@@ -76,7 +76,7 @@ def one_line_exits() -> Iterator[None]:
         _leave(f"error: {one_line(f'{where}{error.strerror or error}')}", 1)
     except UnicodeEncodeError as error:  # lone surrogates: how Python carries bytes that are not UTF-8
         piece = error.object[max(0, error.start - 40) : error.end + 40]
-        _leave(f"error: {piece!a}: a file name or a text that is not UTF-8; rename the file or mend the text", 1)
+        _leave(f"error: {piece!a}: a file name or a text that is not UTF-8; rename the file or correct the text", 1)
     except KeyboardInterrupt:
         _leave("interrupted", 130)
 

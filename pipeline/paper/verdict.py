@@ -1,7 +1,7 @@
 """What the paper claims, what was measured, and a plain verdict on it.
 
-Where a row was trained with several seeds, what is judged is the mean over them, give or take two standard errors. A
-verdict that would be another within that range is none: it is undecided.
+Where a row was trained with several seeds, what is judged is the mean over them, give or take two standard errors.
+Where the verdict would change within that range, it is undecided.
 """
 
 import math
@@ -145,7 +145,7 @@ def measured(evaluations: dict[str, dict[str, Any]], measure: str) -> list[float
 
 
 def _apart(some: dict[str, dict[str, Any]], others: dict[str, dict[str, Any]], measure: str) -> bool:
-    """Whether two rows differ by more than two standard errors of the differences, seed by seed; true of one seed."""
+    """Whether two rows differ by more than two standard errors of the differences, seed by seed; true for one seed."""
     pairs = [(some[s]["measures"].get(measure), others[s]["measures"].get(measure)) for s in some if s in others]
     difference = estimate([a - b for a, b in pairs if a is not None and b is not None])
     return difference is None or abs(difference.mean) >= difference.doubt

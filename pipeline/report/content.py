@@ -181,7 +181,7 @@ def row_facts(model: Path, row: str, evaluations: dict[str, dict[str, Any]], opt
 
 
 def curves(models: Path, rows: list[str], kind: str) -> dict[str, Any] | None:
-    """Training and validation loss of every row by epoch: bits a symbol for text, nats a point for handwriting."""
+    """Training and validation loss of every row by epoch: bits per symbol for text, nats per point for handwriting."""
     logs = {row: read_log(path).to_pandas() for row in rows if (path := models / row / "log.parquet").exists()}
     entries = []
     for row, log in logs.items():

@@ -65,7 +65,7 @@ def data_of(content: Content) -> dict[str, Any]:
 
 
 def format_number(value: float | None, digits: int) -> str:
-    """A number with so many digits; a dash where there is none. The minus is a minus."""
+    """A number with this many digits; a dash where there is none. The minus is a minus."""
     return "–" if value is None else f"{value:,.{digits}f}".replace("-", "−")
 
 

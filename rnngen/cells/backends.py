@@ -51,9 +51,9 @@ WINDOW_LAYERS: dict[str, WindowLayer] = {
     "fused": fused_window_layer,
     "compiled": compiled_window_layer,
 }
-"""Name, of those that run on any device → function with the signature of `window_layer`."""
+"""Name → function with the signature of `window_layer`, for the back ends that run on any device."""
 NEVER_WAITING = frozenset({"auto", "fused", "triton"})
-"""Back ends that on a GPU, given no lengths, wait for nothing: a whole pass can be recorded."""
+"""Back ends that never wait for the GPU if no lengths are given: a whole pass can be recorded."""
 
 
 def backend_named(name: str, device: torch.device) -> Backend:
@@ -75,7 +75,7 @@ def window_layer_named(name: str, device: torch.device) -> WindowLayer:
 
 
 def stack_named(name: str, layers: int, batch: int) -> Callable[..., tuple[list[Tensor], list[State]]] | None:
-    """How `layers` advance side by side, for a back end that can and where it pays; None: one after the other."""
+    """The function that advances `layers` side by side, if the back end has one and it pays; else None."""
     if name != "triton" or layers == 1:
         return None
     require_triton()

@@ -16,7 +16,7 @@ from rnngen.compiled import library
 
 
 class CompiledGates:
-    """The gates' arithmetic in C; gates are kept in the operands' type and the sums are made along the way."""
+    """The gates' arithmetic in C; gates are kept in the operands' type and the sums are accumulated along the way."""
 
     def __init__(self, kernels: ctypes.CDLL):
         self.kernels = kernels
@@ -81,7 +81,7 @@ class CompiledGates:
 
 
 class CompiledWindow:
-    """The same in C."""
+    """The arithmetic of `EagerWindow`, in C."""
 
     def __init__(
         self, text_bu: Tensor, text_lengths_b: Tensor, like: Tensor, kernels: ctypes.CDLL, operands: torch.dtype
@@ -119,7 +119,7 @@ def _load_gates() -> CompiledGates | None:
 
 
 def load_fitting_gates(parameter: Tensor) -> CompiledGates | None:
-    """The kernels in C, where they can be had and fit the parameters: float32 on the CPU."""
+    """The kernels in C if they are available and the parameters are float32 on the CPU, else None."""
     return _load_gates() if parameter.device.type == "cpu" and parameter.dtype == torch.float32 else None
 
 

@@ -25,9 +25,9 @@ def _memory() -> Any:
 
 
 def record(step: Callable[..., tuple[Tensor, ...]], *like: Tensor) -> Callable[..., tuple[Tensor, ...]]:
-    """`step`, tensors in and tensors out, as a CUDA graph for arguments of the shapes of `like`; elsewhere as it is.
+    """`step`, tensors in and tensors out, as a CUDA graph for arguments shaped as `like`; without CUDA, as it is.
 
-    It must not wait for the device. What else it reads stays where it was, results are the caller's own.
+    It must not wait for the device. What else it reads must stay in place; the results are the caller's own.
     """
     if like[0].device.type != "cuda" or not GRAPHS:
         return step
@@ -38,7 +38,7 @@ def record(step: Callable[..., tuple[Tensor, ...]], *like: Tensor) -> Callable[.
     with torch.cuda.stream(aside):
         step(*arguments)
     torch.cuda.current_stream().wait_stream(aside)
-    gc.collect()  # a dead graph of autograd's would tie the weights' nodes to that stream, which cannot be recorded
+    gc.collect()  # a dead autograd graph would tie the weights' nodes to that stream, which cannot be recorded
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, pool=_memory()):
         results = step(*arguments)

@@ -1,13 +1,13 @@
 """Eq 7–11 with the backward pass written by hand: what the `fused` and `compiled` back ends run.
 
-Against the plain loop: the inputs' products are made for all steps at once before the loop, and so are the weights'
+Compared with the plain loop, the inputs' products are computed for all steps at once before it, and the weights'
 derivatives after it; between them a step is one product and one pass over the gates, in place. Activations overwrite
 pre-activations and derivatives overwrite activations, so of every step only the four gates, c and h are kept, and the
 backward pass can run once. Sequences of several lengths are packed: sorted by length, a step holds only the rows still
-running, so nothing is computed for padding and nothing of it is read.
+running, so padding is neither read nor computed.
 
 The pass over the gates is `EagerGates`, in torch's in-place operations for any device and type, or `CompiledGates`, in
-C (peephole_kernels.c). With precision "bfloat16" the operands of products are bfloat16; cells, clipping and sums of
+C (kernels.c). With precision "bfloat16" the operands of products are bfloat16; cells, clipping and sums of
 derivatives are in the parameters' type.
 
 Shapes: t time, b batch, i inputs side by side, h cells, g = 4h gates; n all steps of all sequences, step by step.
@@ -90,7 +90,7 @@ class EagerGates:
         before_nh, after_nh = steps.packing.before(steps.c_all), steps.c_all[steps.packing.batch :]
         d_peepholes = torch.stack([(d_i * before_nh).sum(0), (d_f * before_nh).sum(0), (d_o * after_nh).sum(0)])
         d_rows = None
-        if steps.rows_kg is not None:  # one addition a row; −1, the null vector, has none
+        if steps.rows_kg is not None:  # one addition per row; −1, the null vector, has no row
             d_rows = torch.ops.aten.embedding_dense_backward(g_ng, steps.symbols_n, len(steps.rows_kg), -1, False)
         return g_ng.sum(0), d_peepholes, d_rows
 

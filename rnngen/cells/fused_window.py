@@ -1,6 +1,6 @@
 """The first layer and the soft window (eq 46–52) with the backward pass written by hand (eq 56–60).
 
-As `rnngen.cells.fused_lstm`, with one more pass a step: the layer's output gives the window, which joins the input of
+As `rnngen.cells.fused_lstm`, with one more pass per step: the layer's output gives the window, which joins the input of
 the next step. What a step multiplies lies in one row, [w_{t−1} | h_{t−1} | x_t], so a step is one product with all of
 the layer's weights, and one product after the loop gives all their derivatives. The window's parameters and κ stay in
 the parameters' type, also with precision "bfloat16".
@@ -28,7 +28,7 @@ from rnngen.cells.soft_window import WindowState, WindowTrace, WindowWeights
 class EagerWindow:
     """A step of the window in torch's operations; `text_bu` and `text_lengths_b` are sorted as packed rows are.
 
-    On a CPU what a step costs is the number of its operations. So they write into buffers of the call, and the text is
+    On a CPU the cost of a step is the number of its operations. So they write into buffers of the call, and the text is
     one-hot, 0 where it is padded: the sum over its places (eq 47) and its derivative are one batched product each, and
     no padded place needs a mask.
     """
@@ -208,7 +208,7 @@ def fused_window_layer(
     *,
     gates: CompiledGates | None = None,
 ) -> tuple[Tensor, Tensor, WindowState, WindowTrace]:
-    """`rnngen.cells.soft_window.window_layer`, one product a step and one backward pass."""
+    """`rnngen.cells.soft_window.window_layer` with one product per step and one backward pass."""
     steps, batch = x_tbi.shape[:2]
     longest = steps if lengths_b is None else int(lengths_b.max())
     packing = Packing(longest, batch, lengths_b)

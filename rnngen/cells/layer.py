@@ -22,7 +22,7 @@ class PeepholeLSTM(nn.Module):
     Args:
         cells: H, the number of memory cells.
         dense_inputs: the sizes I of the real-valued inputs, each with its own weights.
-        symbols: K, the size of the alphabet of a one-hot input; its weights are one gathered row a symbol.
+        symbols: K, the size of the alphabet of a one-hot input; its weights are one gathered row per symbol.
         clip: bound on the derivatives of the pre-activations at every step (the paper's 1 for text, 10 for
             handwriting); None for no clipping.
         backend: "reference", "fused", "compiled", "triton" or "auto".

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from rnngen import compiled
 
-# oneDNN keeps a program for every shape it has met, 1,024 of them unless told otherwise before its first product, and
-# torch's own layer over it as many again; sequences of all lengths make new shapes at every update, 0.5 MB each. This
-# many hold what a minibatch of 32 sequences meets again: two products a step for each number of rows still running,
-# and those over all steps.
+# oneDNN keeps a program for every shape it has met: 1,024 of them, unless told otherwise before its first product.
+# torch's own layer over it keeps as many again. Sequences of all lengths make new shapes at every update, 0.5 MB each.
+# This many are enough for the shapes that come back in minibatches of 32 sequences: two products per step for each
+# number of rows still running, and the products over all steps.
 for _name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
     os.environ.setdefault(_name, "128")
 
@@ -33,8 +33,8 @@ def onednn_float32_is_exact() -> bool:
     """Whether oneDNN may take torch's float32 products here without rounding their operands.
 
     Without AMX, torch's switch `mkldnn.matmul.fp32_precision = "bf16"` only exchanges MKL's kernel for oneDNN's, still
-    in float32 and twice as fast on AMD processors with AVX-512. With AMX it really rounds to bfloat16. A small product
-    decides in the end: its error is near 0.1 where operands are rounded, near 1e-5 where they are not.
+    in float32 and twice as fast on AMD processors with AVX-512. With AMX it really rounds to bfloat16. So a small
+    product decides: its error is near 0.1 where operands are rounded, near 1e-5 where they are not.
     """
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.backends.mkldnn, "matmul"):
         return False
@@ -71,7 +71,7 @@ def fastest_float32() -> Iterator[None]:
 def lay_out(weight_oi: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
     """x → x Wᵀ for a weight used at every time step, laid out once for that; x is (n, I) with n up to `rows`.
 
-    The result may share memory with that of the call before.
+    The result may share memory with that of the previous call.
     """
     if weight_oi.dtype == torch.bfloat16 and weight_oi.device.type == "cpu":
         if rows <= FEW_ROWS:
@@ -120,7 +120,7 @@ def _few_rows(multiply: Any, weight_oi: Tensor, rows: int) -> Callable[[Tensor],
 
 
 def _pack(weight_oi: Tensor, rows: int) -> Tensor | None:
-    """The weight in the order of oneDNN's kernel, through operators torch does not promise to keep; None without."""
+    """The weight in the order of oneDNN's kernel, by operators torch may drop; None if it lacks them."""
     if not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return None
     try:

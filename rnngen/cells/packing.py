@@ -1,7 +1,6 @@
 """Sequences of several lengths without padding, and the buffers of one pass through them.
 
-Rows are sorted by length, so a step holds only the rows still running: nothing is computed for padding, nothing of it
-is read.
+Rows are sorted by length, so a step holds only the rows still running: padding is neither read nor computed.
 
 Shapes: t time, b batch, h cells, g = 4h gates, k symbols; n all steps of all sequences, step by step.
 """
@@ -69,16 +68,16 @@ class Packing:
         return x_b if self.whole else torch.empty_like(x_b).index_copy_(0, self.order_b, x_b)
 
     def before(self, x: Tensor) -> Tensor:
-        """Of (B + N, ...), the initial rows first: for each packed row the one a step earlier."""
+        """From (B + N, ...), initial rows first: for each packed row, the row one step earlier."""
         return x[: self.total] if self.whole else x.index_select(0, self.before_n)
 
     def last(self, x_n: Tensor) -> Tensor:
-        """The last row of each sequence, in the callers' order; a copy."""
+        """The last row of each sequence, in the caller's order; a copy."""
         return x_n[-self.batch :].clone() if self.whole else self.unsort(x_n.index_select(0, self.last_b))
 
 
 class CellParameters(NamedTuple):
-    """What the gates' arithmetic reads besides products: contiguous."""
+    """What the gates' arithmetic reads besides products; all contiguous."""
 
     peepholes_3h: Tensor
     bias_g: Tensor
@@ -101,9 +100,9 @@ class Steps:
         if self.symbols_n is not None:
             self.symbols = self.symbols_n.split(rows_at)
         self.filled = False
-        """Whether the pre-activations hold the inputs' share already."""
+        """Whether the pre-activations already hold the inputs' share."""
         self.sums: Sums | None = None
-        """Derivatives of bias, peepholes and symbols' rows, where they are made along the way."""
+        """Derivatives of bias, peepholes and symbols' rows, where they are accumulated along the way."""
 
     def before(self, x_all: Tensor, steps: Sequence[Tensor]) -> list[Tensor]:
         """For each step the rows of the step before that still run; the initial rows lead `x_all`."""
@@ -112,9 +111,9 @@ class Steps:
 
 
 class Workspaces:
-    """Large buffers kept between calls: the kernel zeroes a fresh one page by page, which costs as much as a product.
+    """Large buffers kept between calls: the system zeroes a fresh one page by page, which costs as much as a product.
 
-    At most as many are kept as were ever in use at once. Other devices have an allocator that keeps memory already.
+    At most as many are kept as were ever in use at once. Other devices already have an allocator that keeps memory.
     """
 
     def __init__(self) -> None:

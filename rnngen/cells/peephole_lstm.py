@@ -33,7 +33,7 @@ State = tuple[Tensor, Tensor]
 class Weights(NamedTuple):
     """The parameters of one layer, as every back end receives them."""
 
-    symbols_kg: Tensor | None  # (K, 4H): one row a symbol
+    symbols_kg: Tensor | None  # (K, 4H): one row per symbol
     dense_gi: tuple[Tensor, ...]  # (4H, I) for each dense input
     recurrent_gh: Tensor  # (4H, H)
     peepholes_3h: Tensor  # i, f, o

@@ -24,7 +24,7 @@ class WindowState(NamedTuple):
 
 
 class WindowTrace(NamedTuple):
-    """Parameters of the window at every step (T, B, K), cut from the graph: what is needed to draw φ (Figure 13)."""
+    """Parameters of the window at every step (T, B, K), detached: what is needed to draw φ (Figure 13)."""
 
     alpha_tbk: Tensor
     beta_tbk: Tensor

@@ -1,1 +1,1 @@
-"""The command line: `rnngen write`, `text`, `inspect`, `compare`, `watch`."""
+"""The command line: `rnngen write`, `text`, `page`, `lines`, `inspect`, `compare`, `watch`."""

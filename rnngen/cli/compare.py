@@ -19,7 +19,7 @@ def compare(
     second: Annotated[Path, typer.Argument(metavar="RUN", help="Another of the same kind.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print numbers and differences as JSON.")] = False,
 ) -> None:
-    """Show what two runs measured, how far they are apart, and which settings differ.
+    """Show what two runs measured, how far apart they are, and which settings differ.
 
     \b
     rnngen compare results results-of-yesterday
@@ -29,7 +29,7 @@ def compare(
     natures = nature(first), nature(second)
     if natures[0] != natures[1]:
         raise InputError(
-            f"{first} is {natures[0]}, {second} is {natures[1]}: their numbers do not compare; give two of one kind"
+            f"{first} is {natures[0]}, {second} is {natures[1]}: their numbers cannot be compared; give two of one kind"
         )
     numbers = [measures(path) for path in (first, second)]
     common = [name for name in numbers[0] if name in numbers[1]]

@@ -1,4 +1,4 @@
-"""The commands of `rnngen`, one a module."""
+"""Where the commands of `rnngen` print their tables."""
 
 import codecs
 import io
@@ -9,11 +9,11 @@ from rich.console import Console
 
 BARS = "▁▂▃▄▅▆▇█"
 PLAIN = dict(zip(BARS, "_.:-=+*#", strict=True)) | {"×": "x", "–": "-", "−": "-", "␣": "_", "…": "..."}
-"""What stands for the signs of our tables on a terminal that has only ASCII."""
+"""What replaces the signs of our tables on a terminal that has only ASCII."""
 
 
 def console() -> Console:
-    """Where tables are printed: as wide as the terminal, or as COLUMNS says; wide enough for paths where neither is."""
+    """A console as wide as the terminal, or as COLUMNS says; wide enough for paths where neither is known."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         codecs.register_error("plain", _plain)
         sys.stdout.reconfigure(errors="plain")

@@ -71,7 +71,7 @@ def model_facts(folder: Path) -> Facts:
 
 
 def tensors_of(path: Path) -> dict[str, list[int]]:
-    """Name → shape of the tensors of a safetensors file; reads its head only."""
+    """Name → shape of the tensors of a safetensors file; reads only its header."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -89,7 +89,7 @@ def parquet_facts(path: Path) -> Facts:
         with refuse_damage(path):
             kind, counts = _counts(file)
         provenance = {} if about is None else json.loads(about)
-    except (ValueError, RecursionError) as error:  # text that is no UTF-8, a description that is no JSON
+    except (ValueError, RecursionError) as error:  # text that is not UTF-8, a description that is not JSON
         raise InputError(f"{path}: damaged: {error}; restore it from a copy, or make it again") from error
     result: Facts = {
         "artifact": {"kind": kind, "path": str(path), **size_of(path)},
@@ -212,7 +212,7 @@ def measures(path: str | Path) -> dict[str, float]:
 
 
 def nature(path: str | Path) -> str:
-    """What two runs must have in common for their numbers to compare: what they are and what they predict."""
+    """What two runs must have in common for their numbers to be comparable: what they are and what they predict."""
     path = Path(path)
     if path.is_dir() and not (path / CONFIG).exists():
         return "a folder of results"
@@ -230,7 +230,7 @@ def nature(path: str | Path) -> str:
 
 
 def settings(path: str | Path) -> dict[str, Any]:
-    """The settings of a run with dotted names; none for a results folder, which has as many as it has models."""
+    """The settings of a run with dotted names; none for a results folder, where every model has its own."""
     path = Path(path)
     if path.is_dir() and (path / CONFIG).exists():
         return dict(_flat(read_config(path).get("provenance", {}).get("settings") or {}))

@@ -38,7 +38,7 @@ def inspect(
 
 
 def show_value(value: Any) -> str:
-    """A value as people read it: thousands apart, floats short, shapes with a ×, mappings in a row."""
+    """A value as people read it: thousands separated, floats short, shapes with a ×, mappings in a row."""
     match value:
         case bool():
             return "yes" if value else "no"

@@ -20,7 +20,7 @@ def lines(
     writer: Annotated[str | None, typer.Option(help="Only lines of this writer.")] = None,
     split: Annotated[str | None, typer.Option(help="Only lines of this split.")] = None,
     containing: Annotated[str, typer.Option(help="Only lines whose text contains this.")] = "",
-    most: Annotated[int, typer.Option("--most", "-n", min=1, help="Show at most so many lines.")] = 20,
+    most: Annotated[int, typer.Option("--most", "-n", min=1, help="Show at most this many lines.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print the lines as JSON.")] = False,
 ) -> None:
     """List the lines of CORPUS with the names that `rnngen write --style` takes, their writers, splits and texts.

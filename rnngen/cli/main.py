@@ -53,7 +53,7 @@ def _root(
 
 
 def _finite(value: float | None) -> float | None:
-    """What the bounds of an option let pass: NaN is in no order with them."""
+    """The value; refuses infinities and NaN, which the bounds of an option let through."""
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is not a finite number")
     return value
@@ -69,10 +69,10 @@ def write(
     bias: Annotated[
         float, typer.Option(min=0, callback=_finite, help="0: as people write; 1 and more: neater, less varied.")
     ] = 0.75,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, another way to write the same.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Each seed writes the same text in another way.")] = 1,
     hand: Annotated[
         int | None,
-        typer.Option(min=0, help="Write in this hand: another number, another hand. Default: one for each line."),
+        typer.Option(min=0, help="Write in this hand; each number is another one. Default: a new hand for each line."),
     ] = None,
     style: Annotated[
         str | None, typer.Option(help="Write like this line of --corpus; `rnngen lines` lists them.")
@@ -104,7 +104,7 @@ def write(
             f"clockwise. Default: {MARGIN:g}."
         ),
     ] = None,
-    align: Annotated[Align, typer.Option(help="Where lines stand.")] = Align.LEFT,
+    align: Annotated[Align, typer.Option(help="How lines are aligned.")] = Align.LEFT,
     line_height: Annotated[
         float | None,
         typer.Option(
@@ -122,7 +122,7 @@ def write(
     smooth: Annotated[
         int | None,
         typer.Option(
-            min=1, max=MOST_PIECES, help="Draw each step as so many pieces of a curve; default: as the model needs."
+            min=1, max=MOST_PIECES, help="Draw each step as this many pieces of a curve; default: as the model needs."
         ),
     ] = None,
     animate: Annotated[bool, typer.Option("--animate", help="SVG that writes itself (GIF always does).")] = False,
@@ -171,7 +171,7 @@ def write(
     rnngen write - --hand 7 --page a4 --straight -o letter.pdf < letter.txt
 
     \b
-    By a model of your own, and in the hand of a line or of yourself; RNNGEN_MODEL in the environment is --model:
+    With a model of your own, or in the hand of a recorded line or your own; RNNGEN_MODEL stands in for --model:
     export RNNGEN_MODEL=results/models/synthesis/none
     rnngen write "like her" --style a00-000z-01 --corpus results/corpora/handwriting.parquet -o her.svg
     rnngen write "like me" --style-strokes me.svg --style-text "my own hand" -o me-too.svg

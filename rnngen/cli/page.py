@@ -30,7 +30,7 @@ def page(
 ) -> None:
     """Write a page in which the network writes what is typed: one file, offline, for a disk or a web server.
 
-    That of the package comes with some hands to choose from.
+    The network of the package comes with some hands to choose from.
 
     \b
     rnngen page -o writer.html

@@ -19,7 +19,7 @@ def text(
     prime: Annotated[str, typer.Argument(help="Text to continue; - reads it from standard input.")] = "",
     symbols: Annotated[int, typer.Option("--symbols", "-n", min=1, help="Symbols to draw.")] = 500,
     temperature: Annotated[
-        float, typer.Option(help="1 samples as the paper does; lower is safer, higher wilder.")
+        float, typer.Option(help="1 samples as the paper does; lower is safer, higher is wilder.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed; with --samples, the next sample has the next seed.")] = 1,
     samples: Annotated[int, typer.Option(min=1, help="How many texts to write.")] = 1,

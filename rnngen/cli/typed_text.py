@@ -8,13 +8,13 @@ from rnngen.errors import InputError
 def read_typed(argument: str, what: str) -> str:
     """`argument`, or for `-` the whole of standard input, which is read as UTF-8 whatever the terminal's encoding.
 
-    Raises InputError, naming `what` it was to be and the first byte that is not UTF-8.
+    Raises InputError that says `what` was read and names its first byte that is not UTF-8.
     """
     if argument == "-":
         data = sys.stdin.buffer.read()
         where = f"standard input ({what})"
     else:
-        data = argument.encode("utf-8", "surrogateescape")  # Python's stand-ins for bytes of no encoding become bytes
+        data = argument.encode("utf-8", "surrogateescape")  # Python's stand-ins for undecodable bytes become bytes
         where = what
     try:
         return data.decode("utf-8-sig" if argument == "-" else "utf-8")

@@ -78,7 +78,7 @@ def logs(folder: Path) -> list[tuple[str, bool, list[dict[str, Any]]]]:
             rows = log_rows(path)
             changed = path.stat().st_mtime
         except FileNotFoundError:
-            continue  # moved by its training between the listing and the reading: the next look has it
+            continue  # moved by its training between the listing and the reading: the next round finds it
         if rows and (name not in found or changed > found[name][0]):
             found[name] = (changed, running, rows)
     return [(name, running, rows) for name, (_, running, rows) in sorted(found.items(), key=lambda item: item[1][0])]
@@ -97,7 +97,7 @@ def log_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def fit_table(folder: Path, screen: Console) -> Table:
-    """The table with as many columns as the screen has place for."""
+    """The table with as many columns as the screen has room for."""
     found = logs(folder)
     for spared in SPARED:
         table = table_of(folder, found, spared)
@@ -107,7 +107,7 @@ def fit_table(folder: Path, screen: Console) -> Table:
 
 
 def table_of(folder: Path, found: list[tuple[str, bool, list[dict[str, Any]]]], spared: tuple[str, ...] = ()) -> Table:
-    """One line a training; without the columns `spared`, then with experiment and row below each other."""
+    """One line per training. Without the columns `spared`, if any; experiment and row then stand below each other."""
     if not found:
         table = Table(box=None, show_header=False)
         table.add_row(Text(f"no training has validated below {folder} yet"))
@@ -148,7 +148,7 @@ def duration(seconds: float) -> str:
 
 
 def curve(values: list[float], width: int = CURVE_WIDTH) -> str:
-    """A line of bars: the means of as many stretches, low to high; what is no number is a blank."""
+    """A line of bars: the means of as many stretches, low to high; what is not a number is a blank."""
     count = min(width, len(values))
     parts = [values[k * len(values) // count : (k + 1) * len(values) // count] for k in range(count)]
     means = [sum(part) / len(part) for part in parts]

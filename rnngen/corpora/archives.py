@@ -76,7 +76,7 @@ def members(path: Path, wanted: Callable[[str], bool], refusals: Refusals) -> It
     """Every file below `path` whose name `wanted` accepts, in a fixed order; `path` is a folder, a file or an archive.
 
     Folders are walked in sorted order, links to folders followed once. An archive is opened if `wanted` does not take
-    it itself. Hidden files (`._x`, `.DS_Store`, `__MACOSX/`) are no data. A member that is a link or a device, leads
+    it itself. Hidden files (`._x`, `.DS_Store`, `__MACOSX/`) are skipped. A member that is a link or a device, leads
     out of its archive by its name or is over MEMBER_LIMIT is refused; a damaged archive is refused at that point.
     """
     if not path.exists():

@@ -219,7 +219,7 @@ class CompressedFile:
             data = decoder.unused_data
 
     def _parallel_streams(self, file: BinaryIO, beginning: bytes) -> Iterator[bytes]:
-        """Streams of a multistream bzip2 file, decoded by several threads (the decoder holds no lock).
+        """Streams of a multistream bzip2 file, decoded by several threads (the decoder releases Python's lock).
 
         Where streams begin is known from their magic number only, which could also stand inside a stream, and a damaged
         stream may not show at all. So a group counts only if its streams end exactly where the next group begins; from
@@ -253,7 +253,7 @@ class CompressedFile:
         yield from self._streams(file, b"")
 
     def _end_of_streams(self, file: BinaryIO, data: bytes, start: int) -> None:
-        """What follows the last stream: zero padding is harmless, a header that is none may hide half the file."""
+        """What follows the last stream: zero padding is harmless, a damaged header may hide half the file."""
         while data:
             if junk := data.lstrip(b"\0"):
                 at = start + len(data) - len(junk)
@@ -265,8 +265,8 @@ class CompressedFile:
                 raise DamagedFile(
                     self.path,
                     f"{junk[:8]!r} at byte {at:,}, after {self.streams} whole {self.format} streams, is "
-                    f"no {self.format} stream: a damaged stream header or something appended; what follows cannot be "
-                    f"read, download the file again",
+                    f"not a {self.format} stream: a damaged stream header or something appended; what follows cannot "
+                    f"be read, download the file again",
                 )
             start += len(data)
             data = self._read(file)
@@ -300,7 +300,7 @@ class CompressedFile:
         self.position = self.path.stat().st_size
 
     def _tar(self, blocks: Iterator[bytes], name: str | None = None) -> Iterator[bytes]:
-        """The member `name` of a tar archive, or its one XML; that there is no other is known at its end."""
+        """The member `name` of a tar archive, or its one XML; only the archive's end shows that there is no other."""
         names, read = [], None
         try:
             for info, file in tar_members(blocks):
@@ -335,7 +335,7 @@ class CompressedFile:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file in an archive is none of its makers' but of their system: `__MACOSX/`, `.DS_Store`, `._x`."""
+    """Whether a file in an archive was added by its makers' system, not by them: `__MACOSX/`, `.DS_Store`, `._x`."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     return any(part == "__MACOSX" or (part.startswith(".") and part not in (".", "..")) for part in parts)
 
@@ -435,7 +435,7 @@ def open_zip(file: BinaryIO) -> zipfile.ZipFile:
             f"something else at byte {at:,}, before or after it: was another archive joined to it?"
         )
     if number not in (len(archive.infolist()), 0xFFFF):
-        raise zipfile.BadZipFile(f"its directory has {len(archive.infolist())} files in place of {number}")
+        raise zipfile.BadZipFile(f"its directory has {len(archive.infolist())} files instead of {number}")
     return archive
 
 

@@ -1,7 +1,7 @@
-"""Running English text out of Wikipedia pages or plain files, and the treebank-style sentences made of it.
+"""Running English text from Wikipedia pages or plain files, and the treebank-style sentences made of it.
 
 The rule for sentences follows Mikolov's preparation of the Penn Treebank: lower case, no punctuation, numbers as N, all
-but the commonest words as <unk>, one sentence a line. It is documented step by step at `treebank_sentences`.
+but the commonest words as <unk>, one sentence per line. It is documented step by step at `treebank_sentences`.
 """
 
 import html
@@ -22,7 +22,7 @@ SHORTEST_SENTENCE = 4  # words
 BLOCK = 20  # sentences that stay together when the parts are drawn
 UNKNOWN = "<unk>"
 
-DEEPEST = 20  # templates, tables or links within one another; deeper ones are left, and so their paragraph is left out
+DEEPEST = 20  # templates, tables or links within one another; deeper ones stay, so their paragraph is left out
 # Pages are written by anybody: every pattern takes time in proportion to the text, whatever it is.
 EMPTY_REFERENCE = re.compile(r"<ref\b[^<>]*+(?<=/)>", re.I)
 BLOCK_NAMES = ("math", "pre", "code", "gallery", "timeline", "syntaxhighlight", "source", "score")
@@ -33,7 +33,7 @@ TABLE = re.compile(r"\{\|(?:(?!\{\|).)*?\|\}", re.S)
 MEDIA_LINK = re.compile(r"\[\[\s*+(?:file|image|category|media)\s*+:[^\[\]]*+\]\]", re.I)
 INNER_LINK = re.compile(r"\[\[(?:[^\[\]|]*+\|)?([^\[\]|]*+)\]\]")
 OUTER_LINK = re.compile(r"\[(?:https?:|ftp:)?//[^\s\]]*+\s*+([^\]]*+)\]")
-LONG_REFERENCE = re.compile(r"&#(?:[0-9]{8,}+|x[0-9a-f]{8,}+);?", re.I)  # to no character
+LONG_REFERENCE = re.compile(r"&#(?:[0-9]{8,}+|x[0-9a-f]{8,}+);?", re.I)  # no character has such a number
 TAG = re.compile(r"</?[a-z][^<>]*>", re.I)
 QUOTES = re.compile(r"'{2,}")
 LEFT_OVER = re.compile(r"[{}|\[\]<>]")
@@ -64,7 +64,7 @@ def wiki_paragraphs(text: str) -> list[str]:
         text = _innermost_first(text, partial(pattern.sub, ""))
     # links lie inside the captions of images: first those without a link inside
     text = _innermost_first(text, lambda part: INNER_LINK.sub(_link_text, MEDIA_LINK.sub("", part)))
-    last = text.rfind("]") + 1  # without one after them, links are no links; looking for it each time takes too long
+    last = text.rfind("]") + 1  # a link needs a `]` after it; looking for one each time takes too long
     text = OUTER_LINK.sub(r"\1", text[:last]) + text[last:]
     text = QUOTES.sub("", TAG.sub("", text))
     text = PARENTHESES_LEFT_EMPTY.sub("", html.unescape(LONG_REFERENCE.sub("", text)))
@@ -105,7 +105,7 @@ def _link_text(match: re.Match[str]) -> str:
 
 
 def read_paragraphs(path: str | Path) -> Iterator[str]:
-    """The paragraphs of a text file (UTF-8), or of the articles in a Parquet file with a page a row (column `text`).
+    """The paragraphs of a text file (UTF-8), or of the articles in a Parquet file of pages (column `text`).
 
     Raises InputError for other files and for text that is not UTF-8.
     """
@@ -163,7 +163,7 @@ def treebank_sentences(paragraphs: Iterable[str]) -> Iterator[list[str]]:
 
 
 def take_leading(texts: Iterable[str], characters: int) -> Iterator[str]:
-    """The first texts, until they have so many characters (line ends counted): what follows is not read."""
+    """The first texts, until they have this many characters (line ends counted); what follows is not read."""
     for text in texts:
         yield text
         characters -= len(text) + 1

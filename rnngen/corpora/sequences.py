@@ -4,9 +4,10 @@ Both kinds of batches answer to the same few names, so that the training loop ca
 
 - `batches_per_epoch`;
 - `epoch(epoch, start=0)`: the batches of an epoch from number `start` on. The order is a function of (seed, epoch)
-  alone; what has been learned is (epoch, number of batches), and nothing else is needed to resume.
+  alone; so (epoch, number of batches) is all that is needed to resume.
 
-With a `device` the corpus lies there, and batches are gathered there: an epoch copies its order to it, a batch nothing.
+With a `device` the corpus lies there, and batches are gathered there: an epoch copies only its order there, and a batch
+copies nothing.
 
 Shapes: t time, b batch. Inputs begin with −1, the null vector (§2): element t of the inputs is what the network has
 last seen when it predicts element t of the targets.
@@ -67,7 +68,7 @@ class Sequences:
 
     @classmethod
     def of(cls, sequences: Iterable[np.ndarray]) -> "Sequences":
-        """From arrays of integers, one a sequence."""
+        """From arrays of integers, one per sequence."""
         sequences = list(sequences)
         offsets = np.zeros(len(sequences) + 1, dtype=np.int64)
         np.cumsum([len(s) for s in sequences], out=offsets[1:])
@@ -211,7 +212,7 @@ class ChunkBatches:
     short as it is. So every symbol is predicted exactly once an epoch, all rows of a batch start their blocks together
     and no row is padded.
 
-    The input at a chunk's first step is the last symbol of the chunk before it; it is null only at the start of a
+    The input at a chunk's first step is the last symbol of the previous chunk; it is null only at the start of a
     block, where nothing is remembered. `symbols` (n,) may have any integer type; `table` translates its values (say
     bytes) into the integers of the alphabet; a value that it gives as −1 is an error. With `device` None the symbols
     stay where they are, which may be a memory map, and are read and translated batch by batch.
@@ -276,7 +277,7 @@ class ChunkBatches:
         if round_ < self.rounds + (self.longer > 0):
             rows = self.batch_size if round_ < self.rounds else self.longer
             ahead, length = i * self.chunk, self.chunk
-        else:  # the first stream begins the text, so it leads to what is left of it
+        else:  # what is left of the text; the first stream begins where the text does
             rows, ahead = 1, self.whole_blocks * self.block + step * self.chunk
             length = min(self.chunk, len(self.symbols) - ahead)
         reset = step == 0

@@ -27,7 +27,7 @@ TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True)
 class Source:
-    """One entry of `sources.toml`; `file` is its name in the folder of downloads. What its kind lacks is empty."""
+    """One entry of `sources.toml`; `file` is its name in the folder of downloads. Unused fields are empty."""
 
     name: str
     kind: str
@@ -75,8 +75,8 @@ def path_of(name: str, folder: Path) -> Path:
 def fetch(name: str, folder: Path) -> Path:
     """Make the file of source `name` present in `folder` and return its path.
 
-    A file that is there already with the right checksum is used as it is, without any network.
-    Raises InputError where the file cannot be had, with the remedy.
+    A file that is there already with the right checksum is used as it is, without network access. Raises InputError,
+    with the remedy, where the file cannot be obtained.
     """
     folder = Path(folder)
     entry = source(name)
@@ -109,7 +109,7 @@ def registration_message(entry: Source, path: Path) -> str:
 
 
 def difference(path: Path, entry: Source) -> str | None:
-    """What tells the file at `path` from the one the table describes; None where nothing does."""
+    """How the file at `path` differs from the one that the table describes; None if it does not."""
     size = path.stat().st_size
     if entry.size is not None and size != entry.size:
         return f"{size:,} bytes where {entry.size:,} are expected"
@@ -169,7 +169,7 @@ def download(url: str, path: Path, size: int | None, known_hash: str) -> None:
             f"(HTTPS_PROXY) and run again, it goes on where it broke off; or put the file at {path} yourself"
         ) from error
     except ValueError as error:
-        raise InputError(f"{url}: what arrives has not the checksum {known_hash}; nothing was kept") from error
+        raise InputError(f"{url}: what arrived does not have the checksum {known_hash}; nothing was kept") from error
 
 
 def network_reason(error: requests.exceptions.RequestException) -> str:

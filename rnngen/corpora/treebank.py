@@ -29,7 +29,7 @@ MIKOLOV_COUNTS = {
     "words": {"train": 929_589, "validation": 73_760, "test": 82_430},
     "characters": {"train": 5_017_482, "validation": 393_042, "test": 442_423},
 }
-"""Words with one end of sentence each; characters with one end of line a sentence and single spaces between words."""
+"""Words with one end of sentence each; characters with one end of line per sentence and single spaces between words."""
 
 MIKOLOV_VOCABULARY = 10_000
 """9,999 words of the training sentences, `<unk>` and `N` among them, and the end of sentence."""
@@ -49,17 +49,17 @@ END_OF_SENTENCE = {
 }
 """Rules by which a sentence becomes symbols; docs/data.md weighs them.
 
-The paper has 49 input symbols, counts the end of sentence in the loss (§3.1), and converts with 5.6 characters a word.
-The sentences have 49 distinct characters without any end of sentence, so one of the three seems to give way:
+The paper has 49 input symbols, counts the end of sentence in the loss (§3.1), and converts with 5.6 characters per
+word. The sentences have 49 distinct characters without any end of sentence, so one of the three seems to give way:
 
 - `symbol-and-unk` (default): `<unk>`, which stands for no spelling, is one symbol as it is one word. `<` and `>` occur
   nowhere else, so 49 − 2 + 1 symbols remain and the end of sentence makes 49: 4,252,049 weights, and the end is in the
   loss. Bits per *character* are total bits over `Treebank.characters`, where `<unk>` counts as the five characters it
-  is in the file, so that 5.6 characters a word hold too.
+  is in the file, so that 5.6 characters per word hold too.
 - `symbol`: the end of line is a 50th symbol; 4,257,050 weights.
 - `space`: the end of line is read as the space that also ends a word: 49 symbols and the same number of predictions,
   but the network is not charged for telling the end of a sentence from the end of a word.
-- `none`: 49 symbols, no end; one prediction fewer a sentence.
+- `none`: 49 symbols, no end; one prediction fewer per sentence.
 """
 
 
@@ -68,8 +68,8 @@ def parse_treebank(folder: str | Path) -> tuple[pa.Table, dict[str, Any]]:
 
     `folder` holds ptb.train.txt, ptb.valid.txt and ptb.test.txt at any depth, plain or inside simple-examples.tgz (or
     any tar or zip archive), or is such an archive. Words, between white space of any kind, are joined by single spaces;
-    nothing else is changed. The counts are asserted where a file is Mikolov's by its md5. Raises InputError for a
-    missing, empty or undecodable file, and for an archive that is damaged.
+    nothing else is changed. The counts are asserted where the md5 says that a file is Mikolov's. Raises InputError for
+    a missing, empty or undecodable file, and for an archive that is damaged.
     """
     folder = Path(folder)
     found: dict[str, bytes] = {}
@@ -105,7 +105,7 @@ def sentences(data: bytes, where: str) -> list[str]:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{where}, byte {error.start}: no UTF-8; download the file again") from error
+        raise InputError(f"{where}, byte {error.start}: not UTF-8; download the file again") from error
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if lines[-1] == "":
         lines.pop()
@@ -155,7 +155,7 @@ def quality(rows: dict[str, list[str]], files: dict[str, bytes]) -> dict[str, An
 def _assert_counts(where: str, counted: dict[str, int], expected: dict[str, int]) -> None:
     for name, number in expected.items():
         if counted[name] != number:
-            raise InputError(f"{where}: {counted[name]} {name}, must be {number}: this reader is at fault, report it")
+            raise InputError(f"{where}: {counted[name]} {name}, expected {number}: this reader is at fault, report it")
 
 
 def write_treebank(path: str | Path, table: pa.Table, provenance: dict[str, Any]) -> None:
@@ -173,7 +173,7 @@ class Treebank:
     alphabet: Alphabet
     sequences: dict[str, Sequences]
     words: dict[str, int]
-    """Words of every split, and one end a sentence if it is predicted; the units of perplexity."""
+    """Words of every split, and one end per sentence if it is predicted; the units of perplexity."""
     characters: dict[str, int]
     """Characters of every split as in the file, ends likewise; the units of bits per character."""
     rule: str
@@ -198,7 +198,7 @@ def load_treebank(path: str | Path, unit: str = "character", end_of_sentence: st
 
     The alphabet is that of the training sentences: characters by code point, words by falling frequency. A symbol of
     the other splits outside of it raises InputError, as does an empty split. For words the rule decides only whether
-    the end of sentence is predicted (`none`: not); §3.1 has it as one of the 10,000.
+    the end of sentence is predicted (`none`: not); §3.1 counts it among the 10,000.
     """
     if unit not in ("character", "word"):
         raise InputError(f"unit {unit!r}: a treebank is read by character or by word")
@@ -231,7 +231,7 @@ def load_treebank(path: str | Path, unit: str = "character", end_of_sentence: st
 
 
 def read_sentences(path: str | Path) -> dict[str, list[str]]:
-    """Sentences by split; raises InputError for a file that is no such corpus and for an empty split."""
+    """Sentences by split; raises InputError for a file that is not such a corpus and for an empty split."""
     columns = {"split": pa.string(), "sentence": pa.string()}
     table = read_parquet(path, columns, "treebank corpus (python -m pipeline.parse_treebank makes one)")
     for name in columns:
@@ -240,7 +240,7 @@ def read_sentences(path: str | Path) -> dict[str, list[str]]:
     rows: dict[str, list[str]] = {split: [] for split in SPLITS}
     for split, sentence in zip(table["split"].to_pylist(), table["sentence"].to_pylist(), strict=True):
         if split not in rows:
-            raise InputError(f"{path}: split {split!r}, must be one of {', '.join(SPLITS)}")
+            raise InputError(f"{path}: split {split!r}; expected one of {', '.join(SPLITS)}")
         rows[split].append(sentence)
     for split, lines in rows.items():
         if not lines:

@@ -10,11 +10,11 @@ import numpy as np
 from rnngen.errors import InputError
 
 SHORTFALL = 3  # characters a line may stay below the length drawn for it
-ENOUGH = 50  # words with a letter, below which it is also put into others
-MISS = 0.1  # an attempt that no line came of, in occurrences, so that no character is asked for without end
+ENOUGH = 50  # if fewer words have a letter, it is also put into others
+MISS = 0.1  # what a failed attempt counts, in occurrences, so that no character is tried for ever
 MARKS = ".,'\"-?!"  # the commoner signs
 IN_PLACE_OF = {"ß": "s", "æ": "a", "œ": "e", "ø": "o", "ł": "l", "ı": "i", "Æ": "A", "Ø": "O", "Ł": "L"}
-"""In place of which letter of an English word a letter stands that is no base with a mark."""
+"""Letters that are not a base with a mark → the letter of an English word whose place each may take."""
 WITHIN = "ßı"  # never the first of a word
 ALONE = "&+=*#/"  # signs written between blanks
 TYPOGRAPHIC = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "−": "-", "\u00a0": " "})
@@ -34,7 +34,7 @@ def choose_lines(
     rng: np.random.Generator,
     held_out: Sequence[str] = (),
 ) -> list[str]:
-    """Choose `count` different lines of `shortest` to `longest` characters out of running text.
+    """Choose `count` different lines of `shortest` to `longest` characters from running text.
 
     Every line is chosen for the character that is rarest in the lines so far, counted against its share: a line for a
     small letter starts at a word that holds it, one for a capital at a word that begins with it, one for a digit or a
@@ -106,13 +106,13 @@ def choose_lines(
 
 
 def _base(character: str) -> str:
-    """The plain letter in whose place a letter with a mark may stand, none for any other character."""
+    """The plain letter in whose place a letter with a mark may stand; empty for any other character."""
     base, *marks = list(unicodedata.normalize("NFD", character))
     return base if marks and base.isascii() else IN_PLACE_OF.get(character, "")
 
 
 def _mark(line: str, character: str, base: str, rng: np.random.Generator) -> str:
-    """The line with the letter in one of the places where its base stands; a capital's are the beginnings of words."""
+    """The line with the letter in one of the places where its base stands; a capital only begins a word."""
     if character.isupper():
         line = line[:1].upper() + line[1:]
     where = rf"\b{base}" if character.isupper() else rf"\B{base}" if character in WITHIN else base
@@ -124,7 +124,7 @@ def _mark(line: str, character: str, base: str, rng: np.random.Generator) -> str
 
 
 def _share(character: str) -> int:
-    """How often a character is wanted beside others; the commonest occur oftener by themselves."""
+    """How often a character is wanted, compared with others; the commonest occur more often anyway."""
     if not character.isascii():
         return 1 if character.isupper() else 2
     if character.isalpha() and not character.isupper():

@@ -30,7 +30,7 @@ class Writer:
     spacing: float  # gap between letters
     word_gap: float  # gap between words
     pace: float  # units a second on a curve of radius 3
-    pause: float  # seconds of a pen lift, beside the way through the air
+    pause: float  # seconds of a pen lift, on top of the way through the air
     jitter: float  # standard deviation of each control point, anew in every letter
     variation: float  # standard deviation of the size and lean of letters, relative; half of it runs on along the word
     rhythm: float  # standard deviation of the pace from letter to letter and word to word, relative

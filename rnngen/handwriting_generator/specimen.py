@@ -90,5 +90,5 @@ def draw_specimen(path: str | Path, alphabet: Letterforms, sentences: Sequence[s
         else:
             pixels = io.BytesIO()
             figure.savefig(pixels, format="png")
-            # ink and paper need few colours, and the file a fourth of the room
+            # ink and paper need few colours, which makes the file a quarter as large
             Image.open(pixels).convert("L").quantize(16).save(partial, format="png", optimize=True)

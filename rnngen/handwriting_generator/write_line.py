@@ -106,7 +106,7 @@ def _place(text: str, writer: Writer, rng: np.random.Generator) -> tuple[_Stroke
     delays = returns = False
     x = 0.0
     previous: Glyph | None = None
-    joining: tuple[int, Glyph, np.ndarray] | None = None  # place, letter and tail that the pen still runs on from
+    joining: tuple[int, Glyph, np.ndarray] | None = None  # place, letter and tail, from which the pen still runs on
     spelt = _spell(text, writer, luck[:, 3:5])
 
     def add_waiting() -> None:

@@ -27,7 +27,7 @@ def density_map(
 
     Step s predicts an offset, in the network's units, from the point base_sc[s]; mean and deviation turn it into the
     units of the ink. The cells of an unbounded grid would add up to the number of steps. Components that weigh less
-    than a millionth are left to the others.
+    than a millionth are left out, and the others take over their weight.
     """
     total = np.zeros((len(edges_y) - 1, len(edges_x) - 1))
     for y_o, base_c in zip(torch.from_numpy(np.asarray(outputs_so, np.float64)), base_sc, strict=True):

@@ -1,6 +1,6 @@
 """Ink on paper: SVG (still or writing itself), PNG, PDF, GIF and JSON.
 
-Every format draws the strokes as plain polylines in pen order, one path a stroke, nothing filled and nothing clipped,
+Every format draws the strokes as plain polylines in pen order, one path per stroke, nothing filled and nothing clipped,
 so that a pen plotter takes the SVG as it is. Strokes are (n, 2) arrays, y downwards; a page is `page.Page`.
 """
 
@@ -49,7 +49,7 @@ def _number(value: float, decimals: int) -> str:
 
 
 def svg(page: Page, pen: Pen | None = None, title: str | None = None, decimals: int = DECIMALS) -> str:
-    """`page` as an SVG document in millimetres: one <path> a stroke, one <g> a line."""
+    """`page` as an SVG document in millimetres: one <path> per stroke, one <g> per line."""
     return _svg_document(page, pen or Pen(), title, decimals, lambda stroke, k: ("", ""))
 
 
@@ -184,13 +184,13 @@ def _check_pixels(page: Page, dpi: float, limit: int = MAX_PIXELS) -> None:
     if width * height > limit or max(width, height) > MAX_SIDE:
         raise InputError(
             f"a picture of {page.width:,.0f} × {page.height:,.0f} mm at {dpi:g} dpi has {width:,.0f} × {height:,.0f} "
-            f"pixels, over the limit of {limit // 1_000_000} million and {MAX_SIDE} a side: "
+            f"pixels, over the limit of {limit // 1_000_000} million and {MAX_SIDE} per side: "
             "lower the dpi or write SVG or PDF"
         )
 
 
 GREYS = 16  # of a GIF, from ink to paper
-FINE = 3  # a GIF is drawn so many times as large, then reduced, for smooth edges
+FINE = 3  # a GIF is drawn this many times as large, then reduced, for smooth edges
 MAX_GIF_PIXELS = 25_000_000  # FINE² bytes each while it is drawn
 
 
@@ -209,7 +209,7 @@ def _write_gif(path: Path, page: Page, pen: Pen, dpi: float, frames_per_second: 
     blank.putpalette(_palette(pen.colour))
     step = round(1000 / frames_per_second)
     reach = width / FINE / 2 + 1
-    fresh = np.zeros((0, 2))  # pixels; points drawn since the last frame, where each step comes from as well
+    fresh = np.zeros((0, 2))  # pixels; points drawn since the last frame, and the start of each step
 
     with path.open("wb") as file:
 
@@ -314,7 +314,7 @@ def write_drawings(
 ) -> list[Path]:
     """Write pages as `write_drawing` does, and return the files.
 
-    A single page is the file `path`, and so is a PDF of any number; otherwise there is one file a page, note-1.svg,
+    A single page is the file `path`, and so is a PDF of any number; otherwise there is one file per page, note-1.svg,
     note-2.svg and so on, whose JSON says which page it is.
     """
     path = Path(path)
@@ -333,7 +333,7 @@ def write_drawings(
 
 
 def check_colour(colour: str) -> None:
-    """Raise InputError unless every format knows `colour`: a name of SVG's, #rgb or #rrggbb."""
+    """Raise InputError unless every format knows `colour`: a name of a colour in SVG, #rgb or #rrggbb."""
     if colour.lower() not in ImageColor.colormap and not re.fullmatch(r"#([0-9a-fA-F]{3}){1,2}", colour):
         raise InputError(f"unknown colour {colour!r}; give a name such as darkblue, or #rrggbb")
 

@@ -105,7 +105,8 @@ def _draw(axes: Axes, strokes: Sequence[Stroke], colour: str) -> None:
 def window_figure(
     phi_su: np.ndarray, text: str, strokes: Sequence[Stroke], *, caption: str = "", width: float = 7.0
 ) -> Figure:
-    """Figure 13: how strongly the window lies on each character, from the first (below) to the last, step by step.
+    """Figure 13: how strongly the window lies on each character, from the first (bottom) to the last (top), step by
+    step.
 
     phi_su (S, U or U + 1): a column past the text, which serves the stop rule, is left out. The ink stands below.
     """
@@ -151,7 +152,7 @@ def axes_at(figure: Figure, left: float, top: float, width: float, height: float
 
 
 def save(figure: Figure, svg: str | Path | None = None, png: str | Path | None = None, dpi: float = 160) -> None:
-    """Write `figure` to the paths that are given, one at least.
+    """Write `figure` to the paths that are given; at least one must be.
 
     Equal figures give equal bytes: no date, no random identifiers.
     """

@@ -35,7 +35,7 @@ class _Channel:
     sign: float
     units: str | None
     resolution: tuple[float, str] | None
-    """Values in one of a unit, where the device says so."""
+    """How many values make one unit, and which, if the device says so."""
     relative: bool
     """Whether values count from the start of the trace (T without respectTo)."""
 
@@ -114,7 +114,7 @@ class _InkmlReader:
         if len(found) != 1:
             raise InputError(
                 f"{place(self.path, element)}: {attribute}={reference[:60]!r} names {len(found)} <{name}> of the file, "
-                f"must be one; correct it"
+                f"expected one; correct it"
             )
         return found[0]
 
@@ -333,7 +333,7 @@ class _InkmlReader:
         if len(known) < 2 * len(lengths):
             if len(units) > 1:
                 raise InputError(f"{self.path}: coordinates in units of {', '.join(sorted(units))}; save them in one")
-        elif known and max(known) > 1.01 * min(known):  # no reason to move all: devices give 47.29 and 47.24 a cm
+        elif known and max(known) > 1.01 * min(known):  # no reason to move all: devices give 47.29 and 47.24 per cm
             self.strokes = [
                 stroke * (np.array(pair) / lengths[0][0]) for stroke, pair in zip(self.strokes, lengths, strict=True)
             ]

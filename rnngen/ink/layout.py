@@ -18,7 +18,7 @@ from rnngen.ink.strokes import Stroke, bounds, transform
 SIZES = {"a3": (297.0, 420.0), "a4": (210.0, 297.0), "a5": (148.0, 210.0), "letter": (215.9, 279.4)}
 LARGEST_SIDE = 10_000.0
 MARGIN = 20.0
-STEEPEST = math.tan(math.radians(20))  # a baseline that climbs or falls more is left as it is: it is no line of writing
+STEEPEST = math.tan(math.radians(20))  # a baseline that climbs or falls more is left as it is: no line of writing does
 
 
 class Align(StrEnum):
@@ -30,7 +30,7 @@ class Align(StrEnum):
 
     @property
     def share(self) -> float:
-        """How much of the room that a line leaves is on its left."""
+        """The share of the free width of a line that lies on its left."""
         return {"left": 0.0, "centre": 0.5, "right": 1.0}[self.value]
 
 
@@ -133,8 +133,7 @@ class Layout:
         """Lines of strokes, times `scale` in millimetres, on as many pages as they need; one without strokes is blank.
 
         A line moves down where it would touch the one above. On a sheet, a line wider than the room between the margins
-        is drawn smaller, and blank lines at the top are left out. Raises InputError for a line that no sheet has the
-        height for.
+        is drawn smaller, and blank lines at the top are left out. Raises InputError for a line too high for the sheet.
         """
         if self.straight:
             lines = [straighten(line) if line else [] for line in lines]
@@ -161,7 +160,7 @@ def _on_sheets(
         if south - north > sheet.depth:
             raise InputError(
                 f"a line of writing {south - north:.0f} mm high does not fit between the margins of a page "
-                f"{sheet.height:g} mm high: write smaller or give a higher page"
+                f"{sheet.height:g} mm high: write smaller or give a taller page"
             )
         middle = 0.0 if on_baseline else middle_of(line)
         if pages[-1]:

@@ -1,4 +1,4 @@
-"""Strokes a user brings along: JSON, InkML, SVG and pages of Xournal++.
+"""Strokes from a user's own file: JSON, InkML, SVG and pages of Xournal++.
 
 JSON        `rnngen.ink.stroke_json`: lists of points or columns, signature_pad, Quick, Draw!, Excalidraw
 InkML       `rnngen.ink.inkml`: CROHME, MathWriting, Office
@@ -25,7 +25,7 @@ from rnngen.ink.xournal import read_xournal
 
 MAX_BYTES = 10_000_000
 LARGEST = 1e9
-"""Of a coordinate; beyond it float32 would overflow once the network has squared it."""
+"""The largest coordinate; beyond it float32 would overflow once the network has squared it."""
 LATEST = 1e12
 """Seconds; a clock of today's date is at 1.8e9."""
 _XML = {

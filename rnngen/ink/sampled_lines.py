@@ -1,8 +1,8 @@
 """Lines of handwriting as a Parquet file: sampled by a network, or real ones with what a network made of them.
 
-One row a line. Points are in the units of the corpus, y downwards, and do not include those of a prime; window weights
-and outputs are those of every step of the network, the steps of a prime included, and of the one step more in which the
-stop rule ended the line.
+One row per line. Points are in the units of the corpus, y downwards, and do not include those of a prime; window
+weights and outputs are those of every step of the network, the steps of a prime included, and of the one further step
+in which the stop rule ended the line.
 
 Shapes: s steps of the network, u characters, o outputs of the mixture.
 """

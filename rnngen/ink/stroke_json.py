@@ -35,7 +35,7 @@ LONGEST_STEP = 1.0
 
 
 def read_json(data: bytes, path: Path) -> Ink:
-    """The strokes of a file, without those that have no point; times where all of them have times.
+    """The strokes of a file, without those that have no points; times where all of them have times.
 
     Raises InputError for what has another shape, among them the offsets with a pen bit of sketch-rnn (stroke-3).
     """
@@ -81,7 +81,7 @@ def read_json(data: bytes, path: Path) -> Ink:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object as dict; of a name that occurs twice, one value would be lost."""
+    """An object as a dict; ValueError if a name occurs twice, because one value would be lost."""
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
@@ -162,7 +162,7 @@ def _stroke(stroke: Any, in_columns: bool, where: str) -> np.ndarray:
 
 
 def _expect_clock(times: list[np.ndarray], path: Path) -> None:
-    """Refuse third numbers that are no times: the pen bits of stroke-3, pressures."""
+    """Refuse third numbers that are not times: the pen bits of stroke-3, pressures."""
     steps = np.concatenate([np.diff(t) for t in times])
     if len(steps) < 2:
         return
@@ -189,7 +189,7 @@ def _excalidraw_strokes(elements: Any, path: Path) -> list[list[list[float]]]:
             place = element.get("x"), element.get("y")
             points = element.get("points")
             if element.get("angle", 0) != 0 or not all(map(_is_number, place)) or not isinstance(points, list):
-                raise InputError(f"{where}: a stroke that is turned or has no place; draw it anew")
+                raise InputError(f"{where}: a stroke that is turned or has no place; draw it again")
             if not all(isinstance(p, list) and len(p) == 2 and all(map(_is_number, p)) for p in points):
                 raise InputError(f"{where}: expected points [x, y]")
             strokes.append([[p[0] + place[0], p[1] + place[1]] for p in points])

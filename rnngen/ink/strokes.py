@@ -100,7 +100,7 @@ def resample(ink: Ink, points: int) -> list[Stroke]:
 
     Each stroke keeps its first and last point. A stroke of no extent (a dot) stays a single point. A clock may run back
     here and there. Where the times of a stroke do not rise on the whole, its points are taken to be the ink's median
-    step apart; where those of no stroke do, the path serves.
+    step apart; if no stroke's times do, the path is used.
     """
     along = [_path_length(stroke) for stroke in ink.strokes]
     clocks = along

@@ -25,7 +25,7 @@ MAX_ELEMENTS = 50_000  # drawn, with what <use> repeats
 MAX_CHARACTERS = 20_000_000  # of their attributes
 DOT = 0.1  # a disc of at most this share of the ink's extent is a dot
 PAPER = 0.8  # a filled rectangle under at least this share of the ink's width and height is paper
-TOUCHING = 1e-9  # of the ink's extent: a piece that begins so close to the end of the one before goes on with it
+TOUCHING = 1e-9  # of the ink's extent: a piece that begins this close to the end of the one before continues it
 
 _CONTAINERS = {"svg", "g", "a", "switch", "symbol"}
 _SHAPES = {"path", "polyline", "polygon", "line", "circle", "ellipse", "rect"}
@@ -211,7 +211,7 @@ class _SvgReader:
             self._draw_shape(element, name, matrix, style, where)
 
     def _read_own_style(self, element: etree._Element) -> dict[str, str]:
-        """What is declared for an element: attributes, rules by how exact they are and by their order, then style=."""
+        """What is declared for an element: attributes, rules by specificity and then by their order, then style=."""
         layers = [{key: (False, 0, element.get(key).strip()) for key in element.attrib if key in _PROPERTIES}]
         layers += [self.rules.get(selector, {}) for selector in ("*", local_name(element))]
         of_class: dict[str, tuple[bool, int, str]] = {}
@@ -300,7 +300,7 @@ class _SvgReader:
             for stroke in subpaths:
                 pieces = found[-1] if found else [stroke[:1]]
                 is_near = np.hypot(*(pieces[-1][-1] - stroke[0])) <= TOUCHING * extent
-                if is_near and min(len(pieces[0]), len(stroke)) > 1:  # a dot goes on with nothing
+                if is_near and min(len(pieces[0]), len(stroke)) > 1:  # a dot continues nothing
                     pieces.append(stroke[1:])
                 else:
                     found.append([stroke])
@@ -408,7 +408,7 @@ _BERNSTEIN = {
     n: np.stack([math.comb(n, k) * _STEPS**k * (1 - _STEPS) ** (n - k) for k in range(n + 1)], axis=1) for n in (2, 3)
 }
 LARGEST = 1e9
-"""Of a number; beyond it float32 would overflow once a network has squared it."""
+"""The largest number; beyond it float32 would overflow once a network has squared it."""
 
 
 def _path_strokes(data: str, where: str) -> tuple[list[Stroke], bool]:
@@ -505,7 +505,7 @@ def _arc_points(start: tuple[float, float], arc: list[float], end: tuple[float, 
     rx, ry, degrees, large, sweep = np.array(arc)
     rx, ry = abs(rx), abs(ry)
     chord = math.dist(start, end)
-    if min(rx, ry) <= 1e-9 * chord or chord == 0:  # by the rules a line, and nothing
+    if min(rx, ry) <= 1e-9 * chord or chord == 0:  # by SVG's rules a straight line, or nothing
         return [end]
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     turn = np.array([[c, -s], [s, c]])

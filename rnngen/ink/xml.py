@@ -15,7 +15,7 @@ NUMBER = r"[-+]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?+"
 MAX_POINTS = 1_000_000
 MAX_STROKES = 100_000
 _OF_IDS = {"DTD_XMLID_VALUE", "DTD_ID_REDEFINED"}
-"""Complaints of an xml:id that is no name, as in all of CROHME, or not unique: nothing is lost by it."""
+"""Complaints about an xml:id that is not a name, as in all of CROHME, or not unique: they cost nothing."""
 _ENTITY = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#x?[0-9A-Fa-f]+);)")
 
 

@@ -18,7 +18,8 @@ _NOT_INK = {"title", "preview", "background", "timestamp", "audio"}
 def read_xournal(root: etree._Element, path: Path) -> Ink:
     """The pen strokes of the one page that has any; these files hold no times.
 
-    Raises InputError for what is on a page and is no pen stroke: text, pictures, the highlighter, the whiteout eraser.
+    Raises InputError for what is on a page but is not a pen stroke: text, pictures, the highlighter, the whiteout
+    eraser.
     """
     strokes: list[Stroke] = []
     written_page = None

@@ -1,1 +1,1 @@
-"""What networks are scored by: softmax (eq 12–14), mixture density (eq 15–37), bits a character, compressors."""
+"""What networks are scored by: softmax (eq 12–14), mixture density (eq 15–37), bits per character, compressors."""

@@ -1,9 +1,9 @@
 """What general compressors need for the same test data: a yardstick for bits per character (§3 quotes PAQ-8, zip).
 
 A compressor reads the training data, then the test data, in one stream; its figure is what the test data add. That is
-the cost of the test data to a model that has read the training data once, which is what a network trained on it is
-asked for. Both compressors remember all they have read: bzip2 forgets at the end of every block of 900 kB, and is not
-among them for that reason.
+the cost of the test data to a model that has read the training data once, which is what is asked of a network trained
+on it. Both compressors remember all they have read: bzip2 forgets at the end of every block of 900 kB, and is not among
+them for that reason.
 """
 
 import sys

@@ -38,7 +38,7 @@ class MixtureDensity:
     def loss(self, y_tbo: Tensor, target_tb3: Tensor, lengths_b: Tensor | None = None) -> Tensor:
         """−log Pr of each sequence in nats, summed over time, (B,) (eq 26).
 
-        Steps at or past a sequence's length count nothing: neither their outputs nor their targets are read.
+        Steps at or past a sequence's length do not count: neither their outputs nor their targets are read.
 
         The clip acts on ∂L/∂ŷ of each sequence's own loss L, and what arrives from above is multiplied in afterwards.
         So ``loss.sum().backward()`` clips as the paper does for every sequence, and ``loss.mean().backward()`` gives
@@ -175,7 +175,8 @@ class Mixture:
         `edges1` (columns + 1) and `edges2` (rows + 1) are the ascending borders of the cells along x₁ and x₂. Cell
         means times cell areas add up to the probability of the whole grid however fine or coarse the cells are: the
         mass of a column is exact, and within a column x₂ is normal with the moments that x₁'s truncation to the column
-        leaves it. A correlated component is therefore drawn with its tilt. Needs M doubles a cell and leading element.
+        leaves it. A correlated component is therefore drawn with its tilt. Needs M doubles per cell and leading
+        element.
         """
         sigma1, sigma2 = (deviation.double().unsqueeze(-1) for deviation in self.deviations)
         mean1, mean2 = self.mean1.double().unsqueeze(-1), self.mean2.double().unsqueeze(-1)

@@ -23,7 +23,8 @@ def surprisal(y_tbk: Tensor, target_tb: Tensor) -> Tensor:
 def cross_entropy(y_tbk: Tensor, target_tb: Tensor, lengths_b: Tensor | None = None) -> Tensor:
     """The loss of each sequence, −Σ_t log y_t^{x_{t+1}} in nats, (B,): a sum over time, not a mean (eq 13).
 
-    Its derivative by ŷ is y − δ (eq 14). Steps at or past a sequence's length count nothing, whatever the target there.
+    Its derivative with respect to ŷ is y − δ (eq 14). Steps at or past a sequence's length do not count, whatever the
+    target there.
     """
     if lengths_b is None:
         return surprisal(y_tbk, target_tb).sum(0)

@@ -1,1 +1,1 @@
-"""Trained networks on disk, and what one does with them."""
+"""Trained networks on disk, and what can be done with them."""

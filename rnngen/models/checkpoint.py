@@ -2,8 +2,8 @@
 
 A network is one safetensors file whose metadata name its class and constructor arguments. A training state is a folder
 with `state.json` and the tensors file it names; the JSON is replaced last, so that the folder holds a whole state at
-any moment. The JSON has the checksums of the tensors and of itself, and the state before stays until the next one is
-written: what is damaged is noticed, and the state before goes on. One process at a time may own the folder.
+any moment. The JSON has the checksums of the tensors and of itself, and the previous state stays until the next one is
+written. So damage is noticed, and training goes on from the previous state. One process at a time may own the folder.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ NOT_IN_THE_SHAPE = ("clip", "init_range", "window_bias")
 STATE, STATE_BEFORE = "state.json", "state.before.json"
 STATE_TENSORS = ("tensors-0.safetensors", "tensors-1.safetensors")
 STATE_VERSION = 2
-"""Counts up when an older state can no longer be read."""
+"""Raised by one when older states can no longer be read."""
 LOCK = "lock"
 AWAY = "move the folder away to start anew"
 
@@ -42,7 +42,7 @@ AWAY = "move the folder away to start anew"
 def save_network(network: Network, path: str | Path, weights: Mapping[str, Tensor] | None = None) -> None:
     """Write a network's weights, class and constructor arguments; equal networks give equal bytes.
 
-    `weights` are written in the place of those the network has now: a `state_dict` of an earlier moment.
+    `weights` are written instead of those the network has now: a `state_dict` of an earlier moment.
     """
     about = {"network": type(network).__name__, "arguments": network.arguments}
     tensors = network.state_dict() if weights is None else weights
@@ -78,7 +78,7 @@ def load_weights(network: Network, path: str | Path) -> None:
     came = {"network": about["network"], **about["arguments"]}
     one_class = expected["network"] == came["network"]  # two classes have hardly an argument in common
     differences = [
-        f"{name}: expected {expected.get(name)!r}, came {came.get(name)!r}"
+        f"{name}: expected {expected.get(name)!r}, got {came.get(name)!r}"
         for name in ({**expected, **came} if one_class else ["network"])
         if name not in NOT_IN_THE_SHAPE and expected.get(name) != came.get(name)
     ]
@@ -301,7 +301,7 @@ def _require_tensors(path: str | Path, network: nn.Module, tensors: Mapping[str,
         if expected[name].shape != tensors[name].shape or not tensors[name].is_floating_point():
             raise InputError(
                 f"{path}: tensor {name}: expected floating point of shape {tuple(expected[name].shape)}, "
-                f"came {tensors[name].dtype} of shape {tuple(tensors[name].shape)}"
+                f"got {tensors[name].dtype} of shape {tuple(tensors[name].shape)}"
             )
 
 
@@ -312,7 +312,7 @@ def _read_whole_state(path: Path) -> tuple[Any, Any]:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: damaged, no JSON ({error})") from error
+        raise InputError(f"{path}: damaged, not JSON ({error})") from error
     if not isinstance(document, dict) or document.get("version") != STATE_VERSION:
         raise InputError(
             f"{path}: not a training state of version {STATE_VERSION}; "

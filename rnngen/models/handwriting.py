@@ -8,7 +8,7 @@ from rnngen.ink.layout import Layout
 from rnngen.ink.page import Page
 from rnngen.ink.strokes import Stroke, smooth_strokes
 
-MOST_PIECES = 100  # of curve that a step is drawn in
+MOST_PIECES = 100  # pieces of curve that a step is drawn in
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Handwriting:
     lines: list[HandwrittenLine]
     character_width: float  # on average, in units of the corpus
     points_per_second: float  # as the model writes
-    every: int  # of the points that were recorded the model writes only so many
+    every: int  # the model writes every Nth of the points that a recording has; this is N
     end: str
     replaced: dict[str, str]  # characters of the text that the model does not know, and what was written instead
     layout: Layout
@@ -58,7 +58,7 @@ class Handwriting:
     def pages(self, smooth: int | None = None) -> list[Page]:
         """The lines on paper; each step is drawn as `smooth` pieces of a curve.
 
-        By default as many pieces as the model leaves points out.
+        By default it is `every`: a piece for each point that a recording would have.
         """
         pieces = self._pieces(smooth)
         lines = [smooth_strokes(line.strokes, pieces) for line in self.lines]

@@ -43,21 +43,21 @@ PLAIN = {chr(sign): plain for sign, plain in TYPOGRAPHIC.items()} | {
     "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "ł": "l", "Ł": "L", "ħ": "h", "Ħ": "H", "ı": "i", "ŋ": "n", "Ŋ": "N",
     "€": "EUR", "£": "GBP",
 }  # fmt: skip
-"""Typographic signs, and letters that are no base with a mark, in plain ones."""
+"""Plain forms of typographic signs, and of letters that are not a base with a mark."""
 UNSEEN = {"Mn", "Me", "Cf"}  # Unicode's categories of accents and of signs without a width
 
 
 class End(StrEnum):
-    """What ends a line: the paper's rule; that, and the stroke in hand is finished; the beginning of a next word."""
+    """What ends a line: the paper's rule; the rule, with the current stroke finished; the beginning of a next word."""
 
     PAPER = "paper"
     STROKE = "stroke"
     WORD = "word"
 
 
-MISFIT, MISFIT_SHARE = 3.0, 0.2  # characters, and of a prime's text, by which the window may miss its end
-STROKE_SECONDS = 0.5  # in which a stroke in hand is finished
-WORD_SECONDS = 1.0  # in which delayed strokes are made and the next word is begun
+MISFIT, MISFIT_SHARE = 3.0, 0.2  # by how much the window may miss a prime's end: characters, and share of its text
+STROKE_SECONDS = 0.5  # to finish the current stroke in
+WORD_SECONDS = 1.0  # to make delayed strokes and begin the next word in
 WORD_GAP = 0.5  # widths of a character to the right of all ink, where a next word may begin
 
 
@@ -165,11 +165,11 @@ class HandwritingModel:
         bias             0: as people write; 1 and more: neater, less varied (eq 61–62).
         seed             of the first line; the next has seed + 1, and so on. Equal arguments, equal ink.
         style            writing that every line goes on from: `prime`, `prime_from_any`.
-        width            most characters a line; longer text is wrapped between words. On a sheet no more than fit.
+        width            most characters per line; longer text is wrapped between words. On a sheet no more than fit.
         layout           how the lines stand on paper.
         separator        between the text of the style and the new text.
         end              what ends a line.
-        steps            most points a line; by default four times what it should need.
+        steps            most points per line; by default four times what it should need.
         replace_unknown  whether a character that the model does not know is replaced, as `replacements` says.
         tries            how often a line is drawn at most, if its window shows letters malformed, missing or repeated,
                          or it does not end; 1 keeps the first (`sample_whole`).
@@ -177,7 +177,7 @@ class HandwritingModel:
         threads          by default as many as PyTorch uses.
         progress         is called with the number of lines drawn since the last call, and of all to be drawn so far.
 
-        Raises InputError for a text of nothing, too long a line, and characters that the model does not know.
+        Raises InputError for an empty text, too long a line, and characters that the model does not know.
         """
         if self.alphabet is None:
             raise InputError("a prediction network writes no text; give a synthesis network")
@@ -290,7 +290,7 @@ class HandwritingModel:
         """What takes the place of each character of `text` that the alphabet lacks.
 
         The plain form of a typographic sign or of a letter, the letter without its accents or in the other case,
-        nothing for a sign that is not seen, the class of other characters, or a blank.
+        nothing for an invisible sign, the class of other characters, or a blank.
         """
         return {c: self._replacement(c) for c in self._letters.find_unknown(self._compose(text))}
 

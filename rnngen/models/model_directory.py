@@ -1,7 +1,8 @@
 """A model directory: weights, the optimiser's memory, log.parquet, and config.json (network, alphabet, settings).
 
-config.json has the checksums of the other three. run.json, beside it, is all that differs between two equal trainings:
-times, machine, versions, command. A model of an earlier version has everything in config.json and no checksums.
+config.json has the checksums of the other three. run.json, beside it, holds all that differs between two equal
+trainings: times, machine, versions, command. A model of an earlier version has everything in config.json and no
+checksums.
 """
 
 from pathlib import Path
@@ -57,7 +58,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
         "provenance": {"type": "object", "properties": {"settings": {"type": ["object", "null"]}}},
     },
 }
-"""What a reader may rely on where a key is there."""
+"""What a reader may rely on if a key is present."""
 
 
 def read_config(folder: str | Path, *needed: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Initial weights. The paper does not state them; these are those of the author's own program, RNNLIB."""
+"""Initial weights. The paper does not state them; these come from the author's own program, RNNLIB."""
 
 import torch
 from torch import nn

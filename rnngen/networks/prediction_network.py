@@ -27,7 +27,7 @@ class PredictionNetwork(nn.Module):
     `precision` choose how the layers are computed (`rnngen.cells.peephole_lstm`) and are not part of a checkpoint.
 
     With a clip, backpropagate the sum of the sequences' losses and divide the gradients of the weights by their number
-    afterwards: scaled before, the derivatives would meet another clip than the paper's.
+    afterwards: scaled beforehand, the derivatives would not be clipped as in the paper.
 
     Parameters: 4,252,049 for one layer of 1000 cells on 49 symbols, 3,368,121 for handwriting's three layers of 400.
     """
@@ -78,7 +78,7 @@ class PredictionNetwork(nn.Module):
     def forward(
         self, x: Tensor, state: list[State] | None = None, lengths_b: Tensor | None = None
     ) -> tuple[Tensor, list[State]]:
-        """Outputs ŷ (T, B, output_size) and the state after each sequence's last step, a pair (h, c) a layer.
+        """Outputs ŷ (T, B, output_size) and the state after each sequence's last step, a pair (h, c) per layer.
 
         `x` is (T, B, input_size), or int64 (T, B) for symbols. `state` is what an earlier call returned; None is zero.
         Past a sequence's length nothing of `x` is read, outputs there mean nothing, and gradients there are exactly 0

@@ -42,10 +42,10 @@ class SynthesisNetwork(nn.Module):
     `precision` are as in `PredictionNetwork`.
 
     `window_bias` is where the bias of κ̂ starts; the paper is silent about it, and None draws it like every other
-    weight. Then exp(κ̂) ≈ 1 and the untrained window runs at a character a step, some 25 times too fast for pen points.
-    `window_bias = −log(points per character)` starts at the right pace and learns to read far sooner; the biases of α̂
-    then start at −log K, those of β̂ spread evenly over log 0.7 ± 0.7, and the window's weights at a third of
-    init_range. The architecture is the same either way.
+    weight. Then exp(κ̂) ≈ 1 and the untrained window moves by a character at every step, some 25 times too fast for pen
+    points. `window_bias = −log(points per character)` starts at the right pace and learns to read far sooner; the
+    biases of α̂ then start at −log K, those of β̂ spread evenly over log 0.7 ± 0.7, and the window's weights at a third
+    of init_range. The architecture is the same either way.
 
     Parameters: 3,653,751 for the defaults.
     """
@@ -156,7 +156,7 @@ class SynthesisNetwork(nn.Module):
     def step(
         self, x_bi: Tensor, text_bu: Tensor, text_lengths_b: Tensor, state: SynthesisState
     ) -> tuple[Tensor, SynthesisState, tuple[Tensor, Tensor, Tensor]]:
-        """One step: ŷ (B, 6M + 1), the state after it, and the window's α, β, κ (B, K); arguments as for the whole."""
+        """One step: ŷ (B, 6M + 1), the state after it, and the window's α, β, κ (B, K); arguments as in `forward`."""
         first, *others = self.layers
         _, _, last, trace = window_layer(
             first.weights(),

@@ -17,9 +17,9 @@ import numpy as np
 from rnngen.sampling.lines import SampledLine
 
 CLEAR = 0.978
-"""Lower quartile of the letters' greatest shares, over their upper quartile, from which on a line counts as clear."""
+"""A line counts as clear if the lower quartile of its letters' greatest shares is this much of the upper quartile."""
 MISSING = 0.75
-"""Greatest share, in upper quartiles, below which a letter counts as passed over."""
+"""A letter counts as passed over if its greatest share is below this, in upper quartiles."""
 DOUBT = "some letters may be malformed"
 """The fault of a line that is whole, but not clear."""
 LONG = 4.0

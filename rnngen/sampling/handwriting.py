@@ -2,15 +2,16 @@
 
 A prediction network gives unconditional samples, a synthesis network writes a text. Each line has its own text, bias
 (eq 61–62), prime, seed and end, whatever else is in the batch: its random numbers are a function of its seed and the
-step (`rnngen.sampling.philox`), and on the compiled back end it is the same bit for bit alone and in company.
+step (`rnngen.sampling.philox`), and on the compiled back end it is the same bit for bit, whether drawn alone or with
+others.
 
 Priming (section 5.5): the text is the prime's followed by the new one, and for the prime's steps the inputs are the
 prime's points. The end (section 5.3): at the first step after the prime at which φ(t, U+1) > φ(t, u) for all u ≤ U,
 the input x_t is the last point. A line that has not ended after `maximum_steps` new points is cut there, and says so.
 
 The rule looks at the window, and the window is done with a word before the pen is: bars and dots that wait until its
-letters are written are lost at the end of a line. What comes after the last letter of a line the network was never
-shown, but it knows what comes before the next word. So a request may go on with a word that is not to be written
+letters are written are lost at the end of a line. The network was never shown what comes after the last letter of a
+line, but it knows what comes before the next word. So a request may go on with a word that is not to be written
 (`NextWord`): the line ends where the pen, lifted, comes down for it.
 
 Shapes: t steps, b lines, u characters of the whole text, k window components, o = 6M + 1 outputs.
@@ -44,7 +45,7 @@ def sample(
     """Write the lines of `requests`, in their order.
 
     finish_stroke  0 is the paper's rule. The window runs a little ahead of the pen, so the rule may cut the last
-                   stroke; with n > 0 a stroke in hand when the rule fires is finished, if that takes at most n points.
+                   stroke; with n > 0 an unfinished stroke is finished, if that takes at most n points.
                    A request with a next word ends as that says.
     backend        "compiled" (C, float32, CPU), "torch" (any dtype and device), or "auto": compiled where possible.
     precision      "bfloat16" rounds the weights of all products to it; sums stay float32. On the compiled back end the

@@ -1,4 +1,4 @@
-"""Handwriting drawn in C (handwriting.c): float32 on the CPU, a line alone or in company the same bit for bit.
+"""Handwriting drawn in C (handwriting.c): float32 on the CPU; a line is the same bit for bit alone or with others.
 
 The weights of products may be kept in bfloat16, half the bytes to be read for every point.
 
@@ -66,7 +66,7 @@ def compiled_sampler(network: Network, required: bool) -> ctypes.CDLL | None:
 
 
 def allocate_aligned(*shape: int) -> np.ndarray:
-    """A float32 array of zeros that begins on a 64-byte border."""
+    """A float32 array of zeros that begins on a 64-byte boundary."""
     size = int(np.prod(shape))
     buffer = np.zeros(size + LANES, np.float32)
     start = -(buffer.ctypes.data // 4) % LANES

@@ -20,7 +20,7 @@ class NextWord:
 
     Once the rule has fired for a place past the text, the line ends before the first lift of the pen that leads more
     than `gap` to the right of all ink. Failing that, within `points`, it ends before the lift that led furthest to the
-    right of all ink; and where none did, as by the rule.
+    right of all ink; and if none did, where the rule ends it.
     """
 
     symbols: int  # how many of the request's symbols, its last ones, are not to be written: a blank and the word
@@ -29,7 +29,7 @@ class NextWord:
     mean_dx: float  # what the normalisation took from every Δx
 
     def end(self, offsets_t3: np.ndarray, fired: int) -> int:
-        """The first of `offsets_t3` that is no part of the line."""
+        """The first of `offsets_t3` that is not part of the line."""
         x_t = np.cumsum(offsets_t3[:, 0].astype(np.float64) + self.mean_dx)
         first = max(fired, 1)
         lifts = np.flatnonzero(offsets_t3[first - 1 : -1, 2] > 0.5) + first
@@ -95,7 +95,7 @@ def stops(phi_u: np.ndarray) -> bool:
 
 
 def drop_next_word(line: SampledLine, request: LineRequest) -> SampledLine:
-    """The line as far as it says its own text; `request` is what it was drawn for."""
+    """The line without what belongs to the next word; `request` is what it was drawn for."""
     if request.next_word is None or request.symbols_u is None or line.phi_su is None or line.kappa_sk is None:
         return line
     phi_su = line.phi_su[:, : len(request.symbols_u) - request.following + 1]
@@ -141,7 +141,7 @@ def check_requests(network: Network, requests: Sequence[LineRequest]) -> None:
 
 
 def require_finite(k: int, offsets_t3: np.ndarray) -> None:
-    """InputError if an offset of line k is no number."""
+    """InputError if an offset of line k is not a number."""
     if not np.isfinite(offsets_t3).all():
         step = int(np.argmin(np.isfinite(offsets_t3).all(1)))
         raise InputError(

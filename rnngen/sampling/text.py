@@ -27,7 +27,7 @@ def sample_symbols(
 
     Every sample starts from the null input and zero state, reads `prime`, then draws from softmax(ŷ / temperature)
     (eq 12; the paper samples at temperature 1). A row depends on its own seed only, not on the rest of the batch.
-    Raises InputError for a temperature or a seed that cannot be, at once, and for outputs that are not numbers.
+    Raises InputError at once for an impossible temperature or seed, and later for outputs that are not numbers.
     """
     if not 0 < temperature < math.inf:
         raise InputError(f"temperature {temperature}: a sampling temperature is above 0 (1 samples as the paper does)")
@@ -60,7 +60,7 @@ def _draws(
 
 
 def utf8(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Bytes to text as they come: a character split over two chunks is joined, what is no UTF-8 becomes U+FFFD."""
+    """Bytes to text as they come: a character split over two chunks is joined, what is not UTF-8 becomes U+FFFD."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for chunk in chunks:
         yield decoder.decode(chunk)

@@ -103,7 +103,7 @@ class AdaptiveWeightNoise:
     def step(self, factor: float = 1.0, *, batch_size: int) -> None:
         """Set the prior, add ∂KL/∂μ / S to the gradients of the means, and update the standard deviations.
 
-        To be called once a minibatch of `batch_size` sequences, when `.grad` of the means holds the mean of the
+        To be called once per minibatch of `batch_size` sequences, when `.grad` of the means holds the mean of the
         sequences' gradients and before their own optimiser steps. `factor` scales the learning rate of the σs.
         """
         means, sigmas = list(self.means.values()), list(self.sigmas.values())
@@ -121,7 +121,7 @@ class AdaptiveWeightNoise:
 
         gradients = list(self._squares.values())
         torch._foreach_div_(gradients, batch_size)
-        torch._foreach_add_(gradients, scale, alpha=1)  # without alpha torch takes a tensor for a number, and waits
+        torch._foreach_add_(gradients, scale, alpha=1)  # without alpha, torch takes the tensor for a number, and waits
         torch._foreach_mul_(gradients, sigmas)
         torch._foreach_add_(gradients, torch._foreach_reciprocal(sigmas), alpha=-1 / self.sequences)
         for sigma, gradient in zip(sigmas, gradients, strict=True):
@@ -135,7 +135,7 @@ class AdaptiveWeightNoise:
 
     @torch.no_grad()
     def prior(self) -> tuple[Tensor, Tensor]:
-        """m and s² of the prior that fits the posteriors best, as tensors of no dimension."""
+        """m and s² of the prior that fits the posteriors best, as tensors without dimensions."""
         means, sigmas = list(self.means.values()), list(self.sigmas.values())
         count = sum(mu.numel() for mu in means)
         m = torch.stack([mu.sum() for mu in means]).sum() / count

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 Carried = list[tuple[Tensor, Tensor]] | None
-"""(h, c) of every layer, carried from one chunk of a text to the next and cut from the graph; None: start from zero."""
+"""(h, c) of every layer, carried from one chunk of a text to the next and detached; None: start from zero."""
 
 
 class Batch(Protocol):
@@ -58,7 +58,7 @@ class Objective(Protocol[B_contra]):
         """
 
     def evaluate(self, batches: Iterable[B_contra]) -> dict[str, float]:
-        """Measures over a set; `loss`, the mean nats a sequence, decides early stopping."""
+        """Measures over a set; `loss`, the mean nats per sequence, decides early stopping."""
 
 
 class Noise(Protocol):
@@ -68,7 +68,7 @@ class Noise(Protocol):
         """One draw of all weights, name → tensor."""
 
     def square_gradients(self) -> None:
-        """Learn from `.grad`, the sum over several processes, what `backward` would have told of a draw in one."""
+        """Learn from `.grad`, summed over several processes, what `backward` would have told a single one of a draw."""
 
     def step(self, factor: float = 1.0, *, batch_size: int) -> None:
         """Learn from a minibatch whose gradients have been averaged; `factor` scales the learning rate."""

@@ -35,7 +35,7 @@ SEQUENCE_AXIS = {
     "text_lengths_b": 0,
     "lines": 0,
 }
-"""Of the parts of a batch."""
+"""Part of a batch → its axis of sequences."""
 
 
 class Ranks:
@@ -45,13 +45,13 @@ class Ranks:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
 
     def share(self, sequences: int) -> slice:
-        """Which of so many sequences are this process's: consecutive ones, the first processes one more; maybe none."""
+        """This process's share of `sequences`: consecutive ones; the first may have one more, the last none."""
         each, more = divmod(sequences, self.size)
         first = self.rank * each + min(self.rank, more)
         return slice(first, first + each + (self.rank < more))
 
     def share_of(self, batch: Any) -> Any | None:
-        """A batch of this process's sequences alone, as long as before; None where it has none."""
+        """A batch of this process's sequences alone, padded as before; None where it has none."""
         rows = self.share(batch.sequences)
         if rows.start == rows.stop:
             return None
@@ -113,7 +113,7 @@ class Ranks:
         for k, width in enumerate(widths):
             pair = []
             for part in range(2):
-                # as many rows in every process, as gathering wants it
+                # as many rows in every process, as all_gather wants it
                 mine = torch.zeros(int(counts.max()), width, dtype=like.dtype)
                 if state is not None:
                     mine[: counts[self.rank]] = state[k][part].cpu()
@@ -143,7 +143,7 @@ class Ranks:
 
 @contextmanager
 def joined() -> Iterator[Ranks | None]:
-    """The processes that torchrun has started for this training; None where there is one."""
+    """The processes that torchrun has started for this training; None where there is only one."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield None
         return

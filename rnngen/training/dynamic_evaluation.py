@@ -47,7 +47,7 @@ def evaluate_dynamically(
     scored = gradients_of(adapted, score)
     optimiser = GravesSGD(adapted.parameters(), lr=learning_rate, momentum=momentum)
     optimiser.zero_grad(set_to_none=True)
-    # sums stay on the network's device: to look at each would wait for it after every sequence
+    # sums stay on the network's device: looking at each would wait for it after every sequence
     nats = torch.zeros((), dtype=torch.float64, device=next(adapted.parameters()).device)
     wrong = torch.zeros_like(nats, dtype=torch.int64)
     sequences = predictions = pending = 0

@@ -1,7 +1,7 @@
 """The gradients of a batch: forward and backward pass, as one CUDA graph where a shape comes again and again.
 
-Forward pass, loss and backward pass are recorded once for each shape and replayed, which takes some hundred thousand
-launches an update off the processor's hands. The optimiser stays outside: it is a few launches for all weights together
+Forward pass, loss and backward pass are recorded once for each shape and replayed, which saves the processor some
+hundred thousand launches per update. The optimiser stays outside: it is a few launches for all weights together
 (torch._foreach), and so learning rate, momentum and the look at the loss before the weights change are the same with
 and without a recording; so is noise, whose draw of the weights is an argument of the recording.
 
@@ -26,12 +26,12 @@ from rnngen.cells.cuda_graphs import record
 
 Forward = Callable[..., tuple[Any, ...]]
 """(batch, state[, weights]) → (losses, the state after it, other tensors): losses are added up, a state is a pair
-(h, c) a layer, cut from the graph; weights, name → tensor, stand in for the network's own."""
+(h, c) per layer, detached; weights, name → tensor, stand in for the network's own."""
 
 MADE_DIRECTLY = 3
-"""Batches of a shape before it is recorded: a shape that comes seldom is not worth it."""
+"""Batches of a shape before it is recorded: a rare shape is not worth it."""
 MOST_RECORDINGS = 64
-"""Further shapes are made directly: a recording of a thousand steps takes some 100 MB, beside what all share."""
+"""Further shapes are computed directly: a recording of a thousand steps takes some 100 MB, on top of what all share."""
 
 
 def backpropagate(
@@ -46,7 +46,7 @@ def backpropagate(
 class RecordedGradients:
     """`backpropagate` for one `forward` and the network in it, recorded for each shape that comes often.
 
-    All else is made directly: the first chunk after a reset of the state, sequences that happen to be equally long.
+    All else is computed directly: the first chunk after a reset of the state, sequences that happen to be equally long.
     `record` is `rnngen.cells.cuda_graphs.record`, or a stand-in for it.
     """
 

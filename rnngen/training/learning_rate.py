@@ -2,7 +2,7 @@
 
 A parameter group of an optimiser may say how its rate depends on the number of sequences in a minibatch:
 `batch_size`, for which its `initial_lr` holds, and `rate_power`. SGD with the power 1 moves the weights by the *sum* of
-the sequences' steps, whatever their number; RMSProp with 1/2 keeps to its steps' deviation. Without the two keys
+the sequences' steps, whatever their number; RMSProp with 1/2 keeps the deviation of its steps. Without the two keys
 every minibatch has the same rate.
 """
 

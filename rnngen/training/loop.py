@@ -41,7 +41,7 @@ class Schedule:
     steps 1 / √(0.05 − 0.05²) = 4.6 times as long as those of settled averages."""
 
     def factor(self, updates: int, updates_per_epoch: int) -> float:
-        """What the learning rate is multiplied with at an update."""
+        """What the learning rate is multiplied by at an update."""
         rise = min(1.0, (updates + 1) / self.warm_up) if self.warm_up else 1.0
         if self.decay == "constant":
             return rise
@@ -110,9 +110,9 @@ def train(
     `validate` returns a dict whose `loss` decides early stopping. Raises NotFiniteError, before the weights are
     touched, when a loss is NaN or infinite.
 
-    To look at a loss is to wait for the device that computes it. With `look_every` N > 1 the losses add up there, and
-    the loop looks, and yields "update", only after every N updates, at the end of an epoch and before a validation; the
-    updates are the same. A loss that is not finite is then noticed up to N − 1 updates late, when the weights are
+    Looking at a loss means waiting for the device that computes it. With `look_every` N > 1 the losses add up there,
+    and the loop looks, and yields "update", only after every N updates, at the end of an epoch and before a validation;
+    the updates are the same. A loss that is not finite is then noticed up to N − 1 updates late, when the weights are
     already spoilt, so a caller that saves them must look at them first.
 
     With `ranks` this is one of several processes: it learns from its share of every minibatch, and yields the state of
@@ -205,7 +205,7 @@ def _log_validation(
     noise: Noise | None,
     parameters: dict[str, Tensor],
 ) -> tuple[dict[str, float], bool]:
-    """Book a validation; returns its row of the log and whether it is the best so far."""
+    """Record a validation; returns its row of the log and whether it is the best so far."""
     if not math.isfinite(metrics["loss"]):
         raise not_finite("the validation loss", progress, parameters)
     epoch = progress.epoch + progress.batch / per_epoch

@@ -44,14 +44,14 @@ class NextSymbol:
     def losses(
         self, batch: TextBatch, state: Carried, weights: Mapping[str, Tensor] | None = None
     ) -> tuple[Tensor, Carried]:
-        """Nats per sequence (B,) and the carried state, cut from the graph (truncated BPTT, §3.2)."""
+        """Nats per sequence (B,) and the carried state, detached (truncated BPTT, §3.2)."""
         y_tbk, after = self.predict(batch, state, weights)
         return cross_entropy(y_tbk, batch.targets_tb, batch.lengths_b), detach(after)
 
     @torch.inference_mode()
     def evaluate(self, batches: Iterable[TextBatch]) -> dict[str, float]:
         """Measures over a set: loss (nats per sequence), bits per symbol, error rate (share of wrong argmax)."""
-        # sums stay on the network's device: to look at each would wait for it after every batch
+        # sums stay on the network's device: looking at each would wait for it after every batch
         nats_sum = torch.zeros((), dtype=torch.float64, device=next(self.network.parameters()).device)
         wrong_sum = torch.zeros_like(nats_sum, dtype=torch.int64)
         sequences = predictions = 0

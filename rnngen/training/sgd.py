@@ -19,8 +19,8 @@ class GravesSGD(Optimiser):
         w ← w + Δ
 
     `torch.optim.SGD` keeps b ← m b + ε and moves by −lr b. While the rate is constant the two agree. When it changes,
-    because it falls or because a minibatch holds fewer sequences, torch takes all past gradients at the rate of the
-    present one, as if they had been met now. Here each keeps the rate it was met at, as in eq 40–41 for RMSProp.
+    because it falls or because a minibatch holds fewer sequences, torch applies the present rate to all past gradients
+    too. Here each keeps the rate of its own update, as in eq 40–41 for RMSProp.
     """
 
     def __init__(self, params: Iterable, lr: float, momentum: float = 0.0) -> None:

@@ -28,7 +28,7 @@ def security_policy(styles: list[str], scripts: list[str]) -> str:
     """What a browser may do with the page: run these scripts, apply these styles, show embedded pictures; no more.
 
     Scripts and styles are named by the SHA-256 of their text. Attributes `style`, which shade the texts, run nothing;
-    'wasm-unsafe-eval' lets the scripts compile WebAssembly, of which they have their own.
+    'wasm-unsafe-eval' lets the scripts compile WebAssembly that they contain.
     """
 
     def name_hashes(texts: list[str]) -> str:

@@ -112,7 +112,7 @@ def test_what_cannot_be_read_is_named(folder: Path) -> None:
     refused("bad.inkml", "another format")
     write(folder, "bad.json", "latin", [[[0, 0], [1, 1]]])
     (folder / "bad.txt").write_bytes(b"caf\xe9")
-    refused("bad.txt", "byte 3: no UTF-8")
+    refused("bad.txt", "byte 3: not UTF-8")
 
 
 def test_clocks_that_run_back_and_pages_of_xournal_are_counted(tmp_path: Path) -> None:

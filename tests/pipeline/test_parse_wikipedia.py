@@ -100,7 +100,7 @@ def test_keep_going_claims_nothing_of_what_was_not_read(tmp_path):
     rows = b"".join(raw_rows(pq.read_table(output)).to_pylist())
     assert json.loads(pq.read_schema(output).metadata[b"rnngen"])["bytes"] == len(rows) > 0
     assert dump(page(1)).startswith(rows)
-    assert "but for glued.xml" in output.with_suffix(".quality.md").read_text()
+    assert "except glued.xml" in output.with_suffix(".quality.md").read_text()
 
 
 def test_texts_that_differ_from_their_checksum_are_said(tmp_path):

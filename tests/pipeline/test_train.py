@@ -167,7 +167,7 @@ def test_the_memory_of_another_optimiser_is_not_taken_over(corpus, tmp_path, cap
 
 def test_weights_of_another_size_are_refused_by_name(corpus, tmp_path):
     run(SETTINGS, corpus, tmp_path / "none")
-    with pytest.raises(InputError, match="cells: expected 13, came 12"):
+    with pytest.raises(InputError, match="cells: expected 13, got 12"):
         run(altered(network={"layers": 1, "cells": 13}), corpus, tmp_path / "m", initial=tmp_path / "none")
 
 

@@ -188,7 +188,7 @@ def test_other_types_and_missing_rows_are_refused(name, tmp_path):
                 assert re.match(re.escape(str(path)), str(error))
     if name in ("dump", "texts"):
         pq.write_table(made.slice(0, 5), path)
-        with pytest.raises(InputError, match="5 rows in place of 21"):
+        with pytest.raises(InputError, match="5 rows instead of 21"):
             read(path)
         text = made.column_names.index("text")
         pq.write_table(made.set_column(text, "text", made["text"].cast(pa.large_string())), path)

@@ -94,9 +94,9 @@ def gates_backward(
 ):  # fmt: skip
     """Activations → clipped derivatives of the pre-activations, in place; d_c: of c_t → of c_{t−1}.
 
-    `r_lbk` holds the products of the diagonal after this one, in rows of ROW numbers: for layer l the derivative by h
-    of the layer below (columns 0 … H − 1, if LOWER) and then by its own h one step before. The derivatives by a
-    sequence's last state enter at its last step. `clip` is a tensor of one element.
+    `r_lbk` holds the products of the diagonal after this one, in rows of ROW numbers: for layer l the derivative with
+    respect to h of the layer below (columns 0 … H − 1, if LOWER), then to its own h one step before. The derivatives
+    with respect to a sequence's last state enter at its last step. `clip` is a tensor of one element.
     """
     layer = lowest + tl.program_id(1)
     t = diagonal - layer
@@ -111,7 +111,7 @@ def gates_backward(
     step = (layer * steps + t).to(tl.int64)
     g = g_ltbg + step * (batch * 4 * H) + b * (4 * H) + j
     r = r_lbk + layer.to(tl.int64) * (batch * ROW) + b * ROW + j
-    c_before = c_ltbh + (step + layer) * (batch * H) + at  # c has one step more a layer
+    c_before = c_ltbh + (step + layer) * (batch * H) + at  # c has one more step per layer
     state = layer.to(tl.int64) * (batch * H) + at
     peepholes = peepholes_l3h + layer * (3 * H) + j
     bound = tl.load(clip)
@@ -154,7 +154,7 @@ def sums_backward(
 ):  # fmt: skip
     """Derivatives of the bias (4 rows of H) and the peepholes (3) as partial sums over `share` of the first rows n.
 
-    `steps` is how many the buffers hold. Grid: (blocks of H, layers, parts); the parts are added afterwards, in one
+    `steps` is how many the buffers hold. Grid: (blocks of H, layers, parts); the parts are added afterwards, in a fixed
     order, so the result is reproducible.
     """
     layer, part = tl.program_id(1), tl.program_id(2)
@@ -206,8 +206,8 @@ def gather_rows(
 ):  # fmt: skip
     """The share of one-hot inputs in the pre-activations: a row of `rows_kg` (K, 4 CELLS) for each symbol.
 
-    Added to `g_ng` with ADD, else stored there. Symbol −1, the null vector, gives 0; one outside the alphabet NaN, so
-    that it reaches the loss. Grid: (n, blocks of 4 H).
+    Added to `g_ng` with ADD, else stored there. Symbol −1, the null vector, gives 0. A symbol outside the alphabet
+    gives NaN, which then shows in the loss. Grid: (n, blocks of 4 H).
     """
     n = tl.program_id(0)
     at = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)

@@ -25,9 +25,9 @@ BLOCK = 512
 ALIGNED = 16
 """Sizes of products are rounded up to this: cuBLAS wants rows of 16 bytes for the matrix units."""
 WIDEST_BATCH = 256
-"""Above, a layer's own products fill the card and a stack gains nothing over its layers one after the other."""
+"""Above this, one layer's products fill the card and a stack gains nothing over running its layers in turn."""
 ONE_HOT_SYMBOLS = 1024
-"""Up to so many symbols the derivatives of their weights are a product with one-hot vectors, else added row by row."""
+"""Up to this many symbols, their weights' derivatives are a product with one-hot vectors, else added row by row."""
 
 
 class Shape(NamedTuple):
@@ -242,7 +242,7 @@ class Stack(torch.autograd.Function):
             d_rows = None
             if ctx.symbol_counts[n] is not None:
                 if one_hot_nk is None and ctx.symbol_counts[n] <= ONE_HOT_SYMBOLS:
-                    # a row of zeros for −1: the place of class K, cut off
+                    # −1 counts as a class past the alphabet, which is cut off again
                     classes = align(ctx.symbol_counts[n] + 1)
                     codes_n = symbols_tb.flatten()
                     known_n = (codes_n >= 0) & (codes_n < ctx.symbol_counts[n])

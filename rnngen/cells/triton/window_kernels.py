@@ -18,10 +18,10 @@ def window_forward(
     COMPONENTS: tl.constexpr, K: tl.constexpr, H: tl.constexpr, ROW: tl.constexpr, V: tl.constexpr,
     WIDTH: tl.constexpr, CELLS: tl.constexpr, POSITIONS: tl.constexpr,
 ):  # fmt: skip
-    """h_t → α_t, β_t, κ_t and the step δ of κ; w_t, rounded, beside h in the row of s of the next step, and as it is.
+    """h_t → α_t, β_t, κ_t and the step δ of κ; w_t, rounded, beside h in the next step's row of s, and unrounded.
 
     `kappa_tbk` has one step more than the others, the one before the first. `h_tbh` is what the gates' kernel has just
-    made. WIDTH is V's power of two, CELLS and POSITIONS are how many cells and positions are taken at a time.
+    made. WIDTH is V rounded up to a power of two, CELLS and POSITIONS how many of these are taken at a time.
     """
     b = tl.program_id(0)
     k = tl.arange(0, K)
@@ -69,9 +69,9 @@ def window_backward(
     COMPONENTS: tl.constexpr, K: tl.constexpr, H: tl.constexpr, ROW: tl.constexpr, V: tl.constexpr,
     CELLS: tl.constexpr, POSITIONS: tl.constexpr,
 ):  # fmt: skip
-    """Derivatives by w_t → by α̂, β̂, κ̂ (`d_hat_tbp`), added to those by h_t; d_kappa: by κ_t → by κ_{t−1}.
+    """Derivatives with respect to w_t → α̂, β̂, κ̂ (`d_hat_tbp`), added to those of h_t; d_kappa: of κ_t → of κ_{t−1}.
 
-    Those by w_t come from the layers above, from the product of the step after this one (`r_br`, behind the columns of
+    Those of w_t come from the layers above, from the product of the step after this one (`r_br`, behind the columns of
     h) and, at a sequence's last step, from its last state.
     """
     b = tl.program_id(0)

@@ -2,8 +2,8 @@
 
 The window of step t − 1 is an input of the layer at t, so h and w lie side by side in one row, and the recurrent
 products of both are one. A step is that product, the kernel of the gates (lstm_kernels.py) and the kernel of
-the window (window_kernels.py), in a loop. What no step waits for, the
-derivatives by all weights, are products over all steps afterwards.
+the window (window_kernels.py), in a loop. What no step waits for, the derivatives with respect to all weights, is
+computed afterwards as products over all steps.
 
 Shapes: as in `rnngen.cells.triton.window_kernels`; g = 4h gates, r a row of h and w.
 """
@@ -123,7 +123,7 @@ class WindowLoop:
 class WindowedLayer(torch.autograd.Function):
     """(clip, operands' type, whether to keep what backward needs, text, its lengths, lengths, x, h, c, w, κ, then the
     weights of x, of the window, recurrent, peepholes, bias, and of the window's parameters and their bias) →
-    h_tbh, w_tbv, last h, c, w and κ, and without derivatives α, β, κ of every step."""
+    h_tbh, w_tbv, last h, c, w and κ, and, without derivatives, α, β, κ of every step."""
 
     @staticmethod
     def forward(
@@ -132,7 +132,7 @@ class WindowedLayer(torch.autograd.Function):
     ):  # fmt: skip
         (steps, batch, inputs), cells, alphabet = x_tbi.shape, h_bh.shape[1], w_bv.shape[1]
         components, dtype, device = kappa_bk.shape[1], bias.dtype, bias.device
-        positions = -(-text_bu.shape[1] // POSITIONS) * POSITIONS  # the kernels take so many at a time anyway
+        positions = -(-text_bu.shape[1] // POSITIONS) * POSITIONS  # the kernels take this many at a time anyway
         loop = WindowLoop(Shape(steps, batch, cells, alphabet, components, positions, dtype, operands, device))
         h, k, rows = loop.h, loop.k, steps * batch
 

@@ -1,1 +1,1 @@
-"""Online handwriting: IAM-OnDB and files of one's own, to Parquet and to minibatches (§4.1)."""
+"""Online handwriting: IAM-OnDB and your own files, to Parquet and to minibatches (§4.1)."""

@@ -47,7 +47,7 @@ WHERE_TO_GET = (
     "there, packed or not"
 )
 PLACEHOLDER = "Please Enter Transcription here"
-"""What a transcript says that nobody wrote."""
+"""What a transcript says if nobody has typed it in."""
 
 KNOWN_ODD = {
     **{f"a08-551z-{k}": "several readers call it broken; its transcript breaks the line by %%%" for k in ("08", "09")},
@@ -219,7 +219,7 @@ def add_original(found: Found, member: Member, refusals: Refusals) -> None:
 
 
 def add_list(found: Found, member: Member, split: str, refusals: Refusals) -> None:
-    """Read the ids of a set, one a line."""
+    """Read the ids of a set, one per line."""
     text, _ = decode(member.data)
     entries = []
     for number, row in enumerate(text.splitlines(), start=1):
@@ -399,7 +399,7 @@ def _steps(lines: Iterable[Line]) -> dict[str, int]:
 
 
 def _find_differing(found: Found, lines: Iterable[Line]) -> list[str]:
-    """Lines whose transcript is another one in original-xml, spacing aside."""
+    """Lines whose transcript differs in original-xml, apart from spacing."""
     return [
         line.line
         for line in lines

@@ -28,7 +28,7 @@ from rnngen.corpora.sequences import Sequences, gather, round_length
 from rnngen.errors import InputError
 
 LONGEST_GAP = 1.0
-"""Seconds; a longer gap within a stroke is a fault of the clock, not readings that are missing."""
+"""Seconds; a longer gap within a stroke is a fault of the clock, not a sign of missing readings."""
 
 NON_LETTER = "<non-letter>"
 PAPER_CHARACTERS = " ,.?" + "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + "abcdefghijklmnopqrstuvwxyz"
@@ -50,8 +50,8 @@ class Cleaning:
     """Steps with |Δx| or |Δy| above this are removed, units of the device; None: none.
 
     The paper gives no value. None is the default because long steps are nearly all moves of the lifted pen, that is,
-    writing; removing those above 500 shifts the printed log-loss by 134 nats a line through the units alone (616 steps
-    times the log of the ratio of the standard deviations), more than any difference between the paper's networks.
+    writing; removing those above 500 shifts the printed log-loss by 134 nats per line through the units alone (616
+    steps times the log of the ratio of the standard deviations), more than any difference between the paper's networks.
     """
     sampling_interval: float | None = None
     """Seconds; gaps within a stroke get the missing points by linear interpolation; None: none."""
@@ -129,7 +129,7 @@ class Normaliser:
         return self.cleaning.every
 
     def thin_offsets(self, strokes: Sequence[np.ndarray], times: Sequence[np.ndarray] | None = None) -> np.ndarray:
-        """Cleaned steps (T, 3) of one line in units of the corpus; `times` in seconds, one array a stroke."""
+        """Cleaned steps (T, 3) of one line in units of the corpus; `times` in seconds, one array per stroke."""
         points_nc = np.concatenate([np.asarray(stroke, dtype=np.float64).reshape(-1, 2) for stroke in strokes])
         end_n = np.zeros(len(points_nc), dtype=bool)
         end_n[np.cumsum([len(stroke) for stroke in strokes]) - 1] = True
@@ -150,7 +150,7 @@ class Normaliser:
         return self.normalise(self.thin_offsets(strokes, times)).astype(np.float32)
 
     def to_corpus(self, steps_t3: np.ndarray) -> np.ndarray:
-        """Steps (T, 3) of a network in the units of the corpus, float64; the inverse of `normalised`.
+        """Steps (T, 3) of a network in the units of the corpus, float64; the inverse of `normalise`.
 
         They are relative to the point before the first of them: a line that was not primed begins one point earlier.
         """
@@ -216,7 +216,7 @@ class HandwritingSets:
 
     @property
     def points_per_character(self) -> float:
-        """Steps a character of the training texts."""
+        """Steps per character of the training texts."""
         return len(self.training.steps_t3) / len(self.training.codes.symbols)
 
 
@@ -240,7 +240,7 @@ def load_handwriting(
     last, and null makes them an error.
 
     Raises InputError when a set is empty or unknown, when the two share a set or a form, when a line has no text or a
-    character outside the alphabet, and when the file is no such corpus.
+    character outside the alphabet, and when the file is not such a corpus.
     """
     cleaning = Cleaning(every, step_threshold, sampling_interval)
     wanted = ["line", "form", "split", "text", "x", "y", "stroke_len", *([] if sampling_interval is None else ["t"])]
@@ -391,7 +391,7 @@ def _statistics(points: _Points, role_l: np.ndarray, lengths: np.ndarray, normal
         "deviation": normaliser.deviation.tolist(),
         "mean_without_cleaning": plain.mean.tolist(),
         "deviation_without_cleaning": plain.deviation.tolist(),
-        # densities are per unit of the deviations' product: what other units alone add to the loss of a mean line
+        # densities are per unit of the deviations' product: what a change of units adds to the loss of an average line
         "nats_per_line_from_units": float(units),
     }
 

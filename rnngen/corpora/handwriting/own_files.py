@@ -1,4 +1,4 @@
-"""Handwriting of one's own: a folder of strokes with transcripts → lines, as iam_ondb.py gives them.
+"""Your own handwriting: a folder of strokes with transcripts → lines, as iam_ondb.py gives them.
 
     FOLDER/NAME.json | .inkml | .svg | .xopp …     the strokes of one line of writing (`rnngen.ink.read_strokes`)
     FOLDER/NAME.txt                                what the line says, UTF-8
@@ -21,9 +21,9 @@ from rnngen.ink.read_strokes import SUFFIXES, read_ink
 from rnngen.ink.strokes import Ink
 
 FINENESS = 10
-"""Units in a median step at least: coordinates are stored as whole numbers."""
+"""The median step has at least this many units, because coordinates are stored as whole numbers."""
 MOST_DIGITS = 12
-"""Decimals by which coordinates are made finer at most."""
+"""Coordinates are made finer by at most this many decimals."""
 
 
 def holds_ink(folder: str | Path) -> bool:
@@ -120,7 +120,7 @@ def _transcript(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}, byte {error.start}: no UTF-8; save it as UTF-8") from error
+        raise InputError(f"{path}, byte {error.start}: not UTF-8; save it as UTF-8") from error
     rows = [" ".join(row.split()) for row in text.splitlines() if row.strip()]
     if len(rows) != 1:
         found = "empty" if not rows else f"{len(rows)} lines of text"
@@ -146,7 +146,7 @@ def _make_recording(ink: Ink, scale: int, path: Path) -> Recording:
         raise InputError(f"{path}: a single point; a line of writing has at least two")
     points_nc = np.rint((points_nc - points_nc.min(axis=0)) * scale)
     if points_nc.max() >= 2**31:
-        raise InputError(f"{path}: too large beside the other files, whose units it must share; scale it down")
+        raise InputError(f"{path}: too large compared with the other files, whose units it must share; scale it down")
     if ink.times is None:
         t_n = np.arange(len(points_nc))
     else:

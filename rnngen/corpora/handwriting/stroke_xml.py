@@ -110,7 +110,7 @@ def read_reference(data: bytes) -> Recording:
     sensor = root.find("WhiteboardDescription/SensorLocation")
     sets = root.findall("StrokeSet")
     if len(sets) != 1:
-        raise UnreadableError(f"{len(sets)} StrokeSet elements, must be one")
+        raise UnreadableError(f"{len(sets)} StrokeSet elements; expected one")
     x: list[int] = []
     y: list[int] = []
     t: list[int] = []
@@ -124,7 +124,7 @@ def read_reference(data: bytes) -> Recording:
             t.append(_hundredths(point))
         stroke_len.append(len(stroke))
     if not x:
-        raise UnreadableError("no point in it")
+        raise UnreadableError("it has no points")
     return _make_recording(
         np.array(x),
         np.array(y),
@@ -169,7 +169,7 @@ def _expect(element: etree._Element, tag: str) -> None:
 def _coordinate(point: etree._Element, name: str) -> int:
     text = point.get(name, "").strip()
     if not INTEGER.match(text) or abs(int(text)) > LIMIT:
-        raise UnreadableError(f"line {point.sourceline}: {name}={text[:20]!r} is no 32-bit integer")
+        raise UnreadableError(f"line {point.sourceline}: {name}={text[:20]!r} is not a 32-bit integer")
     return int(text)
 
 

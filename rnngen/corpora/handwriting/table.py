@@ -1,4 +1,4 @@
-"""Lines of handwriting in Parquet, one row a line: the only writer and the only reader of such a file."""
+"""Lines of handwriting in Parquet, one row per line of writing: the only writer and the only reader of such a file."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ CORPUS_LINES = pa.schema(
     ]
 )
 """x to the right, y downwards, in units of the device; t in hundredths of a second since t0 seconds (float64: the clock
-of a whiteboard runs for months); stroke_len points a stroke."""
+of a whiteboard runs for months); stroke_len the number of points in each stroke."""
 
 COLUMNS = dict(zip(CORPUS_LINES.names, CORPUS_LINES.types, strict=True))
 WHAT = "corpus of handwriting (python -m pipeline.parse_iamondb makes one)"
@@ -59,7 +59,7 @@ def write_lines(path: str | Path, lines: Iterable[Any], provenance: dict[str, An
 
 
 def read_columns(path: str | Path, names: Sequence[str]) -> pa.Table:
-    """These columns of all lines. InputError for a file that is missing, damaged or no corpus of handwriting."""
+    """These columns of all lines. InputError for a file that is missing, damaged or not a corpus of handwriting."""
     return read_parquet(path, {name: COLUMNS[name] for name in names}, WHAT)
 
 

@@ -79,7 +79,7 @@ def load_wikipedia(
     view      dump: the bytes of the dump (§3.2) | text: the texts of its revisions only, each ended by a line feed
     cache     folder for a plain copy that is memory-mapped, for a corpus larger than memory
 
-    Raises InputError where the corpus is shorter than that, or is no Wikipedia corpus.
+    Raises InputError where the corpus is shorter than that, or is not a Wikipedia corpus.
     """
     if view not in ("dump", "text"):
         raise InputError(f"view {view!r} of the Wikipedia corpus: there are dump and text")
@@ -108,7 +108,7 @@ def load_wikipedia(
                 fill(copy, pieces(file, view), corpus)
                 copy.flush()
         if path.stat().st_size != train + validation:
-            raise InputError(f"{path}: {path.stat().st_size:,} bytes in place of {train + validation:,}; delete it")
+            raise InputError(f"{path}: {path.stat().st_size:,} bytes instead of {train + validation:,}; delete it")
         stream = np.memmap(path, np.uint8, "r")
     return ByteCorpus(stream, train, distinct_bytes(stream))
 
@@ -123,7 +123,7 @@ def open_corpus(corpus: Path, columns: Sequence[str]) -> pq.ParquetFile:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{corpus}: a Parquet file without the provenance of a corpus; make it again") from error
     if rows != file.metadata.num_rows or size < 0:
-        raise InputError(f"{corpus}: {file.metadata.num_rows:,} rows in place of {rows:,}; make it again")
+        raise InputError(f"{corpus}: {file.metadata.num_rows:,} rows instead of {rows:,}; make it again")
     return file
 
 

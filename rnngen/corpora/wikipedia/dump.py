@@ -1,8 +1,8 @@
-"""MediaWiki XML dumps as Arrow record batches: one row a revision, between a header row and a tail row.
+"""MediaWiki XML dumps as Arrow record batches: one row per revision, between a header row and a tail row.
 
-The bytes of all rows (`mediawiki_raw`) joined are the decompressed dump, byte for byte. Two parsers fill the other
-columns: lxml, the reference, and a columnar one (`mediawiki_columns`) that leaves every page it cannot read exactly to
-lxml. Memory is constant in the size of the dump.
+The bytes of all rows (raw.py) joined are the decompressed dump, byte for byte. Two parsers fill the other columns:
+lxml, the reference (read_with_lxml.py), and a columnar one (read_columns.py) that leaves every page it cannot read
+exactly to lxml. Memory does not grow with the size of the dump.
 """
 
 import codecs
@@ -92,7 +92,8 @@ class Options:
 
     allow_truncated   a dump may end early: what is left after the last whole revision becomes a row `truncated`
     keep_going        a revision that cannot be read becomes a row `skipped`, recorded with its reason; a file that
-                      cannot be read on is recorded too, and its rows end there; texts may all differ from their SHA-1
+                      cannot be read to its end is recorded too, and its rows end there; texts may all differ from their
+                      SHA-1
     sha1_mismatches   share of a file's texts that may differ from the SHA-1 beside them (`sha1_ok` is false); above 0
                       the first FEW_MISMATCHES may in any case
     columnar          use the columnar parser where it can read a page exactly
@@ -137,10 +138,10 @@ class Findings:
 
     parts: list[PartReport] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
-    """The first LISTED rows that could not be read, and every file that could not be read on."""
+    """The first LISTED rows that could not be read, and every file that could not be read to its end."""
     skipped_items: int = 0
     first_reason: str | None = None
-    """Of what was skipped, as it stops a run that does not keep going."""
+    """The first of what was skipped, in the words with which it would stop a run without `keep_going`."""
     mismatches: list[dict[str, Any]] = field(default_factory=list)
     """The first LISTED texts that differ from their SHA-1."""
     sha1_compared: int = 0
@@ -153,7 +154,7 @@ class Findings:
 
 
 class SeenRevisions:
-    """A set of pairs (page id, revision id) in 16 bytes a pair: sorted runs, each longer than the next."""
+    """A set of pairs (page id, revision id) in 16 bytes per pair: sorted runs, each longer than the next."""
 
     MOST_RECENT = 1 << 16
 
@@ -255,7 +256,7 @@ class DumpReader:
         self.rows: list[RevisionRow] = []
         self.rows_bytes = 0
         self.lxml: PageReader | None = None
-        self.head = b""  # of the page at hand: its bytes before the first revision
+        self.head = b""  # of the current page: its bytes before the first revision
         self.page_counted = False
         self.failed = False
         self.sha1_before = findings.sha1_compared, findings.sha1_different  # of the files before this one
@@ -287,10 +288,10 @@ class DumpReader:
             self._fail(error)
 
     def _fail(self, error: InputError) -> None:
-        """Record that the file cannot be read on, or stop."""
+        """Record that the file cannot be read any further, or stop."""
         if not self.options.keep_going:
             raise error
-        if self.failed:  # what comes of the first failure is no other
+        if self.failed:  # a consequence of the first failure is not another one
             return
         self.failed, self.report.failed = True, str(error)
         self.findings.first_reason = self.findings.first_reason or str(error)
@@ -367,7 +368,7 @@ class DumpReader:
         self.site = SiteInfo()
         self.report.schema, self.report.language = root.version, root.language
         if root.version not in KNOWN_SCHEMAS:
-            self.report.warnings.append(f"export schema {root.version}; known are 0.3 to 0.11")
+            self.report.warnings.append(f"export schema {root.version}; those known are 0.3 to 0.11")
         return beginning, root
 
     def _read(self, pieces: Iterator[Piece]) -> Iterator[pa.RecordBatch]:
@@ -511,7 +512,7 @@ class DumpReader:
         return values
 
     def _is_repeated(self, values: dict) -> bool:
-        """Whether this revision was there before. The same page may come again: some dumps have a page a revision."""
+        """Whether this revision was there before. A page may come again: some dumps have one for each revision."""
         page, revision = values["page_id"], values.get("rev_id")
         return page is not None and revision is not None and self.seen.add_one(page, revision)
 

@@ -20,8 +20,8 @@ from rnngen.errors import InputError
 
 ROW_GROUP_BYTES = 8 << 20  # of the long columns
 DICTIONARY = ["kind", "part", "ns", "restrictions", "model", "format", "other_slots"]
-REPORT = "rnngen report"  # in the metadata of a part: for those that join it
-LARGE = ("text", *RAW_COLUMNS)  # long values: without statistics, the least and the greatest article interest nobody
+REPORT = "rnngen report"  # in the metadata of a part, for whoever joins the parts
+LARGE = ("text", *RAW_COLUMNS)  # long values: no statistics, nobody asks for the least and the greatest article
 
 
 def write_wikipedia(
@@ -154,10 +154,10 @@ def write_reports(report: dict[str, Any], output: Path) -> None:
 
 
 def row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Tables of whole rows, ROW_GROUP_BYTES of long values or little more, cut at rows only, however the rows arrive.
+    """Tables of whole rows, ROW_GROUP_BYTES of long values or a little more, however the rows arrive.
 
-    Each has rows of one dump, so that a corpus is the same whoever parsed which dump, and the columns of `schema`. A
-    table is valid until the next one is asked for: its long columns lie in memory that is used again.
+    Each has rows of one dump, so that a corpus is the same whichever job parsed which dump, and the columns of
+    `schema`. A table is valid until the next one is asked for: its long columns lie in memory that is reused.
     """
     memory: dict[str, np.ndarray] = {}
     waiting: list[pa.RecordBatch] = []
@@ -182,9 +182,9 @@ def row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator
 
 
 def contiguous(batches: list[pa.RecordBatch], schema: pa.Schema, memory: dict[str, np.ndarray]) -> pa.Table:
-    """One table of one chunk a column: what Parquet pages hold then depends on the rows alone.
+    """One table with one chunk per column: what Parquet pages hold then depends on the rows alone.
 
-    New memory would cost a page fault every 4 kB of it, so the long columns are copied into `memory`.
+    New memory would cost a page fault for every 4 kB, so the long columns are copied into `memory`.
     """
     columns = []
     for name in schema.names:
@@ -325,7 +325,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     lines += [
         "",
         "The rows joined give each file back byte for byte (compared in the run)"
-        + (f", but for {', '.join(failed)}: what follows where reading ended is in no row." if failed else "."),
+        + (f", except {', '.join(failed)}: what follows where reading ended is in no row." if failed else "."),
         "",
         "| what | number |",
         "|---|---|",

@@ -1,7 +1,7 @@
-"""The bytes of the rows of a dump, stored without saying twice what the text says already.
+"""The bytes of the rows of a dump, stored without repeating what the text already says.
 
 MediaWiki writes the text of a page with `&`, `<`, `>` and `"` as entities. Where a row does so, its bytes are
-`raw_before`, the text written that way, and `raw_after`; where it does not, or has no text, they stand in `raw`.
+`raw_before`, the text written that way, and `raw_after`; where it does not, or has no text, they are in `raw`.
 """
 
 from typing import TypedDict

@@ -1,4 +1,4 @@
-"""Whole pages of a MediaWiki dump as Arrow columns, by numpy: no Python object for a text, one pass a kind of byte.
+"""Whole pages of a MediaWiki dump as Arrow columns, by numpy: no Python object per text, one pass per kind of byte.
 
 The reader is exact or silent. A page counts as read only if its tags spell one known sequence, name by name; if every
 `<`, `>` and `&` in it belongs to such a tag or to one of XML's five entities; and if its text has its SHA-1. Any other
@@ -18,7 +18,7 @@ import pyarrow as pa
 from rnngen.corpora.wikipedia.read_with_lxml import SiteInfo, sha1_number
 from rnngen.corpora.wikipedia.scan import Holes, Scanner, binary, cut, offsets_of, values_of
 
-# One letter a name: small where an element begins, capital where it ends, with the highest bit where it is empty.
+# One letter per name: small where an element begins, capital where it ends, with the highest bit set if it is empty.
 NAMES = {
     "page": "p",
     "title": "t",
@@ -68,7 +68,7 @@ def _by_key(keys: list[int], values: list[int], type_: type, size: int) -> np.nd
     return table
 
 
-# A name is found by its first three bytes (of <ns> the `>` is one), which a shift maps onto 64 numbers without
+# A name is found by its first three bytes (of <ns>, the `>` is the third), which a shift maps onto 64 numbers without
 # collision, and then compared whole: its first eight bytes and, where it is longer, its last eight.
 def name_key(words: Words) -> Words:
     return (words >> 6 ^ words >> 16) & 63
@@ -103,7 +103,7 @@ _NO_TAG = np.array(-1)
 
 
 def _row(letter: Words) -> Words:
-    """Where a letter, small or small with EMPTY, has its row in a table of 64."""
+    """The row of a letter (small, with or without EMPTY) in a table of 64."""
     return (letter & 31) + ((letter & EMPTY) >> 2)
 
 
@@ -117,7 +117,7 @@ class NotCanonical(ValueError):
 
 @lru_cache(4096)
 def is_canonical(page: bytes) -> bool:
-    """Whether the letters of a page, without the last, are a sequence that is known. Few sequences make up a dump."""
+    """Whether the letters of a page, without the last, are a sequence that is known. A dump has few different ones."""
     return _GRAMMAR.fullmatch(page) is not None
 
 
@@ -145,7 +145,7 @@ def decimal(every: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.n
 
 
 class ColumnReader:
-    """Reads stretches of whole pages; keeps its work arrays, because fresh ones cost a page fault every 4 kB."""
+    """Reads stretches of whole pages; keeps its work arrays, because fresh ones cost a page fault for every 4 kB."""
 
     def __init__(self, site: SiteInfo, schema: pa.Schema, page_limit: int):
         self.site = site
@@ -367,13 +367,13 @@ class Elements:
         starts: np.ndarray,
     ):
         self.lt, self.tag_end, self.starts = lt, tag_end, starts
-        begins = np.flatnonzero(letters >= ord("a"))[::-1]  # of two tags with one place the first is written last
+        begins = np.flatnonzero(letters >= ord("a"))[::-1]  # reversed: where two tags have one place, the first wins
         table = np.full((64, len(first)), -1)
         table[_row(letters[begins]), np.searchsorted(first, begins, "right") - 1] = begins
         table = table[:, good]
         self.opens = {name: table[_row(ord(letter))] for name, letter in NAMES.items()}
         self.empties = {name: table[_row(ord(letter) + EMPTY)] for name, letter in NAMES.items()}
-        # three elements are called <id>; of those that follow another one at once, this tells the place
+        # three elements are called <id>; two of them are found by the tag that stands directly before
         self.opens |= {"page_id": self.opens["id"], "rev_id": self.opens["revision"] + 1}
         names = self.opens["username"], self.empties["username"]
         self.opens["contributor_id"] = np.where(names[0] >= 0, names[0] + 2, np.where(names[1] >= 0, names[1] + 1, -1))
@@ -384,7 +384,7 @@ class Elements:
         return self.empties[name]
 
     def tags(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Where the tag, of an element that every page has, begins and ends."""
+        """Where the tag of an element begins and ends, if every page has the element."""
         tag = np.maximum(self.opens[name], self.empties[name])
         return self.lt[tag], self.tag_end[tag] + 1
 
@@ -398,7 +398,7 @@ class Elements:
 def raw_columns(
     source: np.ndarray, text: tuple[np.ndarray, ...], starts: np.ndarray, ends: np.ndarray, entities: "Entities", quotes
 ) -> dict[str, pa.Array]:
-    """The bytes of each page, [starts, ends): around its text where this is written as `mediawiki_raw` would write it.
+    """The bytes of each page, [starts, ends): around its text where MediaWiki wrote the text as raw.py does.
 
     That is: its `"` are entities, and its `'` are not. `quotes`: where `"` stands in the stretch.
     """
@@ -429,7 +429,7 @@ class Entities:
         length[six[every[amp[six] + 5] != ord(";")]] = 0
         self.strange = amp[length == 0]
         self.every = every
-        # what stays is the character that takes the place of `&`; of an entity that is none, nothing is left out
+        # what stays is the character that takes the place of `&`; of an unknown entity, nothing is left out
         self.holes = Holes(amp + 1, amp + np.maximum(length, 1))
         self.apostrophe = amp[six[word[six] == _word(b"apos", 4)]]
         every[amp] = _CHARACTER[key]

@@ -91,7 +91,7 @@ class Root:
 def find_root(data: bytes, name: str, complete: bool) -> Root | None:
     """The root element of a dump that begins with `data`; None where `data` is too short to tell.
 
-    Raises InputError for everything that is no MediaWiki export: other XML, HTML error pages, a DOCTYPE, no XML.
+    Raises InputError for everything that is not a MediaWiki export: other XML, HTML error pages, a DOCTYPE, no XML.
     """
     position = 3 if data.startswith(codecs.BOM_UTF8) else 0
     while match := _PROLOG.match(data, position):
@@ -128,7 +128,7 @@ def find_root(data: bytes, name: str, complete: bool) -> Root | None:
     qualified = etree.QName(element)
     if qualified.localname != "mediawiki":
         raise InputError(
-            f"{name}: root element <{qualified.localname}> at byte {position:,}, not <mediawiki>: no MediaWiki dump"
+            f"{name}: root element <{qualified.localname}> at byte {position:,}, not <mediawiki>: not a MediaWiki dump"
         )
     prefix, colon, _ = match[1].rpartition(b":")
     return Root(
@@ -177,7 +177,7 @@ class Splitter:
     row_limit     bytes; a longer row is reported as a problem
 
     What is out of place within or between pages is a problem of its row, and the next revision or page is read again.
-    A row with a problem comes in pieces of `segment` bytes, so that it takes no memory.
+    A row with a problem comes in pieces of `segment` bytes, so that it takes little memory.
     """
 
     def __init__(self, root: Root, *, whole_pages: bool, row_limit: int, segment: int = 4 << 20):
@@ -191,7 +191,7 @@ class Splitter:
         self.position = root.end  # everything before it in the buffer has been looked at
         self.state = "header"  # header, between (pages), page, revision, after (the root element)
         self.begins_page = True
-        self.revision_end: int | None = None  # in the buffer, while it is open whether the page goes on
+        self.revision_end: int | None = None  # in the buffer, while it is not yet known whether the page goes on
         self.head = 0  # of the page that the buffer begins with: bytes before its first revision
         self.problem: str | None = None  # of the row that the buffer begins with
         self.header_end = root.end
@@ -565,7 +565,7 @@ class PageReader:
         self.page_fields: dict | None = None
 
     def go_on(self, head: bytes) -> None:
-        """Read the beginning of a page, before its first revision, of which an earlier revision could not be read."""
+        """Read the beginning of a page, before its first revision; an earlier revision of it could not be read."""
         try:
             self.parser.feed(head)
         except etree.XMLSyntaxError as error:
@@ -753,7 +753,7 @@ class PageReader:
 
 
 def note_once(name: str, seen: set[str], where: str) -> None:
-    """Add the name of an element to those seen; Malformed where it was: the second would hide the first."""
+    """Add the name of an element to those seen; Malformed if it was among them: the second would hide the first."""
     if name in seen:
         raise Malformed(f"two <{name}> in a {where}")
     seen.add(name)

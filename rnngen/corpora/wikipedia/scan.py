@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from rnngen.compiled import library
 
-ENTITIES = {"&": "&amp;", '"': "&quot;", "<": "&lt;", ">": "&gt;"}  # `&` first, for those who replace in turn
+ENTITIES = {"&": "&amp;", '"': "&quot;", "<": "&lt;", ">": "&gt;"}  # `&` first, to be replaced before the others
 _ENTITY_BYTES = np.frombuffer("".join(ENTITIES.values()).encode(), np.uint8)
 _ENTITY_LENGTHS = np.array([len(entity) for entity in ENTITIES.values()], np.int32)
 _WHICH = np.zeros(256, np.int32)
@@ -59,7 +59,7 @@ def binary(
 
 
 class Scanner:
-    """Finds bytes in stretches of a dump; keeps its work arrays, because fresh ones cost a page fault every 4 kB."""
+    """Finds bytes in stretches of a dump; keeps its work arrays, as fresh ones cost a page fault for every 4 kB."""
 
     def __init__(self) -> None:
         self.found = np.empty(0, np.int64)

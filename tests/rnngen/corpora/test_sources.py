@@ -133,7 +133,7 @@ def test_a_part_of_another_file_is_not_kept(table, server, tmp_path):
 
 def test_what_arrives_must_have_the_checksum(table, server, tmp_path):
     server.files["/file.bin"] = CONTENT[:-1] + b"x"
-    with pytest.raises(InputError, match="has not the checksum"):
+    with pytest.raises(InputError, match="does not have the checksum"):
         fetch("file", tmp_path)
     assert list(tmp_path.iterdir()) == []
 

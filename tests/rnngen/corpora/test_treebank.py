@@ -104,7 +104,7 @@ def test_what_is_missing_is_named_with_its_origin(folder):
 
 def test_bad_files_stop_with_the_place_and_the_remedy(folder):
     (folder / "ptb.test.txt").write_bytes(b" a\n b\xff\n")
-    with pytest.raises(InputError, match=r"ptb\.test\.txt, byte 5: no UTF-8"):
+    with pytest.raises(InputError, match=r"ptb\.test\.txt, byte 5: not UTF-8"):
         parse_treebank(folder)
     (folder / "ptb.test.txt").write_bytes(b"")
     with pytest.raises(InputError, match=r"ptb\.test\.txt: no sentence in 0 bytes"):

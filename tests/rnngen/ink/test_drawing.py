@@ -206,6 +206,6 @@ def test_a_picture_too_large_is_refused_and_leaves_nothing(tmp_path):
     for name in ("a.png", "a.gif"):
         with pytest.raises(InputError, match="over the limit of"):
             write_drawing(tmp_path / name, page)
-        with pytest.raises(InputError, match="65535 a side"):
+        with pytest.raises(InputError, match="65535 per side"):
             write_drawing(tmp_path / name, Page(page.lines, 10.0, 2e4), dpi=100)
     assert not list(tmp_path.iterdir())

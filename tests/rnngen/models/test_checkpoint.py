@@ -90,9 +90,9 @@ def test_weights_move_into_a_network_with_another_clip(tmp_path):
 
 def test_a_checkpoint_of_another_network_is_named(tmp_path):
     save_network(NETWORKS["handwriting"](), tmp_path / "w")
-    with pytest.raises(InputError, match="cells: expected 9, came 5"):
+    with pytest.raises(InputError, match="cells: expected 9, got 5"):
         load_weights(PredictionNetwork(cells=9, layers=2, output_size=13), tmp_path / "w")
-    with pytest.raises(InputError, match="network: expected 'SynthesisNetwork', came 'PredictionNetwork'"):
+    with pytest.raises(InputError, match="network: expected 'SynthesisNetwork', got 'PredictionNetwork'"):
         load_weights(NETWORKS["synthesis"](), tmp_path / "w")
 
 
@@ -111,9 +111,9 @@ def test_tensors_that_do_not_fit_are_named(tmp_path):
         load_network(rewritten(tmp_path, change=lambda t: t.pop("bias_output")))
     with pytest.raises(InputError, match="extra of shape"):
         load_network(rewritten(tmp_path, change=lambda t: t.update(extra=torch.zeros(2))))
-    with pytest.raises(InputError, match=r"expected floating point of shape \(13,\), came torch.float32 .*\(12,\)"):
+    with pytest.raises(InputError, match=r"expected floating point of shape \(13,\), got torch.float32 .*\(12,\)"):
         load_network(rewritten(tmp_path, change=lambda t: t.update(bias_output=torch.zeros(12))))
-    with pytest.raises(InputError, match="came torch.int64"):
+    with pytest.raises(InputError, match="got torch.int64"):
         load_network(rewritten(tmp_path, change=lambda t: t.update(bias_output=torch.zeros(13, dtype=torch.int64))))
 
 
