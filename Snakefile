@@ -15,7 +15,7 @@ def ours(path):
 
 
 sys.path.insert(0, workflow.basedir)
-# the rules' python is the one that runs Snakemake, in an environment that is not activated too
+# the rules' python is the one that runs Snakemake, even if its environment is not activated
 os.environ["PATH"] = os.pathsep.join(
     [str(Path(sys.executable).parent), os.environ["PATH"]]
 )
@@ -27,7 +27,7 @@ from rnngen.artifacts import take_lock
 from rnngen.errors import InputError
 
 try:
-    # in place of `configfile:`, which lets the last of two equal keys win and puts a preset's new rows first
+    # instead of `configfile:`, which lets the last of two equal keys win and puts a preset's new rows first
     config = load_config(
         [ours("config.yaml"), *workflow.overwrite_configfiles],
         workflow.config_settings.config,
@@ -49,7 +49,7 @@ if ALONE is not None:
 RESULTS = config["results"]
 EXPERIMENTS = config["experiments"]
 PROCESSES = config.get("processes", 1)
-# what starts a training; no parameter of the rule, for more processes are no reason to train again
+# what starts a training; not a parameter of the rule, because more processes are no reason to train again
 TRAIN = (
     ["python", "-m"]
     if PROCESSES == 1

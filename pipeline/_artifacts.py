@@ -82,7 +82,7 @@ class Artifacts:
         return [f"{self.results}/figures/{name}.{kind}" for name in self.figures for kind in ("svg", "png")]
 
     def foreign_data(self, experiments: list[str]) -> str:
-        """What the data of experiments are where they are not the paper's, each kind once; else nothing."""
+        """What the data of experiments are, each kind once; empty where they are the paper's."""
         found = [data_of(self.config, name) for name in experiments]
         return "; ".join(dict.fromkeys(data["words"] for data in found if not data["as_in_paper"]))
 
@@ -99,7 +99,7 @@ class Artifacts:
         }
 
     def all(self) -> list[str]:
-        """All artifacts a user may look at: one by one, so that a deleted one is made again and not passed over."""
+        """All artifacts a user may look at, one by one, so that a deleted one is made again."""
         results, names = self.results, list(self.config["experiments"])
         return [
             f"{results}/report.html",

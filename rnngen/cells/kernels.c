@@ -267,7 +267,7 @@ INLINE uint64_t rounded(const void *row, int64_t c, int half) {
     return half ? ((const uint16_t *)row)[c] : to_bits(((const float *)row)[c]);
 }
 
-/* to (columns, rows) = from (rows, columns) turned over, rounded to bfloat16: in tiles, so that whole cache lines are
+/* to (columns, rows) = from (rows, columns) transposed, rounded to bfloat16: in tiles, so that whole cache lines are
  * read and written, and by four rows, so that one word is moved for four elements. */
 INLINE void transpose(const void *from, int64_t rows, int64_t columns, int64_t from_stride, uint16_t *to,
                       int64_t to_stride, int half) {

@@ -88,7 +88,7 @@ class Sequences:
 
 
 def shuffle_into_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Every sequence once, in batches of like lengths, in an order that (seed, epoch) determines.
+    """Every sequence once, in batches of similar lengths, in an order that (seed, epoch) determines.
 
     Sequences are shuffled; within every run of 64 batches they are sorted by length, cut into batches, and the batches
     shuffled again. With `batch_size` 1 the order is the plain shuffle.

@@ -153,7 +153,7 @@ def train_reader(
     queue: list[np.ndarray] = []
     for _ in range(updates):
         if not queue:
-            # lines of like length together, batches in random order
+            # lines of similar length together, batches in random order
             order = rng.permutation(len(lines))
             order = order[np.argsort([len(features[k][0]) // 8 for k in order], kind="stable")]
             queue = np.array_split(order, max(1, len(order) // batch))

@@ -2,7 +2,7 @@
  *
  * Up to ROWS lines advance together, so that the weights, which do not fit the caches near the core, are read once for
  * all of them; a line that ends makes room for the next. Every sum is made in the same order however many lines advance,
- * so a line is bit for bit the same alone and in company.
+ * so a line is bit for bit the same, alone or with others.
  *
  * Gate order i, f, g, o. Row n of a layer's weights belongs to gate unit n, its columns to the layer's input
  * [x | w | h below | h own]. Weights come packed in the order in which they are read: columns padded with zeros to a
@@ -41,8 +41,8 @@ typedef struct {
     float *work;         /* state and scratch of the line, zero at the start */
     int32_t characters, prime_steps, limit;
     int32_t following; /* the last of the characters, which are not to be written, but tell how a line goes on */
-    int32_t finish; /* most steps once the stop rule has fired: to the end of the stroke in hand, or, with characters
-                       that follow, so many in any case */
+    int32_t finish; /* most steps after the stop rule has fired: to the end of the current stroke or,
+                       with characters that follow, this many in any case */
     int32_t steps;  /* out: offsets written */
     int32_t evaluated; /* out: steps of the network, and so rows of phi, kappa and outputs */
     int32_t fired;  /* out: step at which the stop rule fired, -1 if never */

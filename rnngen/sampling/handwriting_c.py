@@ -146,7 +146,7 @@ def sample_compiled(
     progress: Callable[[int], None],
 ) -> list[SampledLine]:
     packed, kept = _pack(network, precision)
-    # lines of like length run together, so that none of the places of a call stands empty for long
+    # lines of similar length run together, so that no place of a call stands empty for long
     order = sorted(range(len(requests)), key=lambda k: -_estimate_length(requests[k]))
     result: list[SampledLine | None] = [None] * len(requests)
 

@@ -16,7 +16,7 @@ FETCHED = {
 }
 SUPPLIED = {
     "treebank": "the Penn Treebank's ptb.train.txt, ptb.valid.txt and ptb.test.txt, plain or in simple-examples.tgz (python -m pipeline.fetch penn-treebank-train penn-treebank-validation penn-treebank-test --folder data/raw/penn-treebank)",
-    "handwriting": "IAM-OnDB's lineStrokes-all.tar.gz, ascii-all.tar.gz and split lists, which want a registration",
+    "handwriting": "IAM-OnDB's lineStrokes-all.tar.gz, ascii-all.tar.gz and split lists, which need a registration",
 }
 
 
@@ -37,7 +37,7 @@ def supplied(corpus):
 
 
 def dumps(wildcards):
-    """The dumps of Wikipedia: to be fetched, or the user's own."""
+    """The dumps of Wikipedia: downloaded, or the user's own."""
     for dump in WIKIPEDIA["dumps"]:
         if dump not in sources() and "://" not in dump and not Path(dump).exists():
             sys.exit(
@@ -202,7 +202,7 @@ if HANDWRITING["folder"] is None:
     rule generate_handwriting:
         input:
             text=f"{RESULTS}/corpora/wikipedia.parquet",
-            # words of no generated line, so that the networks can be asked to write what they have never seen
+            # words that no generated line holds, so that the networks can be asked to write what they have never seen
             held_out=local(HELD_OUT),
         output:
             directory(f"{RESULTS}/raw/handwriting"),

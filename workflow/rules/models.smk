@@ -1,4 +1,4 @@
-"""One training a rule instance; each row of an experiment starts from the weights of the row before it."""
+"""One training per job; each row of an experiment starts from the weights of the row before it."""
 
 from pipeline._settings import training_settings
 
@@ -37,7 +37,7 @@ rule train:
             }
         ),
         folder=lambda w, output: str(Path(output.weights).parent),
-        # not an output: it must outlive a job that fails or is interrupted, so that the next one goes on from it
+        # not an output: it must outlive a job that fails or is interrupted, so that the next job goes on from it
         state=lambda w: f"{RESULTS}/state/{w.experiment}/{w.regularisation}",
         initial=lambda w, input: (
             ["--initial", input.parent[0].rpartition("/")[0]] if input.parent else []

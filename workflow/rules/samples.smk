@@ -87,7 +87,7 @@ use rule sample_handwriting as sample_held_out_texts with:
         end=config["samples"]["handwriting"]["end"],
         seed=config["seed"],
     message:
-        "write texts whose words no training line holds"
+        "write texts with words that no training line holds"
 
 
 rule measure_legibility:

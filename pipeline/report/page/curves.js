@@ -3,7 +3,7 @@
 const DASH = { train: [4, 4], validation: [] };
 const COLOURS = ["--curve-1", "--curve-2", "--curve-3", "--curve-4", "--curve-5"];
 
-/** From the least value to the greatest, but for outliers: a training that ran away must not flatten all the others. */
+/** From the least value to the greatest, without outliers: a training that diverged must not flatten all the others. */
 function range(values) {
   const sorted = values.filter((value) => value !== null).sort((a, b) => a - b);
   const at = (share) => sorted[Math.round(share * (sorted.length - 1))];

@@ -14,8 +14,8 @@ const describe = (line) =>
     .join(", ");
 
 /**
- * `groups`: [{title, units, lines, readable, real}], the lines as embedded, `real` what those of the corpus are called; those of a readable group can be
- * asked, of the network in the page if their own network's outputs did not come with them.
+ * `groups`: [{title, units, lines, readable, real}], the lines as embedded, `real` what those of the corpus are called;
+ * those of a readable group can be asked about, through the network in the page if their own network's outputs did not come with them.
  */
 export function startGallery(root, groups, writer) {
   const stage = new PenStage(root.querySelector(".gallery-stage"), null, {

@@ -12,7 +12,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 startTheme();
 const writer = data.network && new Writer(data.network);
 const live = document.getElementById("live");
-const lively = data.writer ?? data.network; // that of the package, or the run's own
+const lively = data.writer ?? data.network; // the network of the package, or the run's own
 if (lively && live) startLiveWriting(live, data.writer ? new Writer(lively) : writer, data.primes, { ...data, network: lively });
 const gallery = document.getElementById("gallery");
 if (gallery) startGallery(gallery, data.groups, writer);

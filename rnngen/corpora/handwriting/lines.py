@@ -443,7 +443,8 @@ class HandwritingBatch:
 
 
 class HandwritingBatches:
-    """Batches of lines of like lengths, padded to the longest, never cut; same interface as `rnngen.corpora.sequences`.
+    """Batches of lines of similar length, padded to the longest, never cut; same interface as
+    `rnngen.corpora.sequences`.
 
     Lines are sorted by length into buckets of sixteen batches; every epoch deals the lines of a bucket anew to its
     batches and shuffles all batches, as (seed, epoch) determine. `maximum_points` bounds the cells T · B of a padded

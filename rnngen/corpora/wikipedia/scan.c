@@ -1,4 +1,4 @@
-/* The passes over the bytes of a dump that take numpy longest; mediawiki_bytes.py has them in numpy as well, says what
+/* The passes over the bytes of a dump that take numpy longest; scan.py has them in numpy as well, says what
  * the arguments are, and has checked them. */
 #include <stdint.h>
 #include <string.h>

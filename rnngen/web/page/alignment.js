@@ -1,14 +1,14 @@
 // Whether a line says its whole text, as the window tells: `check_alignment` of rnngen/sampling/alignment.py.
 
-/** As NumPy's: between the two nearest of the sorted values in proportion. */
+/** As in NumPy: in proportion between the two nearest of the sorted values. */
 function quantile(values, share) {
   const sorted = [...values].sort((a, b) => a - b), place = share * (sorted.length - 1), low = Math.floor(place);
   return sorted[low] + (place - low) * ((sorted[low + 1] ?? sorted[low]) - sorted[low]);
 }
 
 /**
- * What is wrong with a line of `text` whose window was φ (one array a step, the place past the text last), as `fault`,
- * null for a line that seems whole; and its `clarity`, the greater the better.
+ * What is wrong with a line of `text` whose window was φ (one array per step, the place past the text last), as
+ * `fault`, null for a line that seems whole; and its `clarity`, the greater the better.
  */
 export function checkAlignment(phis, text, stopped, { clear, missing, long }) {
   const characters = [...text], U = characters.length;

@@ -54,7 +54,7 @@ export class FastNetwork {
     this.layers = [];
     for (let n = 0; n < sizes.layers; ++n) {
       const tensor = (name) => tensors[`layers.${n}.${name}`];
-      const window = reserve(rows * V); // one row a symbol
+      const window = reserve(rows * V); // one row per symbol
       tensor("weight_dense.1").forEach((value, k) => (window[(k % V) * rows + gateRow(Math.floor(k / V))] = value));
       this.layers.push({
         offsets: pack(tensor("weight_dense.0"), 3, rows, gateRow),

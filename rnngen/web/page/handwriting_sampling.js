@@ -44,7 +44,7 @@ export function stops(phi, following = 0) {
   return past > 0;
 }
 
-/** `NextWord.end` of rnngen/sampling/lines.py: the first of the offsets that is no part of the line. */
+/** `NextWord.end` of rnngen/sampling/lines.py: the first of the offsets that is not part of the line. */
 export function endBeforeNextWord(offsets, fired, { gap, meanDx }) {
   let x = 0, most = 0, best = 0, end = fired;
   for (const [t, [dx]] of offsets.entries()) {
@@ -61,9 +61,9 @@ export function endBeforeNextWord(offsets, fired, { gap, meanDx }) {
 /**
  * The steps of a line, one object each: `x` the offset [Δx, Δy, end of stroke] in the network's units, `y` and `phi` the
  * network's outputs and window at that step, `prime` whether x was given; and `stopped`, whether the line ended by itself.
- * `request`: text (integers), bias, seed, prime (offsets), maximumSteps, finishStroke (points within which a stroke in hand
- * may still be finished once the stop rule has fired), or in its place nextWord: how many of the text's last `symbols` are
- * not to be written, and the `points` within which the pen should begin them.
+ * `request`: text (integers), bias, seed, prime (offsets), maximumSteps, finishStroke (points within which the current
+ * stroke may still be finished once the stop rule has fired), or instead nextWord: how many of the text's last
+ * `symbols` are not to be written, and the `points` within which the pen should begin them.
  */
 export function write(network, { text, bias = 0, seed = 0, prime = [], maximumSteps = 1000, finishStroke = 0, nextWord = null }) {
   const state = network.start(text);

@@ -1,4 +1,4 @@
-// Embedded data to what the sheets and the network read.
+// From embedded data to what the sheets and the network read.
 
 import { floatsFromHalves, SynthesisNetwork } from "./synthesis_network.js";
 import { FastNetwork } from "./fast_network.js";
@@ -21,7 +21,7 @@ export class Writer {
     this.alphabet = data.alphabet;
     this.index = new Map(data.alphabet.symbols.map((symbol, n) => [symbol, n]));
     this.other = data.alphabet.other === null ? undefined : this.index.get(data.alphabet.other);
-    this.plain = new Map(Object.entries(data.plain)); // typographic signs and letters that are no base with a mark
+    this.plain = new Map(Object.entries(data.plain)); // typographic signs and letters that are not a base with a mark
     this.cleaning = data.cleaning;
     this.pointsPerCharacter = data.pointsPerCharacter;
     this.finishStroke = data.finishStroke;
@@ -38,7 +38,7 @@ export class Writer {
   }
 
   /**
-   * The text without what the network cannot read: signs and letters become plain ones, accents and what is not seen
+   * The text without what the network cannot read: signs and letters become plain ones, accents and invisible signs
    * go, a letter may take its other case, other strangers become the class for them, or a space.
    */
   readable(text) {
@@ -123,7 +123,7 @@ export class Writer {
     });
   }
 
-  /** What the network makes of a line that is there already: the `next` of its points. */
+  /** What the network makes of a line that already exists: the `next` of its points. */
   read({ points, ends, text }) {
     const prime = this.offsets(points, ends);
     return write(this.network, { text: this.encode(text), prime, maximumSteps: 0 }).steps;
@@ -135,7 +135,7 @@ function rows({ columns, data }) {
   return Array.from({ length: all.length / columns }, (_, t) => all.subarray(t * columns, (t + 1) * columns));
 }
 
-/** A line as it is embedded to points, ends of strokes and, where the outputs of its network came with it, `next`. */
+/** From a line as embedded to points, ends of strokes and, where the outputs of its network came with it, `next`. */
 export function embeddedLine(line) {
   const points = line.x.map((x, t) => [x / 10, line.y[t] / 10]);
   const ends = new Array(points.length).fill(0);

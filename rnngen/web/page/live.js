@@ -13,16 +13,16 @@ export function wrapped(text, width) {
   return lines;
 }
 
-/** Characters a line on a sheet of `pixels`: as many as stay legible, 20 to `most`. */
+/** Characters per line on a sheet of `pixels`: as many as stay legible, 20 to `most`. */
 export const lineWidthOf = (pixels, most) => Math.max(20, Math.min(most, Math.floor(pixels / 24)));
 
-/** A word of a POSIX shell's command line that stands for `text` and nothing else. */
+/** `text` quoted as one word for a POSIX shell. */
 export const quoted = (text) => (/^[\w@%+=:,.\/-]+$/.test(text) ? text : `'${String(text).replaceAll("'", `'\\''`)}'`);
 
 /**
- * The command that writes the same `lines`. They are in the network's alphabet already, but for what its class of other
- * characters stands for (`strangers`); wrapped again at `width` they break where they break here. `style` is the prime:
- * a hand by its number, a line of the corpus by its name, or the reader's own writing by its text.
+ * The command that writes the same `lines`. They are in the network's alphabet already, except for what its class of
+ * other characters stands for (`strangers`); wrapped again at `width` they break where they break here. `style` is
+ * the prime: a hand by its number, a line of the corpus by its name, or the reader's own writing by its text.
  */
 export function writeCommand({ lines, strangers, bias, seed, width, pen, style, own, model, corpus }) {
   const text = lines.join(" ");
@@ -54,7 +54,7 @@ class Studio {
     this.latest = 0;
   }
 
-  /** `lines` are the arguments of `Writer.line`; `show` is given what came of them, unless others were asked for since. */
+  /** `lines` are the arguments of `Writer.line`; `show` is given the result, unless others were asked for since. */
   write(lines, show) {
     const number = ++this.latest;
     this.worker.onmessage = ({ data }) => data.number === this.latest && show(data.lines, data.seconds);
@@ -125,7 +125,7 @@ export function startLiveWriting(root, writer, primes, { lineWidth, model, corpu
     showCommand();
   }
 
-  let shown = null; // what the command says, but for the pen, which draws the same points
+  let shown = null; // what the command says, except for the pen, which draws the same points
   const showCommand = () =>
     shown && (command.textContent = writeCommand({ ...shown, pen: Number(value("pen")), model, corpus }));
 
@@ -204,7 +204,7 @@ function roundedEvenly(x) {
   return rest < 0.5 || (rest === 0.5 && low % 2 === 0) ? low : low + 1;
 }
 
-/** `resampled` of rnngen/ink/strokes.py: about `points` points [x, y], evenly in time; times [x, y, seconds] never fall. */
+/** `resample` of rnngen/ink/strokes.py: about `points` points [x, y], evenly in time; the times given never fall. */
 export function resampled(strokes, points) {
   const along = strokes.map((stroke) => {
     let length = 0;

@@ -163,7 +163,7 @@ export class PenStage {
 
   /**
    * Puts lines on the sheet: {points [x, y], ends, text, next}. `next[t]` holds `phi` and `y`, the window and the
-   * outputs of the network after point t; without `next` a line cannot be asked.
+   * outputs of the network after point t; without `next` a line cannot be asked about.
    */
   show(lines, { play = true } = {}) {
     this.pause();
@@ -286,7 +286,7 @@ export class PenStage {
     const lift = (100 * density.endOfStroke).toFixed(density.endOfStroke < 0.1 ? 1 : 0);
     this.reading.textContent =
       `Point ${t - line.first + 1} of ${line.points.length}: ${windowWords(moment.phi, line.text)}` +
-      `${heavy} component${heavy === 1 ? "" : "s"} of the mixture above 5 %; the pen lifts with ${lift} %.`;
+      `${heavy} component${heavy === 1 ? "" : "s"} of the mixture above 5 %; the pen lifts with probability ${lift} %.`;
   }
 
   clearDensity() {
@@ -398,7 +398,7 @@ export class PenStage {
     draw(-1);
   }
 
-  /** The whole sheet as a document of its own: one path a stroke, nothing filled, as pen plotters like it. */
+  /** The whole sheet as a document of its own: one path per stroke, nothing filled, as pen plotters need it. */
   svgText(title) {
     const [x, y, width, height] = this.box, scale = 10 / this.pitch; // a line is then 10 mm high
     const paths = this.lines

@@ -79,7 +79,7 @@ export class SynthesisNetwork {
       const gates = 4 * this.cells;
       this.layers.push({
         offsets: packed(tensor("weight_dense.0"), gates, 3),
-        window: transposed(tensor("weight_dense.1"), gates, this.alphabetSize), // one row a symbol
+        window: transposed(tensor("weight_dense.1"), gates, this.alphabetSize), // one row per symbol
         below: n ? packed(tensor("weight_dense.2"), gates, this.cells) : null,
         recurrent: packed(tensor("weight_recurrent"), gates, this.cells),
         peepholes: tensor("peepholes"), // (3, H): i, f, o

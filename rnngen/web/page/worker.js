@@ -1,4 +1,4 @@
-// The network in a worker: it writes beside the page, which stays awake.
+// The network in a worker: it writes beside the page, which stays responsive.
 
 import { Writer } from "./lines.js";
 
