@@ -98,7 +98,7 @@ ENTITY = (
         (stroke_xml([[]]), "it has no points"),
         (stroke_xml([[(1, 2, 3)]]).replace(b'x="1"', b'x="1.5"'), r"line 11: x='1\.5' is not a 32-bit integer"),
         (stroke_xml([[(1, 2, 3)]]).replace(b'x="1"', b'x="9999999999"'), "not a 32-bit integer"),
-        (stroke_xml([[(1, 2, 3)]]).replace(b'x="1"', b'x="' + 5_000 * b"9" + b'"'), "no 32-bit integer"),
+        (stroke_xml([[(1, 2, 3)]]).replace(b'x="1"', b'x="' + 5_000 * b"9" + b'"'), "not a 32-bit integer"),
         (stroke_xml([[(1, 2, 3)]]).replace(b'y="2"', b""), "y='' is not a 32-bit integer"),
         (stroke_xml([[(1, 2, 3)]]).replace(b'time="0.03"/', b'time="soon"/'), "time='soon' is not a time"),
         (
