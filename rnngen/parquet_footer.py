@@ -144,7 +144,7 @@ def write_value(out: bytearray, kind: int, value: Any) -> None:
 
 
 def read_number(data: BytesIO) -> int:
-    """Seven bits a byte, the least first."""
+    """Seven bits per byte, the least significant first."""
     value = shift = 0
     while True:
         byte = data.read(1)[0]

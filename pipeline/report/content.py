@@ -198,7 +198,7 @@ def curves(models: Path, rows: list[str], kind: str) -> dict[str, Any] | None:
                 "validation": _numbers(validation),
             }
         )
-    return {"unit": "bits a symbol" if kind == "text" else "nats a point", "rows": entries} if entries else None
+    return {"unit": "bits per symbol" if kind == "text" else "nats per point", "rows": entries} if entries else None
 
 
 def _numbers(values: pd.Series) -> list[float | None]:
