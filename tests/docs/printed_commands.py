@@ -14,7 +14,7 @@ CONFIGURATIONS = [
     *sorted((ROOT / "profiles").rglob("config.yaml")),
 ]
 
-COMMAND = re.compile(r"(python -m|snakemake|torchrun|rnngen|make|git|mkdir|cat|head|echo) ")
+COMMAND = re.compile(r"(python -m|snakemake|torchrun|rnngen|pip|make|git|mkdir|cat|head|echo) ")
 
 
 def printed() -> dict[str, str]:

@@ -204,7 +204,7 @@ def check_without_running(command: str) -> None:
             del words[place : place + 2]
         parse_snakemake(words[1:])
     else:
-        assert words[0] in ("git", "head"), command
+        assert words[0] in ("git", "head", "pip"), command
 
 
 def parse(command: str) -> None:
