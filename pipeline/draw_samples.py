@@ -14,7 +14,7 @@ import typer
 from pipeline._command import command
 from rnngen.errors import InputError
 from rnngen.ink.figures import Block, FigureLine, lines_figure, save
-from rnngen.ink.sampled_lines import WrittenLine, read_lines
+from rnngen.ink.sampled_lines import WrittenLine, read_sampled_lines
 from rnngen.ink.strokes import smooth_strokes
 
 
@@ -34,7 +34,7 @@ def main(
     width: Annotated[float, typer.Option(min=2, max=30, help="Width in inches.")] = 7.0,
 ) -> None:
     """Real lines, primes included, are drawn in a different colour from samples."""
-    found, about = read_lines(lines)
+    found, about = read_sampled_lines(lines)
     # a sample has as few points as the network was trained on; a real line has all that were recorded
     drawn = [
         replace(line, strokes=smooth_strokes(line.strokes, about["every"])) if line.kind == "sample" else line

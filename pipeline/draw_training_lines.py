@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline._command import command
-from rnngen.corpora.handwriting.table import CorpusLines
+from rnngen.corpora.handwriting.parquet import CorpusLines
 from rnngen.errors import InputError
 from rnngen.ink.figures import Block, FigureLine, lines_figure, save
 

@@ -12,7 +12,7 @@ import typer
 from pipeline._command import command
 from rnngen.errors import InputError
 from rnngen.ink.figures import save, window_figure
-from rnngen.ink.sampled_lines import WrittenLine, read_lines
+from rnngen.ink.sampled_lines import WrittenLine, read_sampled_lines
 from rnngen.ink.strokes import smooth_strokes
 
 
@@ -35,7 +35,7 @@ def main(
 
 def choose_line(path: Path, name: str | None, needed: str) -> tuple[WrittenLine, np.ndarray, dict[str, Any]]:
     """The line `name` of a file, or its first, that has `needed` (outputs_so or phi_su); these; what the file says."""
-    lines, about = read_lines(path)
+    lines, about = read_sampled_lines(path)
     for line in lines:
         matrix: np.ndarray | None = getattr(line, needed)
         if matrix is not None and line.strokes and name in (None, line.line):

@@ -12,7 +12,7 @@ from typer import Argument, Option
 
 from pipeline._command import command
 from rnngen.corpora.handwriting.own_files import read_own_handwriting
-from rnngen.corpora.handwriting.table import write_lines
+from rnngen.corpora.handwriting.parquet import write_corpus_lines
 from rnngen.corpora.quality import write_quality
 
 
@@ -23,7 +23,7 @@ def main(
 ) -> None:
     """Every file of strokes becomes one line of the corpus."""
     lines, report = read_own_handwriting(folder, validation)
-    write_lines(output, lines, {"corpus": report["corpus"], "scale": report["scale"]})
+    write_corpus_lines(output, lines, {"corpus": report["corpus"], "scale": report["scale"]})
     write_quality(output, report)
     by_split = ", ".join(f"{split} {counts['lines']:,}" for split, counts in report["splits"].items())
     print(f"{output}: {report['lines']:,} lines, {report['points']:,} points ({by_split})")

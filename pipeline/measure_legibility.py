@@ -10,12 +10,12 @@ import typer
 
 from pipeline._command import command
 from rnngen.artifacts import write_json
-from rnngen.corpora.handwriting.table import read_columns
+from rnngen.corpora.handwriting.parquet import read_columns
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
 from rnngen.handwriting_generator.glyphs import load_letterforms
 from rnngen.ink.legibility import Reader, TranscribedInk, character_error_rate, thin, train_reader
-from rnngen.ink.sampled_lines import read_lines
+from rnngen.ink.sampled_lines import read_sampled_lines
 
 PEN_HANDS = 20
 
@@ -74,7 +74,7 @@ def read_samples(paths: list[Path]) -> dict[tuple[float, bool], list[Transcribed
     """Sampled lines by bias and by whether another line primed them."""
     groups: dict[tuple[float, bool], list[TranscribedInk]] = {}
     for path in paths:
-        for line in read_lines(path)[0]:
+        for line in read_sampled_lines(path)[0]:
             if line.kind == "sample" and line.text:
                 points = np.concatenate([np.zeros((0, 2)), *line.strokes])
                 lengths = np.array([len(stroke) for stroke in line.strokes], int)

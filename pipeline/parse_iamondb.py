@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 from pipeline._command import command
 from rnngen.corpora.handwriting.iam_ondb import parse_iam_ondb
-from rnngen.corpora.handwriting.table import write_lines
+from rnngen.corpora.handwriting.parquet import write_corpus_lines
 from rnngen.corpora.quality import write_quality
 
 
@@ -26,7 +26,7 @@ def main(
     lines, report = parse_iam_ondb(folder, keep_going)
     lines.reverse()
     taken = (lines.pop() for _ in range(len(lines)))  # what is written is no longer held
-    write_lines(output, taken, {"corpus": report["corpus"], "refused": report["refused_items"]})
+    write_corpus_lines(output, taken, {"corpus": report["corpus"], "refused": report["refused_items"]})
     write_quality(output, report)
     by_split = ", ".join(f"{split} {counts['lines']:,}" for split, counts in report["splits"].items())
     unlisted = report["oddities"]["unlisted_lines"]

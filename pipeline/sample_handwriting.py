@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from pipeline._command import command
 from pipeline.paper import FIGURES
-from rnngen.corpora.handwriting.table import CorpusLine, CorpusLines
+from rnngen.corpora.handwriting.parquet import CorpusLine, CorpusLines
 from rnngen.errors import InputError
-from rnngen.ink.sampled_lines import WrittenLine, write_lines
+from rnngen.ink.sampled_lines import WrittenLine, write_sampled_lines
 from rnngen.models.handwriting_model import End, HandwritingModel, Prime
 
 SHORTEST, LONGEST = 20, 40  # characters of lines that take the place of the paper's, as long as its own
@@ -121,7 +121,7 @@ def main(
             )
         )
     found.sort(key=lambda line: line.block)  # stable: real lines stay above their samples
-    write_lines(output, found, description(writer) | {"figure": figure, "end": end})
+    write_sampled_lines(output, found, description(writer) | {"figure": figure, "end": end})
     report(written)
 
 

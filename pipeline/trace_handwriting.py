@@ -12,9 +12,9 @@ import typer
 
 from pipeline._command import command
 from pipeline.sample_handwriting import description, splits_of
-from rnngen.corpora.handwriting.table import CorpusLine, CorpusLines
+from rnngen.corpora.handwriting.parquet import CorpusLine, CorpusLines
 from rnngen.errors import InputError
-from rnngen.ink.sampled_lines import WrittenLine, write_lines
+from rnngen.ink.sampled_lines import WrittenLine, write_sampled_lines
 from rnngen.ink.strokes import strokes_from_offsets
 from rnngen.models.handwriting_model import HandwritingModel
 from rnngen.sampling.handwriting import read_line
@@ -49,7 +49,7 @@ def main(
         phi_su=phi_su,
         outputs_so=outputs_so,
     )
-    write_lines(output, [written], description(reader))
+    write_sampled_lines(output, [written], description(reader))
     print(f"{chosen.line}: {chosen.text!r}, {len(offsets_t3)} points")
 
 

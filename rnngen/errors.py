@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -15,10 +16,10 @@ LONGEST_MESSAGE = 300
 class InputError(Exception):
     """Bad input: one line that says what is wrong, where (file, byte offset, line, key), and the remedy.
 
-    Commands print it as it stands and exit with status 1; anything else that escapes is a bug. Messages of other
-    libraries that it quotes may have had several lines, and what they quote from a file may be of any length. So a
-    message is shortened to LONGEST_MESSAGE characters, in its middle, since the file's name is at its beginning and the
-    remedy at its end.
+    Options of the library stand in it as `keep_going`; a command prints --keep-going for it and exits with status 1.
+    Anything else that escapes is a bug. Messages of other libraries that it quotes may have had several lines, and what
+    they quote from a file may be of any length. So a message is shortened to LONGEST_MESSAGE characters, in its middle,
+    since the file's name is at its beginning and the remedy at its end.
     """
 
     def __init__(self, message: str) -> None:
@@ -70,7 +71,7 @@ def one_line_exits() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        _leave(f"error: {error}", 1)
+        _leave(f"error: {_spell_options(str(error))}", 1)
     except OSError as error:
         where = "" if error.filename is None else f"{error.filename}: "
         _leave(f"error: {one_line(f'{where}{error.strerror or error}')}", 1)
@@ -79,6 +80,11 @@ def one_line_exits() -> Iterator[None]:
         _leave(f"error: {piece!a}: a file name or a text that is not UTF-8; rename the file or correct the text", 1)
     except KeyboardInterrupt:
         _leave("interrupted", 130)
+
+
+def _spell_options(message: str) -> str:
+    """`keep_going` as it is typed on a command line."""
+    return re.sub(r"`([a-z][a-z0-9_]*)`", lambda found: "--" + found[1].replace("_", "-"), message)
 
 
 def _leave(message: str, status: int) -> NoReturn:

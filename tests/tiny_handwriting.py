@@ -11,7 +11,7 @@ import torch
 
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpora.handwriting.lines import Cleaning, Normaliser
-from rnngen.corpora.handwriting.table import CORPUS_LINES
+from rnngen.corpora.handwriting.parquet import CORPUS_LINES
 from rnngen.models.checkpoint import save_network
 from rnngen.networks.prediction_network import PredictionNetwork
 from rnngen.networks.synthesis_network import SynthesisNetwork

@@ -8,9 +8,9 @@ import pandas as pd
 
 from pipeline.paper import TABLES, holds
 from rnngen.artifacts import provenance, write_json
-from rnngen.corpora.handwriting.table import CorpusLines
+from rnngen.corpora.handwriting.parquet import CorpusLines
 from rnngen.ink.figures import Block, FigureLine, lines_figure, save
-from rnngen.ink.sampled_lines import WrittenLine, write_lines
+from rnngen.ink.sampled_lines import WrittenLine, write_sampled_lines
 from rnngen.models.handwriting_model import HandwritingModel
 from rnngen.sampling.handwriting import sample
 from tests.tiny_handwriting import write_corpus, write_model
@@ -113,18 +113,18 @@ def _handwriting(folder: Path) -> None:
         WrittenLine(f"sample-{k}", "sample", model.strokes(line), 0, "a line", bias, k)
         for k, (line, bias) in enumerate(zip(written, biases, strict=True))
     ]
-    write_lines(folder / "samples" / "biases.parquet", lines, about | {"figure": None})
+    write_sampled_lines(folder / "samples" / "biases.parquet", lines, about | {"figure": None})
     shown = [WrittenLine(line.line, "real", line.strokes, 0, line.text) for line in real]
-    write_lines(folder / "samples" / "figure-15.parquet", [*shown, lines[0]], about | {"figure": 15})
+    write_sampled_lines(folder / "samples" / "figure-15.parquet", [*shown, lines[0]], about | {"figure": 15})
     outputs = np.random.default_rng(0).normal(size=(sum(map(len, real[1].strokes)) - 1, 13)).astype(np.float32)
     trace = [WrittenLine(real[1].line, "real", real[1].strokes, 0, real[1].text, outputs_so=outputs)]
     about_reader = about | {"network": "PredictionNetwork"}
-    write_lines(folder / "samples" / "handwriting" / "trace.prediction.parquet", trace, about_reader)
+    write_sampled_lines(folder / "samples" / "handwriting" / "trace.prediction.parquet", trace, about_reader)
     row = {"lines": 4, "characters": 40, "lines_read_right": 3, "character_error_rate": 0.125}
     measured = [{"what": "corpus", **row}, {"what": "samples", "bias": 0.5, "primed": False, **row}]
     write_json(folder / "evaluations" / "legibility.json", {"measured": measured})
     free = [WrittenLine("sample-1", "sample", real[-1].strokes[:5])]
-    write_lines(folder / "samples" / "figure-11.parquet", free, about_reader | {"figure": 11})
+    write_sampled_lines(folder / "samples" / "figure-11.parquet", free, about_reader | {"figure": 11})
     figure = lines_figure([Block([FigureLine(line.strokes) for line in real])])
     (folder / "figures").mkdir()
     save(figure, folder / "figures" / "fig15.svg", folder / "figures" / "fig15.png", dpi=60)

@@ -20,9 +20,9 @@ from pipeline.paper import CLAIMS, FIGURES, TABLES, holds, name_of_figure
 from pipeline.paper.verdict import Evaluations, comparisons, orderings
 from pipeline.report.embedding import LARGEST_NETWORK, line_json
 from rnngen.checked_parquet import read_parquet
-from rnngen.corpora.handwriting.table import CorpusLines
+from rnngen.corpora.handwriting.parquet import CorpusLines
 from rnngen.errors import InputError
-from rnngen.ink.sampled_lines import WRITTEN_LINES, read_lines
+from rnngen.ink.sampled_lines import WRITTEN_LINES, read_sampled_lines
 from rnngen.losses.bits_per_character import bits
 from rnngen.models.handwriting_model import HandwritingModel
 from rnngen.models.model_directory import read_config
@@ -304,7 +304,7 @@ def add_handwriting(content: Content, results: Path, chosen: dict[str, dict[str,
     for path in sorted((results / "samples").rglob("*.parquet")):
         if set(WRITTEN_LINES.names) - set(pq.read_schema(path).names):
             continue  # samples of another kind
-        lines, about = read_lines(path)
+        lines, about = read_sampled_lines(path)
         drawn = [line for line in lines if line.strokes]
         if path.stem == "biases":
             content.biased = [line_json(line) for line in drawn]

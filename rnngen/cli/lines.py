@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rnngen.cli.console import console
-from rnngen.corpora.handwriting.table import CorpusLines
+from rnngen.corpora.handwriting.parquet import CorpusLines
 from rnngen.errors import InputError
 
 

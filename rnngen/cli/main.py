@@ -19,7 +19,7 @@ from rnngen.cli.text import text
 from rnngen.cli.typed_text import read_typed
 from rnngen.cli.watch import watch
 from rnngen.corpora.alphabet import name_symbols
-from rnngen.corpora.handwriting.table import CorpusLines
+from rnngen.corpora.handwriting.parquet import CorpusLines
 from rnngen.errors import InputError, one_line, one_line_exits
 from rnngen.ink.drawing import FORMATS, Pen, check_colour, check_format, write_drawings
 from rnngen.ink.layout import CHARACTER_WIDTH, LINE_CHARACTERS, MARGIN, SIZES, Align, Layout, Sheet

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from rnngen.artifacts import write_whole
-from rnngen.corpora.handwriting.table import CorpusLines
+from rnngen.corpora.handwriting.parquet import CorpusLines
 from rnngen.errors import InputError
 from rnngen.models.shipped import HANDS, load_handwriting
 

@@ -37,7 +37,7 @@ class Refusals:
     """What was refused and why: the first one stops the run, or each is recorded."""
 
     keep_going: bool = False
-    remedy: str = "; --keep-going skips and records it"
+    remedy: str = "; `keep_going` skips and records it"
     """What ends the message; empty where a command has no such option."""
     items: list[dict[str, str]] = field(default_factory=list)
     other_files: int = 0

@@ -275,7 +275,7 @@ class CompressedFile:
     def _report_cut_off(self, what: str) -> None:
         if not self.allow_truncated:
             raise DamagedFile(
-                self.path, f"{what}; the download is incomplete, resume it (or --allow-truncated keeps what there is)"
+                self.path, f"{what}; the download is incomplete, resume it (or `allow_truncated` keeps what there is)"
             )
         self.truncated = what
 

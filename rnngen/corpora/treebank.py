@@ -233,7 +233,7 @@ def load_treebank(path: str | Path, unit: str = "character", end_of_sentence: st
 def read_sentences(path: str | Path) -> dict[str, list[str]]:
     """Sentences by split; raises InputError for a file that is not such a corpus and for an empty split."""
     columns = {"split": pa.string(), "sentence": pa.string()}
-    table = read_parquet(path, columns, "treebank corpus (python -m pipeline.parse_treebank makes one)")
+    table = read_parquet(path, columns, "treebank corpus (parse_treebank makes one)")
     for name in columns:
         if table[name].null_count:
             raise InputError(f"{path}: {table[name].null_count} rows without a {name}; make the file again")

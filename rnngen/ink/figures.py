@@ -157,7 +157,7 @@ def save(figure: Figure, svg: str | Path | None = None, png: str | Path | None =
     Equal figures give equal bytes: no date, no random identifiers.
     """
     if svg is None and png is None:
-        raise InputError("nowhere to draw: give --svg, --png or both")
+        raise InputError("nowhere to draw: give `svg`, `png` or both")
     FigureCanvasAgg(figure)
     with rc_context({"svg.hashsalt": "rnngen", "svg.fonttype": "none"}):
         for path, metadata in ((svg, {"Date": None}), (png, {"Software": None})):

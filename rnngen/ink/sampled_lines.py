@@ -68,7 +68,7 @@ WRITTEN_LINES = pa.schema(
 )
 
 
-def write_lines(path: str | Path, lines: Iterable[WrittenLine], about: dict[str, Any]) -> None:
+def write_sampled_lines(path: str | Path, lines: Iterable[WrittenLine], about: dict[str, Any]) -> None:
     """Write lines to a Parquet file, `about` into its schema metadata under b"rnngen". Equal input, equal bytes."""
     columns: dict[str, list[Any]] = {name: [] for name in WRITTEN_LINES.names}
     for line in lines:
@@ -86,8 +86,8 @@ def write_lines(path: str | Path, lines: Iterable[WrittenLine], about: dict[str,
         writer.write_table(pa.table(columns, schema=schema))
 
 
-def read_lines(path: str | Path) -> tuple[list[WrittenLine], dict[str, Any]]:
-    """The lines of a file of `write_lines`, and what it says about them. Raises InputError."""
+def read_sampled_lines(path: str | Path) -> tuple[list[WrittenLine], dict[str, Any]]:
+    """The lines of a file of `write_sampled_lines`, and what it says about them. Raises InputError."""
     columns = dict(zip(WRITTEN_LINES.names, WRITTEN_LINES.types, strict=True))
     table = read_parquet(path, columns, "Parquet file of handwriting samples")
     if b"rnngen" not in (table.schema.metadata or {}):

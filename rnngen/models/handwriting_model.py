@@ -282,7 +282,7 @@ class HandwritingModel:
             raise InputError(
                 f"{name_symbols(list(instead))} outside the model's alphabet of {len(letters)} symbols "
                 f"{show_symbols(letters.symbols)}; the nearest it can write: {nearest or 'a blank'}; "
-                "change the text or allow --replace-unknown"
+                "change the text or allow `replace_unknown`"
             )
         return "".join(c if instead.get(c) == letters.other else instead.get(c, c) for c in text)
 

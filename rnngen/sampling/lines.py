@@ -90,7 +90,10 @@ class SampledLine:
 
 
 def stops(phi_u: np.ndarray) -> bool:
-    """Section 5.3: whether φ(t, U+1) > φ(t, u) for all 1 ≤ u ≤ U, given φ(t, 1 … U+1)."""
+    """Section 5.3: whether φ(t, U+1) > φ(t, u) for all 1 ≤ u ≤ U, given φ(t, 1 … U+1).
+
+    The plain form that the samplers, which have their own for many lines at once, are tested against.
+    """
     return bool(phi_u[-1] > phi_u[:-1].max(initial=0.0))
 
 

@@ -9,6 +9,9 @@ Chunks of a long text are all of one shape and carry a state. Sentences and line
 lengths and computed as if they had no ends (`running_on`): what comes after a sequence's end changes nothing before it,
 and the loss, which knows the lengths, sends nothing back from there. So the gradients are the same.
 
+Clipping is not here: derivatives are clipped inside the layers (`rnngen.cells.peephole_lstm`) and at the outputs
+(`rnngen.losses.mixture_density`).
+
 Only on a CUDA device, for back ends that do not wait for it (`NEVER_WAITING`), and not with RNNGEN_CUDA_GRAPHS=0.
 """
 

@@ -20,13 +20,13 @@ from rnngen.cli.facts import facts
 from rnngen.corpora.handwriting.iam_ondb import parse_iam_ondb
 from rnngen.corpora.handwriting.lines import load_handwriting
 from rnngen.corpora.handwriting.own_files import read_own_handwriting
-from rnngen.corpora.handwriting.table import CorpusLines
+from rnngen.corpora.handwriting.parquet import CorpusLines
 from rnngen.corpora.treebank import load_treebank, parse_treebank
 from rnngen.corpora.wikipedia.byte_stream import load_wikipedia
 from rnngen.corpora.wikipedia.dump import Options
 from rnngen.corpora.wikipedia.parquet import write_wikipedia
 from rnngen.ink.read_strokes import read_ink
-from rnngen.ink.sampled_lines import read_lines
+from rnngen.ink.sampled_lines import read_sampled_lines
 from rnngen.models.checkpoint import load_network, load_training_state, save_training_state
 from rnngen.models.handwriting_model import HandwritingModel
 from rnngen.models.model_directory import CONFIG, LOG, OPTIMISER, WEIGHTS, check_file, read_config
@@ -76,7 +76,7 @@ def list_readers(project: Path, folder: Path) -> list[Reader]:
     add("lines of a corpus", "corpora/handwriting.parquet", lambda path: CorpusLines(path).spread(4, ["testset_v"]))
     add("sentences", "raw/treebank/*.txt", lambda path: parse_treebank(path.parent))
     add("IAM-OnDB", "raw/handwriting/*", lambda path: parse_iam_ondb(path.parent), most=20)
-    add("written lines", "samples/handwriting/fig15.parquet", read_lines)
+    add("written lines", "samples/handwriting/fig15.parquet", read_sampled_lines)
     add("facts of a Parquet file", "evaluations/*/*.surprisal.parquet", facts)
     add("evaluation", "evaluations/wikipedia/none.static.json", _table_line)
     return found

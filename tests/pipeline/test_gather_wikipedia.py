@@ -98,7 +98,7 @@ def test_what_was_skipped_is_reported_as_by_one_process(tmp_path, monkeypatch):
         (lambda parts: parts.append(parts[0].with_name("2.parquet")), "2.parquet: no such file"),
         (
             lambda parts: write_wikipedia([parts[0].with_name("dump0.xml")], parts[0], Options()),
-            "not written with --part",
+            "not written with `part`",
         ),
     ],
 )

@@ -10,7 +10,7 @@ from pipeline.measure_legibility import main
 from rnngen.errors import InputError
 from rnngen.handwriting_generator.corpus import draw_writers, write_numbered_line
 from rnngen.handwriting_generator.glyphs import load_letterforms
-from rnngen.ink.sampled_lines import WrittenLine, write_lines
+from rnngen.ink.sampled_lines import WrittenLine, write_sampled_lines
 from rnngen.ink.strokes import strokes_from_columns
 
 HANDS = draw_writers(load_letterforms(), 3, seed=1, variety=0.3)
@@ -42,7 +42,7 @@ def test_error_rates_by_bias(tmp_path, corpus):
         replace(sampled(text, bias), prime="a01" if k == 4 else None, kind="real" if k == 5 else "sample")
         for k, (text, bias) in enumerate(zip(texts, biases, strict=True))
     ]
-    write_lines(samples, lines, {})
+    write_sampled_lines(samples, lines, {})
     main(corpus, [samples], tmp_path / "out.json", updates=3, held_out=10)
     found = json.loads((tmp_path / "out.json").read_text())
     assert found["reader"] == {"updates": 3, "seed": 1, "lines": 64, "characters": "nos"}
@@ -65,7 +65,7 @@ def test_bad_input_is_refused(tmp_path, corpus):
     with pytest.raises(InputError, match="no column .*bias.*expected: Parquet file of handwriting samples"):
         main(corpus, [none], tmp_path / "out.json")
     empty = tmp_path / "empty.parquet"
-    write_lines(empty, [], {})
+    write_sampled_lines(empty, [], {})
     with pytest.raises(InputError, match="no sampled line with a text"):
         main(corpus, [empty], tmp_path / "out.json")
     only = tmp_path / "only.parquet"
@@ -85,7 +85,7 @@ def test_bad_input_is_refused(tmp_path, corpus):
 
 def test_ink_that_is_not_there_is_all_errors(tmp_path, corpus):
     samples = tmp_path / "samples.parquet"
-    write_lines(samples, [replace(sampled("son", 2.0), strokes=[np.zeros((3, 2))])], {})
+    write_sampled_lines(samples, [replace(sampled("son", 2.0), strokes=[np.zeros((3, 2))])], {})
     main(corpus, [samples], tmp_path / "out.json", updates=3, pen=False)
     found = json.loads((tmp_path / "out.json").read_text())["measured"]
     assert [row["what"] for row in found] == ["corpus", "samples"]

@@ -12,9 +12,9 @@ from pipeline import (
     trace_handwriting,
 )
 from rnngen.corpora.alphabet import Alphabet
-from rnngen.corpora.handwriting.table import CorpusLines
+from rnngen.corpora.handwriting.parquet import CorpusLines
 from rnngen.errors import InputError
-from rnngen.ink.sampled_lines import read_lines
+from rnngen.ink.sampled_lines import read_sampled_lines
 from rnngen.models.handwriting_model import End, HandwritingModel
 from tests.tiny_handwriting import write_corpus, write_model
 
@@ -50,7 +50,7 @@ def sampled(folder, tmp_path, **options):
         "threads": 1,
     }
     sample_handwriting.main(**(given | {"output": output} | options))
-    return read_lines(output)
+    return read_sampled_lines(output)
 
 
 def drawn(module, data, tmp_path, **options):
@@ -182,7 +182,7 @@ def test_calls_that_do_not_fit(folder, tmp_path):
 def test_traces_and_figures_10_13_14(folder, tmp_path, kind):
     output = tmp_path / "trace.parquet"
     trace_handwriting.main(folder / kind, folder / "hw.parquet", output)
-    (line,), about = read_lines(output)
+    (line,), about = read_sampled_lines(output)
     assert "under" in line.text and line.kind == "real"
     points = sum(map(len, line.strokes))
     assert line.steps == points - 1 == len(line.outputs_so) and line.outputs_so.shape[1] == 13
@@ -199,9 +199,9 @@ def test_traces_and_figures_10_13_14(folder, tmp_path, kind):
 def test_tracing_a_named_line(folder, tmp_path):
     output = tmp_path / "trace.parquet"
     trace_handwriting.main(folder / "synthesis", folder / "hw.parquet", output, line="a00-005z-01")
-    assert [line.line for line in read_lines(output)[0]] == ["a00-005z-01"]
+    assert [line.line for line in read_sampled_lines(output)[0]] == ["a00-005z-01"]
     trace_handwriting.main(folder / "synthesis", folder / "hw.parquet", output, containing="zebra")
-    (line,) = read_lines(output)[0]
+    (line,) = read_sampled_lines(output)[0]
     assert CorpusLines(folder / "hw.parquet").line_named(line.line).split == "testset_v"
 
 

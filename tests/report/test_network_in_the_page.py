@@ -20,7 +20,7 @@ import torch
 from pipeline.report.render import SCRIPTS
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpora.handwriting.lines import Cleaning, Normaliser
-from rnngen.corpora.handwriting.table import CorpusLines
+from rnngen.corpora.handwriting.parquet import CorpusLines
 from rnngen.ink.read_strokes import read_ink
 from rnngen.losses.mixture_density import Mixture
 from rnngen.models.handwriting_model import End, HandwritingModel

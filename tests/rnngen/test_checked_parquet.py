@@ -13,15 +13,15 @@ from rnngen.checked_parquet import MARK, open_parquet, parquet_writer, read_parq
 from rnngen.corpora.handwriting.iam_ondb import Line
 from rnngen.corpora.handwriting.lines import load_handwriting
 from rnngen.corpora.handwriting.stroke_xml import Recording
-from rnngen.corpora.handwriting.table import CorpusLines
-from rnngen.corpora.handwriting.table import write_lines as write_table
+from rnngen.corpora.handwriting.parquet import CorpusLines
+from rnngen.corpora.handwriting.parquet import write_corpus_lines
 from rnngen.corpora.prose import read_paragraphs
 from rnngen.corpora.treebank import load_treebank, write_treebank
 from rnngen.corpora.wikipedia.byte_stream import load_wikipedia
 from rnngen.corpora.wikipedia.dump import Options
 from rnngen.corpora.wikipedia.parquet import write_wikipedia
 from rnngen.errors import InputError
-from rnngen.ink.sampled_lines import WrittenLine, read_lines, write_lines
+from rnngen.ink.sampled_lines import WrittenLine, read_sampled_lines, write_sampled_lines
 from tests.rnngen.corpora.wikipedia.mediawiki_dumps import dump, page
 
 TABLE = pa.table({"a": pa.array(range(1000), pa.int32()), "b": [str(i % 7) for i in range(1000)]})
@@ -106,11 +106,11 @@ def handwriting(path):
 
     splits = ("trainset", "testset_v")
     made = [Line(f"a00-00{i}-01", f"a00-00{i}", recorded(i), "7", splits[i % 2], "a cat") for i in range(8)]
-    write_table(path, made, {"corpus": "x"})
+    write_corpus_lines(path, made, {"corpus": "x"})
 
 
 def lines(path):
-    write_lines(path, [WrittenLine(f"l{i}", "sample", [np.ones((5, 2))], phi_su=np.ones((3, 4))) for i in range(9)], {})
+    write_sampled_lines(path, [WrittenLine(f"l{i}", "sample", [np.ones((5, 2))], phi_su=np.ones((3, 4))) for i in range(9)], {})
 
 
 DAMAGE = st.tuples(st.integers(0, 10**6), st.booleans(), st.binary(max_size=6), st.integers(0, 6))
@@ -134,7 +134,7 @@ READERS = {
     "treebank": (treebank, load_treebank),
     "handwriting": (handwriting, lambda path: load_handwriting(path, training=["trainset"], alphabet="all")),
     "corpus lines": (handwriting, lambda path: CorpusLines(path).spread(9, ["trainset"])),
-    "written lines": (lines, read_lines),
+    "written lines": (lines, read_sampled_lines),
 }
 
 

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rnngen.corpora.alphabet import Alphabet
-from rnngen.corpora.handwriting.table import read_columns
+from rnngen.corpora.handwriting.parquet import read_columns
 from rnngen.corpora.sequences import Sequences, gather, round_length
 from rnngen.errors import InputError
 
@@ -231,7 +231,7 @@ def load_handwriting(
     alphabet: str = "paper",
     non_letter: str | None = NON_LETTER,
 ) -> HandwritingSets:
-    """The lines of a Parquet file of `rnngen.corpora.handwriting.table`, split as §4.2.
+    """The lines of a Parquet file of `rnngen.corpora.handwriting.parquet`, split as §4.2.
 
     The paper trains on the training set, the test set and the larger validation set (10,741 lines) and stops and
     reports on the smaller one, testset_v (1,438 lines). Mean and standard deviation, per axis, are those of the

@@ -74,7 +74,7 @@ def load_wikipedia(
 ) -> ByteCorpus:
     """The first `train_bytes` of a corpus and the `validation_bytes` after them (of enwik8: 96 and 4 million).
 
-    corpus    Parquet file of `pipeline.parse_wikipedia`
+    corpus    Parquet file of parse_wikipedia
     train_bytes, validation_bytes    numbers of bytes, or fractions of the whole (floats below 1)
     view      dump: the bytes of the dump (§3.2) | text: the texts of its revisions only, each ended by a line feed
     cache     folder for a plain copy that is memory-mapped, for a corpus larger than memory
@@ -115,7 +115,7 @@ def load_wikipedia(
 
 def open_corpus(corpus: Path, columns: Sequence[str]) -> pq.ParquetFile:
     """The Parquet file, if it is undamaged and has the provenance, the columns and the rows that are needed."""
-    what = "corpus of pages (python -m pipeline.parse_wikipedia makes one, without --no-raw)"
+    what = "corpus of pages (parse_wikipedia makes one, unless `no_raw`)"
     file = open_parquet(corpus, {name: REVISIONS.field(name).type for name in columns}, what)
     try:
         about = json.loads((file.schema_arrow.metadata or {}).get(b"rnngen", b"{}"))

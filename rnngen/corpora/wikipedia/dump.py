@@ -533,7 +533,7 @@ class DumpReader:
             raise InputError(
                 f"{self.path}: {different:,} of {compared:,} texts differ from the SHA-1 beside "
                 f"them, more than {share:.0%}, that of page {values['page_id']} ({values['title']!r:.100}) the last: "
-                f"get the dump again; --sha1-mismatches 1 lets them all pass"
+                f"get the dump again; `sha1_mismatches` 1 lets them all pass"
             )
 
     def _where(self, piece: Piece) -> dict[str, Any]:
@@ -546,7 +546,7 @@ class DumpReader:
             f"{self.path}: {reason}, in the revision that begins at {unit} {piece.offset:,} of the decompressed dump"
         )
         if not self.options.keep_going:
-            raise InputError(f"{error}; --keep-going skips and records it")
+            raise InputError(f"{error}; `keep_going` skips and records it")
         self.findings.first_reason = self.findings.first_reason or error
         self.findings.skipped_items += 1
         if self.findings.skipped_items <= LISTED:
@@ -586,7 +586,7 @@ class DumpReader:
         if not self.options.allow_truncated:
             raise Malformed(
                 f"{what}: it is cut off, download it again; for a deliberate prefix such as enwik8 give "
-                f"--allow-truncated"
+                f"`allow_truncated`"
             )
         if splitter.state == "header":
             raise Malformed(f"{what}: there is no page in it")

@@ -37,7 +37,7 @@ def write_wikipedia(
     """
     for dump in dumps:
         if not Path(dump).exists():
-            raise InputError(f"{dump}: no such file; download the dump (python -m pipeline.fetch) or correct the path")
+            raise InputError(f"{dump}: no such file; download the dump (fetch) or correct the path")
         if Path(dump).is_dir():
             raise InputError(f"{dump}: a folder; name the dump files in it")
     findings = Findings()
@@ -84,13 +84,13 @@ def check_part(part: Path, number: int, seen: dict[str, SeenRevisions]) -> dict[
     Else InputError.
     """
     columns = ("kind", "part", "page_id", "rev_id")
-    what = "corpus of one dump (python -m pipeline.parse_wikipedia --part makes one)"
+    what = "corpus of one dump (parse_wikipedia makes one, with `part`)"
     with open_parquet(part, {name: REVISIONS.field(name).type for name in columns}, what) as file, refuse_damage(part):
         try:
             report = json.loads((file.schema_arrow.metadata or {})[REPORT.encode()])
             of_wiki = seen.setdefault(report["parts"][0]["wiki"], SeenRevisions())
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise InputError(f"{part}: not written with --part; expected: {what}") from error
+            raise InputError(f"{part}: not written with `part`; expected: {what}") from error
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, columns=columns)
             if table["part"][0].as_py() != number:
@@ -101,7 +101,7 @@ def check_part(part: Path, number: int, seen: dict[str, SeenRevisions]) -> dict[
                 page, revision = (column[int(np.flatnonzero(again)[0])].as_py() for column in table.columns)
                 raise InputError(
                     f"{part}: revision {revision} of page {page} is in the corpus twice; leave out the dump that "
-                    f"repeats it, or parse all dumps by one command with --keep-going, which skips and records it"
+                    f"repeats it, or parse all dumps by one command with `keep_going`, which skips and records it"
                 )
     return report
 

@@ -402,7 +402,7 @@ class Splitter:
 
 
 def longer_than(limit: int) -> str:
-    return f"a revision longer than {limit:,} bytes (--text-limit)"
+    return f"a revision longer than {limit:,} bytes (`text_limit`)"
 
 
 def what_follows(tail: bytes) -> str | None:

@@ -90,7 +90,7 @@ def zip_link():
 )
 def test_members_that_could_do_harm_are_refused(tmp_path, data, reason):
     (tmp_path / "x.tgz").write_bytes(data)
-    with pytest.raises(InputError, match=rf"x\.tgz: .*evil\.dat: {reason}; --keep-going"):
+    with pytest.raises(InputError, match=rf"x\.tgz: .*evil\.dat: {reason}; `keep_going`"):
         found(tmp_path)
     refusals = Refusals(keep_going=True)
     assert set(found(tmp_path, refusals)) == EXPECTED

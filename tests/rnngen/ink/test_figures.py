@@ -119,5 +119,5 @@ def test_window_figure(tmp_path):
 
 
 def test_a_figure_wants_a_place():
-    with pytest.raises(InputError, match="give --svg, --png or both"):
+    with pytest.raises(InputError, match="give `svg`, `png` or both"):
         save(lines_figure([Block([FigureLine([np.zeros((2, 2))])])]))

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rnngen.errors import InputError
-from rnngen.ink.sampled_lines import WrittenLine, read_lines, write_lines
+from rnngen.ink.sampled_lines import WrittenLine, read_sampled_lines, write_sampled_lines
 
 LINES = [
     WrittenLine("a01-000u-01", "real", [np.array([[1.0, 2], [3, 4]]), np.array([[5.0, 6]])], 0, "By", steps=3),
@@ -33,8 +33,8 @@ LINES = [
 
 def test_round_trip(tmp_path):
     path = tmp_path / "lines.parquet"
-    write_lines(path, LINES, {"model": "é"})
-    back, about = read_lines(path)
+    write_sampled_lines(path, LINES, {"model": "é"})
+    back, about = read_sampled_lines(path)
     assert about == {"model": "é"}
     for one, two in zip(back, LINES, strict=True):
         for name in WrittenLine.__dataclass_fields__:
@@ -49,16 +49,16 @@ def test_round_trip(tmp_path):
 
 def test_equal_lines_give_equal_bytes(tmp_path):
     for name in "ab":
-        write_lines(tmp_path / name, LINES, {"k": 1})
+        write_sampled_lines(tmp_path / name, LINES, {"k": 1})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(InputError, match="no such file; expected: Parquet file of handwriting samples"):
-        read_lines(tmp_path / "none.parquet")
+        read_sampled_lines(tmp_path / "none.parquet")
     (tmp_path / "text.parquet").write_text("hello")
     with pytest.raises(InputError, match="expected: Parquet file of handwriting samples"):
-        read_lines(tmp_path / "text.parquet")
+        read_sampled_lines(tmp_path / "text.parquet")
     pq.write_table(pa.table({"line": ["a"]}), tmp_path / "other.parquet")
     with pytest.raises(InputError, match="no column kind, block"):
-        read_lines(tmp_path / "other.parquet")
+        read_sampled_lines(tmp_path / "other.parquet")

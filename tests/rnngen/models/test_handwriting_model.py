@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rnngen.corpora.alphabet import Alphabet
-from rnngen.corpora.handwriting.table import CorpusLines
+from rnngen.corpora.handwriting.parquet import CorpusLines
 from rnngen.errors import InputError
 from rnngen.ink.layout import Layout
 from rnngen.ink.strokes import Ink, transform

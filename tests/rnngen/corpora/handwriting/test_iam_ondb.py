@@ -7,7 +7,7 @@ import pytest
 from rnngen.corpora.handwriting import iam_ondb
 from rnngen.corpora.handwriting.iam_ondb import parse_iam_ondb
 from rnngen.corpora.handwriting.lines import HandwritingBatches, load_handwriting
-from rnngen.corpora.handwriting.table import CORPUS_LINES, write_lines
+from rnngen.corpora.handwriting.parquet import CORPUS_LINES, write_corpus_lines
 from rnngen.errors import InputError
 from tests.rnngen.corpora.handwriting.iam_files import (
     TEXTS,
@@ -182,7 +182,7 @@ def test_bad_input_stops_with_place_reason_and_remedy(tmp_path, name):
     as_archives(tmp_path, change(files(), ending, data))
     with pytest.raises(InputError, match=re.escape(reason)) as caught:
         parse(tmp_path)
-    assert "--keep-going skips and records it" in str(caught.value) and "\n" not in str(caught.value)
+    assert "`keep_going` skips and records it" in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", list(BAD))
@@ -279,7 +279,7 @@ def test_equal_input_gives_equal_bytes_and_the_row_groups_of_the_schema(tmp_path
     put(tmp_path / "b", {name: data for members in files().values() for name, data in members.items()})
     for name in ("a", "b"):
         lines, _ = parse(tmp_path / name)
-        write_lines(tmp_path / f"{name}.parquet", lines, {"corpus": "iam-ondb"})
+        write_corpus_lines(tmp_path / f"{name}.parquet", lines, {"corpus": "iam-ondb"})
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
     file = pq.ParquetFile(tmp_path / "a.parquet")
     assert file.schema_arrow.equals(CORPUS_LINES)
@@ -308,7 +308,7 @@ def test_the_whole_database(real_data, tmp_path):
     assert odd["lines_whose_text_differs_in_original_xml"] == []
     assert [line.line for line in lines] == sorted(line.line for line in lines)
 
-    write_lines(tmp_path / "iam.parquet", lines, {})
+    write_corpus_lines(tmp_path / "iam.parquet", lines, {})
     corpus = load_handwriting(tmp_path / "iam.parquet")
     assert (len(corpus.training), len(corpus.validation), len(corpus.alphabet)) == (10_741, 1_438, 57)
     assert len(corpus.training.steps_t3) == 6_760_769 - 10_741

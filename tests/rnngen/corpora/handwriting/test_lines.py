@@ -17,7 +17,7 @@ from rnngen.corpora.handwriting.lines import (
     Normaliser,
     load_handwriting,
 )
-from rnngen.corpora.handwriting.table import write_lines
+from rnngen.corpora.handwriting.parquet import write_corpus_lines
 from rnngen.errors import InputError
 
 ROLES = ("trainset", "testset_v", "testset_t", "testset_f")
@@ -62,7 +62,7 @@ def drawn_lines(count=60, seed=0):
 
 def written(tmp_path, lines):
     path = tmp_path / "handwriting.parquet"
-    write_lines(path, lines, {})
+    write_corpus_lines(path, lines, {})
     return path
 
 

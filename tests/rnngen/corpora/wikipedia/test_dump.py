@@ -517,7 +517,7 @@ class TestStreams:
 
     def test_a_stream_cut_off_is_an_error_that_may_be_allowed(self, parse, streams, name):
         content = b"".join(streams[:5]) + streams[5][:-3]
-        with pytest.raises(InputError, match=f"cut off at byte {len(content):,}.*--allow-truncated"):
+        with pytest.raises(InputError, match=f"cut off at byte {len(content):,}.*`allow_truncated`"):
             parse(content)
         table, findings = parse(content, allow_truncated=True)
         assert [row["page_id"] for row in revisions(table)][:4] == [1, 2, 3, 4]
@@ -694,7 +694,7 @@ BAD = {
     "surrogate": (with_text(b"\xed\xa0\x80"), "malformed XML"),
     "noncharacter": (with_text(b"\xef\xbf\xbf"), "malformed XML"),
     "end of CDATA in text": (with_text(b"]]>"), "malformed XML"),
-    "text cut off": (dump()[:-200], "inside a page: it is cut off.*--allow-truncated"),
+    "text cut off": (dump()[:-200], "inside a page: it is cut off.*`allow_truncated`"),
     "cut off in a character": (
         with_text("é".encode())[: with_text("é".encode()).index("é".encode()) + 1],
         "inside a page",
@@ -903,7 +903,7 @@ def test_texts_that_differ_from_their_checksum_are_kept_and_counted(parse, colum
 def test_a_share_of_differing_texts_stops_the_run(parse, columnar):
     pages = [page(i, None, revision(i, "a", sha1=NO_SHA1 if i % 4 == 0 else True)) for i in range(1, 101)]
     with pytest.raises(
-        InputError, match=r"21 of 84 texts differ .* more than 5%, that of page 84 .*--sha1-mismatches 1"
+        InputError, match=r"21 of 84 texts differ .* more than 5%, that of page 84 .*`sha1_mismatches` 1"
     ):
         parse(dump(*pages), columnar=columnar)
     for options in ({"sha1_mismatches": 0.25}, {"keep_going": True}):
@@ -943,7 +943,7 @@ def test_keep_going_gives_the_same_reason_where_nothing_can_be_read(parse, name)
         try:
             parse(content, keep_going=keep_going)
         except InputError as error:
-            reasons.append(str(error).removesuffix("; --keep-going skips and records it"))
+            reasons.append(str(error).removesuffix("; `keep_going` skips and records it"))
     assert len(set(reasons)) == 1
 
 

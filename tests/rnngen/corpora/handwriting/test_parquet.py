@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rnngen.corpora.handwriting.table import CorpusLines
+from rnngen.corpora.handwriting.parquet import CorpusLines
 from rnngen.errors import InputError
 from tests.tiny_handwriting import TEXTS, write_corpus
 

@@ -34,14 +34,14 @@ CORPUS_LINES = pa.schema(
 of a whiteboard runs for months); stroke_len the number of points in each stroke."""
 
 COLUMNS = dict(zip(CORPUS_LINES.names, CORPUS_LINES.types, strict=True))
-WHAT = "corpus of handwriting (python -m pipeline.parse_iamondb makes one)"
+WHAT = "corpus of handwriting (parse_iamondb makes one)"
 ROWS_PER_GROUP = 2_048
 PAGE_BYTES = 1 << 16
 """A smaller page than the default saves 30 MB while writing."""
 DELTA = {f"{name}.list.element": "DELTA_BINARY_PACKED" for name in ("x", "y", "t", "stroke_len")}
 
 
-def write_lines(path: str | Path, lines: Iterable[Any], provenance: dict[str, Any]) -> None:
+def write_corpus_lines(path: str | Path, lines: Iterable[Any], provenance: dict[str, Any]) -> None:
     """Write lines (`iam_ondb.Line`) as Parquet, whole or not at all; equal lines give equal bytes."""
     schema = CORPUS_LINES.with_metadata({b"rnngen": json.dumps(provenance, sort_keys=True).encode()})
     rows = iter(lines)
