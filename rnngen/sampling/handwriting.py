@@ -7,8 +7,9 @@ others.
 
 Priming (section 5.5): the text is the prime's followed by the new one, and for the prime's steps the inputs are the
 prime's points. The end (section 5.3): at the first step after the prime at which φ(t, U+1) > φ(t, u) for all u ≤ U,
-the input x_t is the last point. The bias is in `rnngen.losses.mixture_density.Mixture`; `rnngen.sampling.lines.stops`
-is the rule as the paper has it, coded in handwriting_torch.py (`_Texts.stops`) and handwriting.c (`advance`). A line that has not ended after `maximum_steps` new points is cut there, and says so.
+the input x_t is the last point. A line that has not ended after `maximum_steps` new points is cut there, and says so.
+The rule is `rnngen.sampling.lines.stops`, coded in handwriting_torch.py (`_Texts.stops`) and handwriting.c (`advance`);
+the bias is in `rnngen.losses.mixture_density.Mixture`.
 
 The rule looks at the window, and the window is done with a word before the pen is: bars and dots that wait until its
 letters are written are lost at the end of a line. The network was never shown what comes after the last letter of a

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from rnngen.checked_parquet import MARK, open_parquet, parquet_writer, read_parquet
 from rnngen.corpora.handwriting.iam_ondb import Line
 from rnngen.corpora.handwriting.lines import load_handwriting
+from rnngen.corpora.handwriting.parquet import CorpusLines, write_corpus_lines
 from rnngen.corpora.handwriting.stroke_xml import Recording
-from rnngen.corpora.handwriting.parquet import CorpusLines
-from rnngen.corpora.handwriting.parquet import write_corpus_lines
 from rnngen.corpora.prose import read_paragraphs
 from rnngen.corpora.treebank import load_treebank, write_treebank
 from rnngen.corpora.wikipedia.byte_stream import load_wikipedia
@@ -110,7 +109,9 @@ def handwriting(path):
 
 
 def lines(path):
-    write_sampled_lines(path, [WrittenLine(f"l{i}", "sample", [np.ones((5, 2))], phi_su=np.ones((3, 4))) for i in range(9)], {})
+    write_sampled_lines(
+        path, [WrittenLine(f"l{i}", "sample", [np.ones((5, 2))], phi_su=np.ones((3, 4))) for i in range(9)], {}
+    )
 
 
 DAMAGE = st.tuples(st.integers(0, 10**6), st.booleans(), st.binary(max_size=6), st.integers(0, 6))
