@@ -17,7 +17,7 @@ from rnngen.errors import LONGEST_MESSAGE, InputError, one_line_exits
         (
             UnicodeEncodeError("utf-8", "caf\udce9.txt", 3, 4, "surrogates not allowed"),
             1,
-            "error: 'caf\\udce9.txt': a file name or a text that is not UTF-8; rename the file or mend the text\n",
+            "error: 'caf\\udce9.txt': a file name or a text that is not UTF-8; rename the file or correct the text\n",
         ),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
