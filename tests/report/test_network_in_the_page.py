@@ -30,7 +30,7 @@ from rnngen.sampling.philox import philox4x32, uniforms
 from rnngen.web import one_file
 from rnngen.web.embedding import network_json, prime_json
 from rnngen.web.one_file import one_script
-from rnngen.web.writer_page import WRITER_SCRIPTS
+from rnngen.web.writer_page import WRITER_SCRIPTS, worker_script
 from tests.tiny_handwriting import ALPHABET, NORMALISER, POINTS_PER_CHARACTER, write_corpus, write_model
 
 TOLERANCE = 1e-4
@@ -299,6 +299,19 @@ def test_lines_are_drawn_again_as_by_the_command(model, arithmetic):
         assert clarity == pytest.approx(one.alignment.clarity, abs=1e-3)
         ink = np.concatenate(model.strokes(one.line))
         assert np.abs(ink - ink[0] - (np.array(points) - points[0])).max() < TOLERANCE * 60 * len(ink)
+
+
+@pytest.mark.parametrize("script", ["report", "writer", "worker"])
+def test_the_modules_fit_into_one_script(tmp_path, script):
+    """No two of them have a name in common."""
+    whole = {
+        "report": lambda: one_script(SCRIPTS),
+        "writer": lambda: one_script([*WRITER_SCRIPTS, FOLDER / "alone.js"]),
+        "worker": worker_script,
+    }
+    (tmp_path / "whole.mjs").write_text(whole[script](), encoding="utf-8")
+    done = subprocess.run([NODE, "--check", tmp_path / "whole.mjs"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_mixture_and_stop_rule():
