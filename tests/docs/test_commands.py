@@ -182,6 +182,8 @@ def program_of(command: str) -> tuple[typer.Typer, list[str]]:
     place = words.index("-m") + 1
     # so that it takes the configuration from where we are
     module = importlib.reload(importlib.import_module(words[place]))
+    if hasattr(module, "app"):  # of several commands
+        return module.app, words[place + 1 :]
     program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     program.command()(module.main)
     return program, words[place + 1 :]
