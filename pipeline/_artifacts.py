@@ -13,8 +13,8 @@ from pipeline.paper import FIGURES, TABLES, holds, name_of_figure
 class Artifacts:
     """The artifacts of a configuration, as paths in its folder of results.
 
-    experiments are those of the report; sweeps have a table of their own. Of several seeds, `rows` are the first's,
-    which figures and samples show, and `all_rows` everybody's.
+    experiments are those of the report; sweeps have a table of their own. With several seeds, `rows` are those of the
+    first, which figures and samples show, and `all_rows` those of all.
     """
 
     def __init__(self, config: dict[str, Any]):
@@ -28,7 +28,7 @@ class Artifacts:
             for number, figure in FIGURES.items()
             if any(figure.get("network", e["kind"]) == e["kind"] != "text" for e in self.experiments.values())
         }
-        """Name → what the paper's handwriting figures are, of those that the configuration's networks can draw."""
+        """Name → facts of each of the paper's handwriting figures that the configuration's networks can draw."""
         held = {
             table: [name for name, e in self.experiments.items() if holds(table, name, e["kind"])] for table in TABLES
         }
@@ -41,7 +41,7 @@ class Artifacts:
         return [names[0] for names in trainings(self.config, experiment).values()]
 
     def all_rows(self, experiment: str) -> list[str]:
-        """The same with every seed."""
+        """The rows of an experiment with every seed."""
         return [name for names in trainings(self.config, experiment).values() for name in names]
 
     def model(self, experiment: str, row: str) -> str:
@@ -73,7 +73,7 @@ class Artifacts:
         return self.model(experiment, self.rows(experiment)[-1])
 
     def drawn_from(self) -> list[str]:
-        """What the handwriting figures are drawn from, and networks wrote."""
+        """What networks wrote for the handwriting figures to be drawn from."""
         paths = dict.fromkeys(f"{self.results}/{figure['data']}" for figure in self.figures.values())
         return [path for path in paths if path.startswith(f"{self.results}/samples/")]
 
@@ -92,7 +92,7 @@ class Artifacts:
         return ["--sweep", json.dumps(self.sweeps[name] | {"name": name})] if name in self.sweeps else []
 
     def described_experiments(self) -> dict[str, dict[str, Any]]:
-        """What the report is told of each experiment: its kind, its rows and its data."""
+        """What the report is told about each experiment: its kind, its rows and its data."""
         return {
             name: {"kind": e["kind"], "rows": self.all_rows(name), "data": data_of(self.config, name)}
             for name, e in self.experiments.items()

@@ -8,8 +8,8 @@ from rnngen.errors import InputError
 def require_bucket(storage: Any, providers: Any) -> None:
     """InputError of one line if the bucket of a run may not be read, or its server cannot be reached.
 
-    `storage` and `providers` are Snakemake's `storage_settings` and `storage_provider_settings`, whose own message on
-    this is that of all files together. A bucket that does not exist is made by Snakemake.
+    `storage` and `providers` are Snakemake's `storage_settings` and `storage_provider_settings`, whose own message
+    about this lists all files. A bucket that does not exist is made by Snakemake.
     """
     scheme, _, place = (storage.default_storage_prefix or "").partition("://")
     if storage.default_storage_provider != "s3" or scheme != "s3":

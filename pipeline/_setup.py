@@ -392,7 +392,7 @@ def make_optimiser(options: dict[str, Any], parameters: Iterable[Tensor], batch_
     With `per_sequence`, the learning rate is that of the paper's update after every single sequence. An update with the
     mean gradient of B sequences then takes lr · B (SGD: every sequence moves the weights as far as it does in the
     paper), or lr · √B (RMSProp, whose steps are in units of the gradient's deviation), B being their number in the
-    minibatch at hand; momentum stays as it is. SGD keeps to the paper's course only while lr · B is stable:
+    current minibatch; momentum stays as it is. SGD stays on the paper's course only while lr · B is stable:
     docs/training.md has what was measured.
     """
     power = {"sgd": 1.0, "rmsprop": 0.5}[options["name"]] if options.get("per_sequence", False) else 0.0

@@ -182,8 +182,8 @@ def line(
 def markdown(frame: pd.DataFrame) -> str:
     """The frame as a Markdown table, empty cells blank, deviations behind their means.
 
-    What is the same of every training stands below the table, as the rules of reading do, which are long; a column that
-    says nothing does not stand at all.
+    What is the same for every training is written below the table, and so are the rules, which are long. A column
+    without content is left out.
     """
     frame = frame.copy()
     for column in [name.removesuffix(SPREAD) for name in frame.columns if name.endswith(SPREAD)]:

@@ -5,9 +5,9 @@
     python -m pipeline.sample_handwriting --model results/models/synthesis/none --text "any text" \\
         --bias 0.5 --bias 2 --output mine.parquet
 
-Figures 11 and 15 to 21 take their texts, biases and primes from pipeline/paper/lines.toml; options replace them. If the
-corpus lacks a line that the paper shows, or the alphabet a character, another takes its place and a line of output says
-so.
+Figures 11 and 15 to 21 take their texts, biases and primes from pipeline/paper/figures.toml; options replace them. If
+the corpus lacks a line that the paper shows, or the alphabet a character, another takes its place and a line of output
+says so.
 """
 
 import sys

@@ -66,7 +66,7 @@ from rnngen.training.log import write_log
 from rnngen.training.loop import Progress, Schedule
 
 LOOK_EVERY = 32
-"""Updates between two looks at the training loss on a GPU, each of which waits for it; on a CPU there is no waiting."""
+"""Updates between two looks at the training loss on a GPU, because a look waits for the GPU; on a CPU, it does not."""
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -314,7 +314,7 @@ def resume(
         other = ["the validations or the end it has come to"]
     if other:
         aside = set_training_state_aside(folder)
-        say(f"the state in {folder} is of another training ({', '.join(other[:3])}): moved to {aside}, starting anew")
+        say(f"the state in {folder} is of another training ({', '.join(other[:3])}): moved to {aside}, starting afresh")
         return None
     for name, before, now in (
         ("back end", values["backend"], assembly.backend),

@@ -50,8 +50,8 @@ def seal(path: Path) -> None:
 def join_files(paths: Sequence[Path], output: Path, about: dict[str, str]) -> None:
     """A file whose row groups are those of several files, one after the other, copied as they are.
 
-    Were the rows written by one `parquet_writer`, in row groups that end where the files do, the bytes would be the
-    same. `about` is the key-value metadata. Raises InputError for files that cannot be joined.
+    The bytes are those that one `parquet_writer` would write, in row groups that end where the files do. `about` is the
+    key-value metadata. Raises InputError for files that cannot be joined.
     """
     footers = []
     with output.open("wb") as whole:

@@ -1,7 +1,7 @@
-"""The footer of a Parquet file: row groups are moved to another place of another file without being read.
+"""The footer of a Parquet file, rewritten so that row groups can move to another file without being read.
 
-The footer is a `FileMetaData` of parquet.thrift in Thrift's compact protocol. Only what holds places is known here; all
-else is copied as it is, whatever it means.
+The footer is a `FileMetaData` of parquet.thrift in Thrift's compact protocol. Only fields that hold places in the file
+are known here; everything else is copied as it is, whatever it means.
 """
 
 from io import BytesIO
@@ -27,7 +27,7 @@ FILTER = 14
 
 
 def join_footers(footers: list[tuple[bytes, int]], about: dict[str, str]) -> bytes:
-    """The footer of a file in which the row groups of several follow one another.
+    """The footer of a file in which the row groups of several files follow one another.
 
     footers   each file's footer, and by how many bytes its row groups move
     about     the key-value metadata of the whole
@@ -46,7 +46,7 @@ def join_footers(footers: list[tuple[bytes, int]], about: dict[str, str]) -> byt
         if first is None:
             first, of_all = found, rest
         elif rest != of_all:
-            raise InputError("Parquet files of unlike columns, or of different programs; make all of them again")
+            raise InputError("Parquet files with different columns, or of different programs; make all of them again")
     if first is None:
         raise InputError("no Parquet files to join")
     pairs = [{1: (BINARY, key.encode()), 2: (BINARY, value.encode())} for key, value in about.items()]
@@ -61,7 +61,7 @@ def move(group: Struct, shift: int, number: int) -> Struct:
 
     def further(struct: Struct, *fields: int) -> None:
         for field in fields:
-            if field in struct and struct[field][1] > 0:  # 0 says nothing
+            if field in struct and struct[field][1] > 0:  # 0 means none
                 struct[field] = (I64, struct[field][1] + shift)
 
     further(group, GROUP_PLACE)

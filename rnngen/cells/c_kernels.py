@@ -38,7 +38,7 @@ class CompiledGates:
         return operands
 
     def transpose(self, x: Tensor, operands: torch.dtype) -> Tensor:
-        """xᵀ as an operand; in bfloat16 laid out anew, which makes products with it twice as fast."""
+        """xᵀ as an operand; in bfloat16 it is copied, which makes products with it twice as fast."""
         if operands != torch.bfloat16:
             return x.t()
         turned = torch.empty(x.shape[1], x.shape[0], dtype=operands)

@@ -1,7 +1,7 @@
 """Steps recorded as CUDA graphs.
 
 An operation on a small recurrent layer takes the processor longer to launch than the GPU to compute. A recording is
-launched as a whole. It fixes shapes and addresses, so arguments are copied into its own, and results out of it.
+launched as a whole. It fixes shapes and addresses, so arguments are copied into its memory, and results out of it.
 
 Without CUDA, or with RNNGEN_CUDA_GRAPHS=0 in the environment, the launches are simply made.
 """
@@ -32,7 +32,8 @@ def record(step: Callable[..., tuple[Tensor, ...]], *like: Tensor) -> Callable[.
     if like[0].device.type != "cuda" or not GRAPHS:
         return step
     arguments = [x.clone() for x in like]
-    # once without a recording, which makes cuBLAS's handle and compiles kernels; on a stream of its own, as torch asks
+    # once without a recording, which makes cuBLAS's handle and compiles kernels; on a stream of its own, as torch
+    # requires
     aside = torch.cuda.Stream()
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):

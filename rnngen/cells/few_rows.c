@@ -1,7 +1,6 @@
 /* x Wᵀ in bfloat16 for one to four rows: the recurrent product of a step of a small minibatch.
- *
- * The weights come as OUTS outputs together, for each pair of columns one 32-bit word of each, zeros where the sizes do
- * not fit. Sums are float32, two columns at a time in their order, whatever the number of rows.
+ * The weights come in groups of OUTS outputs, one 32-bit word of each for every pair of columns, zeros where the sizes
+ * do not fit. Sums are float32, two columns at a time in their order, whatever the number of rows.
  */
 #include <stdint.h>
 #include <string.h>

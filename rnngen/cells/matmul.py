@@ -25,7 +25,7 @@ for _name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
 
 
 FEW_ROWS = 4
-"""Up to so many rows a product is a call of few_rows.c, where that is possible."""
+"""Up to this many rows, a product is a call of few_rows.c where that is possible."""
 
 
 @functools.cache
@@ -99,7 +99,7 @@ def _for_few_rows() -> Any:
 
 
 def _few_rows(multiply: Any, weight_oi: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
-    """`lay_out` by few_rows.c, in half of the time of a call of oneDNN."""
+    """`lay_out` by few_rows.c, which takes half as long as a call of oneDNN."""
     outputs, inputs = weight_oi.shape
     padded_oi = weight_oi.new_zeros(-(-outputs // 64) * 64, -(-inputs // 2) * 2)
     padded_oi[:outputs, :inputs] = weight_oi

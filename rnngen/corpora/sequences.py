@@ -107,7 +107,7 @@ def shuffle_into_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch:
 
 
 def round_length(steps: int) -> int:
-    """`steps` rounded up to one of four values an octave: at most a quarter more, or 3."""
+    """`steps` rounded up to one of four values per octave: at most a quarter more, or 3."""
     grain = max(4, 1 << max(0, (steps - 1).bit_length() - 3))
     return -(-steps // grain) * grain
 
@@ -188,7 +188,7 @@ class SentenceBatches:
             yield self._batch(lengths[row], *place_2b)
 
     def _batch(self, lengths: np.ndarray, first_b: Tensor, lengths_b: Tensor) -> TextBatch:
-        """The sentences that begin at `first_b`; `lengths` are `lengths_b`, at hand without asking the device."""
+        """The sentences that begin at `first_b`; `lengths` are `lengths_b`, known without asking the device."""
         longest = int(lengths.max())
         targets_tb, inside_tb = gather(self.symbols_n, first_b, lengths_b, longest)
         inputs_tb = torch.cat([targets_tb.new_full((1, len(lengths)), NULL), targets_tb[:-1]])

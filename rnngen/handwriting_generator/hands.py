@@ -31,7 +31,7 @@ class Writer:
     word_gap: float  # gap between words
     pace: float  # units a second on a curve of radius 3
     pause: float  # seconds of a pen lift, on top of the way through the air
-    jitter: float  # standard deviation of each control point, anew in every letter
+    jitter: float  # standard deviation of each control point, drawn again for every letter
     variation: float  # standard deviation of the size and lean of letters, relative; half of it runs on along the word
     rhythm: float  # standard deviation of the pace from letter to letter and word to word, relative
     hesitation: float  # seconds, mean of the pause before a word

@@ -124,7 +124,7 @@ def _place(text: str, writer: Writer, rng: np.random.Generator) -> tuple[_Stroke
         place, glyph = written
         following = spelt[number + 1] if number + 1 < len(spelt) else None
         if previous is None:
-            delays = luck[place, 2] < writer.delays  # a habit of the hand, decided anew for each word
+            delays = luck[place, 2] < writer.delays  # a habit of the hand, decided again for each word
             returns = luck[place, 5] < writer.returns
         else:
             x += _advance(

@@ -19,7 +19,7 @@ def perplexity_of_words(bits_per_word: float) -> float:
 def perplexity_from_characters(bits_per_character: float, characters_per_word: float = CHARACTERS_PER_WORD) -> float:
     """The paper's conversion, perplexity ≈ 2^(5.6 · BPC).
 
-    With `characters_per_word` = characters / words of the set in hand, both counted with the end of each sentence,
+    With `characters_per_word` = characters / words of the set in question, both counted with the end of each sentence,
     the conversion is exact: the same total number of bits, spread over words.
     """
     return perplexity_of_words(characters_per_word * bits_per_character)

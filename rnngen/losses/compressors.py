@@ -19,7 +19,7 @@ ZSTD_LEVEL = 19
 ZSTD_WINDOW_LOGS = 10, 31  # what the format allows; 2 GiB is more than any corpus of the paper
 PPM_ORDER = 6
 PPM_MEMORY = 1 << 30  # bytes; 4 MB of text take less than 64 MB
-PPM_CUTS_OFF = 1  # where the memory is full the model sheds its rarest contexts; the other rule is to start anew
+PPM_CUTS_OFF = 1  # when the memory is full, the model drops its rarest contexts; the other rule is to start afresh
 
 
 def bytes_added(training: bytes, test: bytes) -> dict[str, int]:

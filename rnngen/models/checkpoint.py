@@ -36,7 +36,7 @@ STATE_TENSORS = ("tensors-0.safetensors", "tensors-1.safetensors")
 STATE_VERSION = 2
 """Raised by one when older states can no longer be read."""
 LOCK = "lock"
-AWAY = "move the folder away to start anew"
+AWAY = "move the folder away to start afresh"
 
 
 def save_network(network: Network, path: str | Path, weights: Mapping[str, Tensor] | None = None) -> None:

@@ -35,7 +35,7 @@ class Alignment:
 
     @property
     def rank(self) -> float:
-        """The greater, the better."""
+        """The greater, the better the line."""
         return math.inf if self.fault is None else self.clarity
 
 

@@ -68,7 +68,7 @@ class Noise(Protocol):
         """One draw of all weights, name → tensor."""
 
     def square_gradients(self) -> None:
-        """Learn from `.grad`, summed over several processes, what `backward` would have told a single one of a draw."""
+        """Learn about a draw from `.grad`, summed over several processes, as `backward` would in a single one."""
 
     def step(self, factor: float = 1.0, *, batch_size: int) -> None:
         """Learn from a minibatch whose gradients have been averaged; `factor` scales the learning rate."""

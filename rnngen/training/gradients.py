@@ -2,12 +2,12 @@
 
 Forward pass, loss and backward pass are recorded once for each shape and replayed, which saves the processor some
 hundred thousand launches per update. The optimiser stays outside: it is a few launches for all weights together
-(torch._foreach), and so learning rate, momentum and the look at the loss before the weights change are the same with
-and without a recording; so is noise, whose draw of the weights is an argument of the recording.
+(torch._foreach), so learning rate, momentum and the check of the loss before the weights change are the same with and
+without a recording. So is noise: the drawn weights are an argument of the recording.
 
 Chunks of a long text are all of one shape and carry a state. Sentences and lines of handwriting are padded to a few
-lengths and computed as if they had no ends (`running_on`): what comes after a sequence's end changes nothing before it,
-and the loss, which knows the lengths, sends nothing back from there. So the gradients are the same.
+lengths and computed as if they had no ends (`running_on`). What comes after a sequence's end changes nothing before it,
+and the loss knows the lengths and has no derivatives there. So the gradients are the same.
 
 Clipping is not here: derivatives are clipped inside the layers (`rnngen.cells.peephole_lstm`) and at the outputs
 (`rnngen.losses.mixture_density`).
@@ -81,7 +81,7 @@ class RecordedGradients:
         after, rest = rest[: len(carried)], rest[len(carried) :]
         into = list(drawn.values()) or self.parameters
         others, gradients = rest[: -len(into)], rest[-len(into) :]
-        if drawn:  # on to what they were drawn from
+        if drawn:  # passed on to what they were drawn from
             torch.autograd.backward(into, gradients)
         else:
             for weight, gradient in zip(into, gradients, strict=True):

@@ -115,7 +115,7 @@ def test_parts_with_and_without_raw_bytes_do_not_go_together(tmp_path):
     parts = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
     write_wikipedia([first], parts[0], Options(), part=0)
     write_wikipedia([second], parts[1], Options(), part=1, raw=False)
-    with pytest.raises(InputError, match="unlike columns"):
+    with pytest.raises(InputError, match="different columns"):
         gather_wikipedia(parts, tmp_path / "joined.parquet")
 
 

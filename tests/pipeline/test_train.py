@@ -188,7 +188,7 @@ def test_a_state_of_other_settings_is_moved_aside_not_removed(corpus, tmp_path, 
     fresh, _ = run(altered(seed=4), corpus, tmp_path / "fresh")
     other, _ = run(altered(seed=4), corpus, tmp_path / "m")
     aside = tmp_path / "m" / "state" / "aside-1"
-    assert f"of another training (seed: 3, now 4): moved to {aside}, starting anew" in capsys.readouterr().out
+    assert f"of another training (seed: 3, now 4): moved to {aside}, starting afresh" in capsys.readouterr().out
     assert all(torch.equal(weight, other[name]) for name, weight in fresh.items())
     first, _ = run(SETTINGS, corpus, tmp_path / "first")
     shutil.copytree(aside, tmp_path / "n" / "state")
@@ -263,7 +263,7 @@ def test_what_changes_the_outcome_is_one(corpus, tmp_path, capsys, before, now):
     for _ in range(7):
         train_command(**options, time_budget=0.0)
     again, _ = run(altered(**now), corpus, tmp_path / "m")
-    assert "starting anew" in capsys.readouterr().out
+    assert "starting afresh" in capsys.readouterr().out
     assert all(torch.equal(weight, again[name]) for name, weight in whole.items())
 
 

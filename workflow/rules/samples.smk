@@ -52,7 +52,7 @@ rule sample_handwriting:
     params:
         folder=lambda w, input: str(Path(input.weights).parent),
         what=lambda w: ["--figure", w.figure.removeprefix("fig")],
-        lines=lambda w: json.dumps(MADE.figures[w.figure]["lines"]),  # other ones are written anew
+        lines=lambda w: json.dumps(MADE.figures[w.figure]["lines"]),  # if they change, the samples are made again
         end=config["samples"]["handwriting"]["end"],
         seed=config["seed"],
     message:

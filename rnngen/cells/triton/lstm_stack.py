@@ -23,7 +23,7 @@ from rnngen.errors import InputError
 
 BLOCK = 512
 ALIGNED = 16
-"""Sizes of products are rounded up to this: cuBLAS wants rows of 16 bytes for the matrix units."""
+"""Sizes of products are rounded up to this: cuBLAS needs rows of 16 bytes for the matrix units."""
 WIDEST_BATCH = 256
 """Above this, one layer's products fill the card and a stack gains nothing over running its layers in turn."""
 ONE_HOT_SYMBOLS = 1024

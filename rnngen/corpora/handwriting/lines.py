@@ -339,7 +339,7 @@ class _Points:
         recorded_l = np.diff(offsets)
         if (recorded_l == 0).any():
             line = table["line"][int(np.flatnonzero(recorded_l == 0)[0])]
-            raise InputError(f"{path}: line {line} has no point; leave it out")
+            raise InputError(f"{path}: line {line} has no points; leave it out")
         end_n = np.zeros(len(x_n), dtype=bool)
         end_n[ends[1:] - 1] = True
         line_n = np.repeat(np.arange(len(recorded_l), dtype=np.int32), recorded_l)
@@ -446,7 +446,7 @@ class HandwritingBatches:
     """Batches of lines of similar length, padded to the longest, never cut; same interface as
     `rnngen.corpora.sequences`.
 
-    Lines are sorted by length into buckets of sixteen batches; every epoch deals the lines of a bucket anew to its
+    Lines are sorted by length into buckets of sixteen batches; every epoch deals the lines of a bucket out again to its
     batches and shuffles all batches, as (seed, epoch) determine. `maximum_points` bounds the cells T · B of a padded
     batch by making the batches of long lines smaller (a single line may exceed it). The number of batches is the same
     in every epoch. Without `shuffle`, lines come longest first, or with `batch_size` 1 in the order of the set. The

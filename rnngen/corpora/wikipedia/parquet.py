@@ -79,9 +79,8 @@ def gather_wikipedia(parts: Sequence[Path], output: Path) -> dict[str, Any]:
 
 
 def check_part(part: Path, number: int, seen: dict[str, SeenRevisions]) -> dict[str, Any]:
-    """The report in the corpus of a dump, if it is the part of that number and no revision of its wiki was seen before.
-
-    Else InputError.
+    """The report in the corpus of a dump. InputError unless it is part `number` and its revisions are all new to
+    `seen`.
     """
     columns = ("kind", "part", "page_id", "rev_id")
     what = "corpus of one dump (parse_wikipedia makes one, with `part`)"
@@ -131,7 +130,7 @@ def join_reports(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     before = 0
     whole["skipped"] = []
     for report in reports:
-        # a file that could not be read on is listed in any case; it has no length
+        # a file that could not be read to its end is listed in any case; it has no length
         listed = [item for at, item in enumerate(report["skipped"]) if before + at < LISTED or "bytes" not in item]
         whole["skipped"] += listed
         before += report["skipped_items"]
@@ -139,7 +138,7 @@ def join_reports(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def provenance_of(report: dict[str, Any]) -> str:
-    """What the corpus itself says of where it is from, as JSON."""
+    """What the corpus itself says about its origin, as JSON."""
     keys = ("bytes", "sha256", "encoding", "schema")
     parts = [{key: part[key] for key in keys} for part in report["parts"]]
     about = {"corpus": "wikipedia", "bytes": report["raw_bytes"], "rows": report["rows"], "parts": parts}

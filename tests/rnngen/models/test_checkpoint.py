@@ -288,7 +288,7 @@ def test_the_state_before_goes_on_where_the_newest_is_damaged(tmp_path, caplog, 
 def test_a_damaged_state_without_another_says_what_to_do(tmp_path, content):
     saved_states(tmp_path, 1)
     (tmp_path / "state.json").write_text(content)
-    with pytest.raises(InputError, match=r"state.json.*move the folder away to start anew"):
+    with pytest.raises(InputError, match=r"state.json.*move the folder away to start afresh"):
         load_training_state(tmp_path)
 
 
