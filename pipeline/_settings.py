@@ -286,7 +286,7 @@ LIMITS = ("maximum_epochs", "maximum_updates")
 def identity(settings: Settings) -> dict[str, Any]:
     """What decides through which weights a training goes: without names, threads, devices and back ends.
 
-    When to validate and when to stop is left out too, but for the length that the learning rate follows from.
+    When to validate and when to stop is left out too, except for the length that the learning rate depends on.
     """
     training = settings["training"]
     free = {*FREE_IN_TRAINING, *(LIMITS if training["schedule"] == "constant" else ())}
@@ -346,7 +346,7 @@ def parent_of_training(config: dict, experiment: str, training: str) -> tuple[st
 
 
 def swept(config: dict, name: str) -> dict[str, Any]:
-    """The experiment that a sweep is: a row for every value, each like the row that it names but for one setting."""
+    """A sweep as an experiment: a row for every value, each like the row that the sweep names but for one setting."""
     sweep, where = config["sweeps"][name], f"configuration, key sweeps.{name}"
     if name in config["experiments"]:
         raise InputError(f"{where}: there is an experiment of that name; give the sweep another")

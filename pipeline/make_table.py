@@ -145,7 +145,7 @@ def line(
 ) -> dict[str, Any]:
     """One line of the table, from the evaluations of all seeds; None where nothing was printed or measured.
 
-    Differences stand only where corpora and networks are the paper's.
+    Differences are given only where corpora and networks are the paper's.
     """
     first, models = evaluations[0], [evaluation["model"] for evaluation in evaluations]
     printed = paper.get(first["evaluation"], {})

@@ -271,7 +271,7 @@ def begin(chosen: Settings, corpus: Path, initial: Path | None) -> tuple[Assembl
 
 @contextmanager
 def of_all(ranks: Ranks | None) -> Iterator[None]:
-    """What fails in one of several processes fails in all, so that none waits for what does not come."""
+    """What fails in one of several processes fails in all, so that none waits for something that never comes."""
     error: Exception | None = None
     try:
         yield

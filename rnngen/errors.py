@@ -16,7 +16,7 @@ LONGEST_MESSAGE = 300
 class InputError(Exception):
     """Bad input: one line that says what is wrong, where (file, byte offset, line, key), and the remedy.
 
-    Options of the library stand in it as `keep_going`; a command prints --keep-going for it and exits with status 1.
+    Options of the library appear in it as `keep_going`; a command prints --keep-going instead and exits with status 1.
     Anything else that escapes is a bug. Messages of other libraries that it quotes may have had several lines, and what
     they quote from a file may be of any length. So a message is shortened to LONGEST_MESSAGE characters, in its middle,
     since the file's name is at its beginning and the remedy at its end.

@@ -221,7 +221,7 @@ class CompressedFile:
     def _parallel_streams(self, file: BinaryIO, beginning: bytes) -> Iterator[bytes]:
         """Streams of a multistream bzip2 file, decoded by several threads (the decoder releases Python's lock).
 
-        Where streams begin is known from their magic number only, which could also stand inside a stream, and a damaged
+        Where streams begin is known from their magic number only, which could also occur inside a stream, and a damaged
         stream may not show at all. So a group counts only if its streams end exactly where the next group begins; from
         the first one that does not, the rest of the file is read one stream after the other, which finds the reason.
         """

@@ -199,7 +199,7 @@ class ColumnReader:
     def _columns(
         self, source: np.ndarray, every: np.ndarray, elements: "Elements", entities: "Entities", wrong: np.ndarray
     ) -> dict[str, pa.Array | np.ndarray | list]:
-        """The columns but for the raw ones; `wrong` becomes true for pages that lxml has to read after all."""
+        """The columns except for the raw ones; `wrong` becomes true for pages that lxml has to read after all."""
 
         def strings(name: str) -> pa.Array:
             begin, end, present = elements.contents(name)
