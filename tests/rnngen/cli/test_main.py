@@ -271,6 +271,20 @@ def test_lines_that_are_drawn_again_are_told_of(rnngen, model, tmp_path):
     assert rnngen(*arguments, "--tries", 0)[0] == 2
 
 
+def test_ten_thousand_characters_are_pages_of_lines(rnngen, model, tmp_path):
+    text = " ".join(["hello", "under", "the", "sun"] * 500)
+    (tmp_path / "letter.txt").write_text(text)
+    with (tmp_path / "letter.txt").open() as file, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", file)
+        status, out, err = rnngen(
+            "write", "-", "--model", model, "--page", "a4", "--tries", 1, "--json", "-o", "letter.json"
+        )
+    assert status == 0, err
+    found = json.loads(out)
+    assert " ".join(line["text"] for line in found["lines"]) == text
+    assert len(text) > 9_500
+
+
 def test_replacing_unknown_characters(rnngen, model, tmp_path):
     arguments = ("write", "héllo", "--model", model, "--tries", 1, "-o", "a.svg")
     status, _, err = rnngen(*arguments)
