@@ -38,7 +38,7 @@ def main(
         str | None, typer.Option(help="Split; default: test for a treebank, otherwise validation.")
     ] = None,
     extract: Annotated[
-        int, typer.Option(help="Keep the surprisal of this many first symbols, in OUTPUT.surprisal.parquet.")
+        int, typer.Option(help="Keep the surprisal of the first symbols, this many, in OUTPUT.surprisal.parquet.")
     ] = 0,
 ) -> None:
     """The measures are written as JSON, with the rule they follow."""

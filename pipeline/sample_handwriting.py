@@ -56,10 +56,10 @@ def main(
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, max=1_000_000, help="Points after which a line is cut.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed; line k is drawn with seed + k.")] = 1,
-    separator: Annotated[str, typer.Option(help="Put between the text of a prime and the new text.")] = " ",
+    separator: Annotated[str, typer.Option(help="What goes between the text of a prime and the new text.")] = " ",
     end: Annotated[End, typer.Option(help="What ends a line, as for rnngen write.")] = End.PAPER,
     tries: Annotated[
-        int, typer.Option(min=1, help="Most times that a line is drawn, as for rnngen write; 1: nothing is selected.")
+        int, typer.Option(min=1, help="Times that a line is drawn at most, as for rnngen write; 1: none is selected.")
     ] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Number of threads.")] = 1,
 ) -> None:

@@ -72,7 +72,7 @@ def write(
     seed: Annotated[int, typer.Option(min=0, help="Each seed writes the same text in another way.")] = 1,
     hand: Annotated[
         int | None,
-        typer.Option(min=0, help="Write in this hand; each number is another one. Default: a new hand for each line."),
+        typer.Option(min=0, help="Write in the hand of this number. Default: each line has a hand of its own."),
     ] = None,
     style: Annotated[
         str | None, typer.Option(help="Write like this line of --corpus; `rnngen lines` lists them.")
@@ -86,7 +86,7 @@ def write(
     style_as_recorded: Annotated[
         bool, typer.Option("--style-as-recorded", help="Use --style-strokes as they are, neither resampled nor scaled.")
     ] = False,
-    separator: Annotated[str, typer.Option(help="Put between the text of the style and the new text.")] = " ",
+    separator: Annotated[str, typer.Option(help="What goes between the text of the style and the new text.")] = " ",
     width: Annotated[
         int, typer.Option(min=1, help="Most characters per line; longer text is wrapped between words.")
     ] = LINE_CHARACTERS,
@@ -108,7 +108,7 @@ def write(
     line_height: Annotated[
         float | None,
         typer.Option(
-            min=0.1, max=1000, callback=_finite, help="From line to line in millimetres; default: 3.2 times --size."
+            min=0.1, max=1000, callback=_finite, help="Millimetres from line to line; default: 3.2 times --size."
         ),
     ] = None,
     straight: Annotated[bool, typer.Option("--straight", help="Make the baselines level.")] = False,
@@ -150,14 +150,14 @@ def write(
         typer.Option(
             min=1,
             max=1000,
-            help="How often a line is drawn at most, with other seeds, if letters seem to be malformed, missing or "
-            "repeated or it does not end; 1 keeps the first.",
+            help="Draw a line again, with other seeds, up to this many times in all, if letters seem to be malformed, "
+            "missing or repeated or it does not end; 1 keeps the first.",
         ),
     ] = TRIES,
     precision: Annotated[
         Literal["float32", "bfloat16"],
         typer.Option(
-            help="bfloat16: weights of half the size, which draws single lines of large networks about twice as fast "
+            help="bfloat16: weights of half the size; single lines of large networks are drawn about twice as fast, "
             "and a little differently."
         ),
     ] = "float32",
@@ -171,7 +171,7 @@ def write(
     rnngen write - --hand 7 --page a4 --straight -o letter.pdf < letter.txt
 
     \b
-    With a model of your own, or in the hand of a recorded line or your own; RNNGEN_MODEL stands in for --model:
+    With a model of your own (RNNGEN_MODEL stands in for --model), or in the hand of a recorded line or in yours:
     export RNNGEN_MODEL=results/models/synthesis/none
     rnngen write "like her" --style a00-000z-01 --corpus results/corpora/handwriting.parquet -o her.svg
     rnngen write "like me" --style-strokes me.svg --style-text "my own hand" -o me-too.svg
