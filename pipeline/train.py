@@ -265,7 +265,7 @@ def begin(chosen: Settings, corpus: Path, initial: Path | None) -> tuple[Assembl
         weights, memory = start
         load_weights(assembly.network, weights)
         if not load_optimiser(assembly.network, assembly.optimiser, memory):
-            say(f"{memory}: of another optimiser than this training's, whose averages start at 0")
+            say(f"{memory}: of another kind of optimiser than this training's, whose averages start at 0")
     return assembly, {"corpus": sha256(corpus), "initial": [sha256(path) for path in start]}
 
 
@@ -311,7 +311,7 @@ def resume(
     other = differences(identity(values["settings"]), identity(chosen))
     other += differences(values["inputs"], inputs) + differences(values["device"], assembly.device.type, "device")
     if not other and not on_the_way(progress, assembly.schedule, assembly.training_batches.batches_per_epoch):
-        other = ["the validations or the end it has come to"]
+        other = ["when it validated, or where it ended"]
     if other:
         aside = set_training_state_aside(folder)
         say(f"the state in {folder} is of another training ({', '.join(other[:3])}): moved to {aside}, starting afresh")

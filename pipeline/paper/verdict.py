@@ -49,7 +49,7 @@ def verdict(
         return "incomparable", "not comparable: cut off"
     difference = value - float(paper)
     if doubt > 0 and abs(abs(difference) - tolerance) < doubt:
-        return "undecided", f"undecided (±{tolerance:g}): by these seeds the mean is known to ±{doubt:.2g}"
+        return "undecided", f"undecided (±{tolerance:g}): with these seeds the mean is known to ±{doubt:.2g}"
     if abs(difference) <= tolerance:
         return "within", f"within tolerance (±{tolerance:g})"
     return "outside", f"outside tolerance (±{tolerance:g}): {'worse' if difference > 0 else 'better'}"

@@ -203,7 +203,7 @@ def set_training_state_aside(folder: str | Path) -> Path:
 
 
 def forget_state_before(folder: str | Path) -> None:
-    """Remove the state before the newest, to carry half as much."""
+    """Remove the state before the newest, so that the folder is half as large."""
     newest, before = (Path(folder) / name for name in (STATE, STATE_BEFORE))
     if before.exists() and _tensors_file(newest) is not None:
         spare = Path(folder) / next(name for name in STATE_TENSORS if name != _tensors_file(newest))

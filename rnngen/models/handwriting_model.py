@@ -34,7 +34,7 @@ POINTS_PER_CHARACTER = 25.0  # §4.2, where a model does not say
 HAND_TEXT = (
     "Five quacking zephyrs jolt my wax bed"  # every small letter; no dot or bar waits for the end of the last word
 )
-RECORDED_HERTZ = 100.0  # points a second of the corpora, before any are left out
+RECORDED_HERTZ = 100.0  # points per second in the corpora, before any are left out
 TRIES = 4
 RETRY = 2**32  # from the seed of a line to that of its next try
 LONGEST_LINE = 1_000  # characters; the window's weights of every step are kept
@@ -366,7 +366,7 @@ class HandwritingModel:
     def misfit(line: SampledLine, prime: Prime) -> str | None:
         """What is wrong with the text of a line's prime, as the window shows it; None where it fits.
 
-        When the pen is done with the prime, the window stands at the end of its text, within MISFIT of it, and surely
+        When the pen is done with the prime, the window is at the end of its text, within MISFIT of it, and certainly
         not past the whole line.
         """
         characters = len(prime.text or "")
@@ -380,7 +380,7 @@ class HandwritingModel:
             return None
         where = "far" if off == math.inf else f"{abs(off):.0f} characters"
         where += " past" if off > 0 else " before"
-        return f"{prime.name}: the text does not fit the strokes, after which the network is {where} its end"
+        return f"{prime.name}: the text does not fit the strokes: as they end, the network is {where} its end"
 
     def prime(self, ink: Ink, text: str | None, name: str = "") -> Prime:
         """A prime from a line of the corpus, or from strokes recorded as the corpus was."""

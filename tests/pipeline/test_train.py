@@ -162,7 +162,7 @@ def test_the_memory_of_another_optimiser_is_not_taken_over(corpus, tmp_path, cap
     run(SETTINGS, corpus, tmp_path / "none")
     other = altered(training={"optimiser": {"name": "rmsprop", "learning_rate": 1e-3}, "maximum_epochs": 1})
     run(other, corpus, tmp_path / "m", initial=tmp_path / "none")
-    assert "of another optimiser than this training's" in capsys.readouterr().out
+    assert "of another kind of optimiser than this training's" in capsys.readouterr().out
 
 
 def test_weights_of_another_size_are_refused_by_name(corpus, tmp_path):
