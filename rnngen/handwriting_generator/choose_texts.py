@@ -11,7 +11,7 @@ from rnngen.errors import InputError
 
 SHORTFALL = 3  # characters a line may stay below the length drawn for it
 ENOUGH = 50  # if fewer words have a letter, it is also put into others
-MISS = 0.1  # what a failed attempt counts, in occurrences, so that no character is tried for ever
+MISS = 0.1  # what a failed attempt counts as, in occurrences, so that no character is tried for ever
 MARKS = ".,'\"-?!"  # the commoner signs
 IN_PLACE_OF = {"ß": "s", "æ": "a", "œ": "e", "ø": "o", "ł": "l", "ı": "i", "Æ": "A", "Ø": "O", "Ł": "L"}
 """Letters that are not a base with a mark → the letter of an English word whose place each may take."""
@@ -21,7 +21,7 @@ TYPOGRAPHIC = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "�
 
 
 def bare(word: str) -> str:
-    """A word as it counts for holding out: lower case, without the signs around it."""
+    """A word as it is compared with those held out: lower case, without the signs around it."""
     return re.sub(r"^\W+|\W+$", "", word).lower()
 
 
@@ -44,7 +44,7 @@ def choose_lines(
     """
     avoided = {bare(word) for word in held_out}
     allowed = {*characters, " "}
-    words: list[str] = []  # "": a place that no line crosses
+    words: list[str] = []  # "": a place that no line may cross
     for paragraph in paragraphs:
         for word in paragraph.translate(TYPOGRAPHIC).split():
             parts = {bare(part) for part in (word, *re.split(r"[-/']", word))}

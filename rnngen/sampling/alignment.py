@@ -2,7 +2,7 @@
 
 φ(t, u), divided by its sum over u, is the share of the window that character u has at step t. A letter that is written
 has nearly all of it at some step; one that the pen passes over never has. A window that does not move on writes the
-same letter again and again. And where a network has lost its way, many of its letters have a little less than they
+same letter again and again. And where a network has gone wrong, many of its letters have a little less than they
 should: that tells malformed letters better than any single one of them (docs/writer.md has the measurement). Full
 stops and the like never have the window for themselves, and are not judged in a line that has letters or digits.
 
@@ -19,11 +19,11 @@ from rnngen.sampling.lines import SampledLine
 CLEAR = 0.978
 """A line counts as clear if the lower quartile of its letters' greatest shares is this much of the upper quartile."""
 MISSING = 0.75
-"""A letter counts as passed over if its greatest share is below this, in upper quartiles."""
+"""A letter counts as passed over if its greatest share is below this, in units of the upper quartile."""
 DOUBT = "some letters may be malformed"
 """The fault of a line that is whole, but not clear."""
 LONG = 4.0
-"""Steps that the window may stay on a letter before the last, in medians of the line's letters."""
+"""Steps that the window may stay on any letter but the last, in units of the median over the line's letters."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class NextWord:
     right of all ink; and if none did, where the rule ends it.
     """
 
-    symbols: int  # how many of the request's symbols, its last ones, are not to be written: a blank and the word
+    symbols: int  # how many of the request's last symbols are not to be written: a blank and the word
     points: int  # after the rule has fired
     gap: float
     mean_dx: float  # what the normalisation took from every Δx
@@ -48,7 +48,7 @@ class LineRequest:
     seed: int = 0
     prime_t3: np.ndarray | None = None  # offsets and end-of-stroke bits that the first inputs are clamped to
     maximum_steps: int = 1000  # new points after which the line is cut
-    next_word: NextWord | None = None  # of the symbols; None: the line ends by the rule
+    next_word: NextWord | None = None  # at the end of the symbols; None: the line ends by the rule
 
     @property
     def characters(self) -> int:

@@ -24,7 +24,7 @@ from rnngen.errors import InputError
 from rnngen.training.contracts import Carried
 
 PATIENCE = timedelta(seconds=60)
-"""How long a process waits for the others before it gives up: nothing hangs longer."""
+"""How long a process waits for the others before it gives up, so that nothing hangs for longer."""
 SEQUENCE_AXIS = {
     "inputs_tb": 1,
     "targets_tb": 1,

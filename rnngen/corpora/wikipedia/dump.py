@@ -201,8 +201,8 @@ def read_dumps(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of several dump files, one after the other, as one corpus.
 
-    `findings` is filled on the way. With `part` it is that part of a corpus whose others are read elsewhere, and may
-    have no page. Raises InputError, with file and byte offset, at the first thing that cannot be
+    `findings` is filled on the way. With `part`, the dump is that part of a corpus whose other parts are read
+    elsewhere, and may have no page. Raises InputError, with file and byte offset, at the first thing that cannot be
     read, unless the options let it pass.
     """
     seen: dict[str, SeenRevisions] = {}
