@@ -54,6 +54,8 @@ WINDOW_LAYERS: dict[str, WindowLayer] = {
 """Name → function with the signature of `window_layer`, for the back ends that run on any device."""
 NEVER_WAITING = frozenset({"auto", "fused", "triton"})
 """Back ends that never wait for the GPU if no lengths are given: a whole pass can be recorded."""
+NEVER_LOOKING_AT_LENGTHS = frozenset({"triton"})
+"""Back ends that run all steps: to look how many the longest sequence has would cost more."""
 
 
 def backend_named(name: str, device: torch.device) -> Backend:

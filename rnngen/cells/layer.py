@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rnngen.cells.backends import backend_named
+from rnngen.cells.backends import NEVER_LOOKING_AT_LENGTHS, backend_named
 from rnngen.cells.packing import within
 from rnngen.cells.peephole_lstm import State, Weights, reference
 from rnngen.errors import InputError
@@ -25,7 +25,7 @@ class PeepholeLSTM(nn.Module):
         symbols: K, the size of the alphabet of a one-hot input; its weights are one gathered row per symbol.
         clip: bound on the derivatives of the pre-activations at every step (the paper's 1 for text, 10 for
             handwriting); None for no clipping.
-        backend: "reference", "fused", "compiled", "triton" or "auto".
+        backend: "auto", or a name in `rnngen.cells.backends.BACKENDS`.
         precision: "float32" computes in the type of the parameters (float64 parameters give float64); "bfloat16"
             multiplies matrices in bfloat16 and keeps the cells, the clipping and the parameters as they are.
         init_range: every parameter is drawn from Uniform[−init_range, init_range].
@@ -90,7 +90,7 @@ class PeepholeLSTM(nn.Module):
         """
         steps, batch = self.require_fitting(symbols_tb, dense, state, lengths_b)
         longest = steps
-        if lengths_b is not None and self.backend != "triton":  # there the look at the lengths would cost more
+        if lengths_b is not None and self.backend not in NEVER_LOOKING_AT_LENGTHS:
             longest = int(lengths_b.max())
             symbols_tb = None if symbols_tb is None else symbols_tb[:longest]
             dense = [x[:longest] for x in dense]
