@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from pipeline._settings import Reading, Settings
 from rnngen.cells.backends import backend_named
 from rnngen.cells.c_kernels import load_fitting_gates
+from rnngen.cells.matmul import keep_programs_for
 from rnngen.corpora.handwriting.lines import HandwritingBatches, load_handwriting
 from rnngen.corpora.sequences import ChunkBatches, SentenceBatches
 from rnngen.corpora.treebank import END, Treebank, load_treebank
 from rnngen.corpora.wikipedia.byte_stream import ByteCorpus, load_wikipedia
 from rnngen.errors import InputError
-from rnngen.freed_memory import give_back_freed_memory
+from rnngen.freed_memory import give_back_freed_memory, keep_large_buffers_apart
 from rnngen.losses.bits_per_character import (
     bits_per_character_from_words,
     perplexity_from_characters,
@@ -247,7 +248,9 @@ class Assembly:
     def __init__(self, settings: Settings, corpus: Path) -> None:
         self.settings = settings
         torch.set_num_threads(settings["threads"])
+        keep_large_buffers_apart()
         training, network = settings["training"], settings["network"]
+        keep_programs_for(training["batch_size"])
         self.device = device_of(settings["device"])
         if training.get("precision") == "bfloat16" and self.device.type == "cuda":
             # the output layer, which is not a layer of cells: operands of 10 bits, still more than bfloat16

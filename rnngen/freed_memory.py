@@ -5,6 +5,23 @@ import sys
 
 import pyarrow as pa
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""From glibc's malloc.h."""
+
+
+def keep_large_buffers_apart() -> None:
+    """Have the C library return every large buffer to the system when it is freed.
+
+    By itself it comes to take buffers of up to 32 MB from its heap, where sizes that never come back leave gaps. What
+    is as large as a layer's weights or smaller stays in the heap, and so does free memory at its end: fresh memory costs
+    page faults, a tenth of the time of an update.
+    """
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # not every C library has it
+        if mallopt is not None:
+            mallopt(M_MMAP_THRESHOLD, 2**22)
+            mallopt(M_TRIM_THRESHOLD, 2**24)
+
 
 def give_back_freed_memory() -> None:
     """Return to the system what Arrow's pool and the C library keep after corpora, minibatches and so on were freed.

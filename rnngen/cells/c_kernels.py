@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rnngen.cells.packing import Steps, Sums
+from rnngen.cells.packing import WORKSPACES, Steps, Sums
 from rnngen.compiled import library
 
 
@@ -41,7 +41,7 @@ class CompiledGates:
         """xᵀ as an operand; in bfloat16 it is copied, which makes products with it twice as fast."""
         if operands != torch.bfloat16:
             return x.t()
-        turned = torch.empty(x.shape[1], x.shape[0], dtype=operands)
+        turned = WORKSPACES.take((x.shape[1], x.shape[0]), operands, x.device)
         self.run_transpose[x.dtype](x.data_ptr(), *x.shape, x.stride(0), turned.data_ptr(), turned.stride(0))
         return turned
 

@@ -14,6 +14,7 @@ Shapes: t time, b batch, i inputs side by side, h cells, g = 4h gates; n all ste
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -95,6 +96,16 @@ class EagerGates:
         return g_ng.sum(0), d_peepholes, d_rows
 
 
+def join_inputs(xs: Sequence[Tensor], packing: Packing, operands: torch.dtype) -> Tensor:
+    """Packed inputs side by side, (n, i), as an operand."""
+    if len(xs) == 1 and xs[0].dtype == operands:
+        return packing.pack(xs[0])
+    x_ni = WORKSPACES.take((packing.total, sum(x.shape[2] for x in xs)), operands, xs[0].device)
+    for part, x in zip(x_ni.split([x.shape[2] for x in xs], 1), xs, strict=True):
+        part.copy_(packing.pack(x))
+    return x_ni
+
+
 class FusedBPTT(torch.autograd.Function):
     """(gates' arithmetic, packing, clip, operands' type, whether to keep what backward needs, symbols, h, c, the
     parameters, then each dense input and its weight) → (h_tbh, last h, last c)."""
@@ -110,34 +121,26 @@ class FusedBPTT(torch.autograd.Function):
         def take(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
             return WORKSPACES.take(shape, dtype, device)
 
-        x_ni = weight_ig = own_x = None
+        x_ni = weight_ig = None
         if xs:
             weight_ig = torch.cat([gates.transpose(weight, operands) for weight in weights])
-            if len(xs) == 1 and not rounded:
-                x_ni = packing.pack(xs[0])
-            else:
-                x_ni = own_x = take(total, len(weight_ig), dtype=operands)
-                for part, x in zip(x_ni.split([x.shape[2] for x in xs], 1), xs, strict=True):
-                    part.copy_(packing.pack(x))
+            x_ni = join_inputs(xs, packing, operands)
 
         with fastest_float32():
             g_ng = take(total, 4 * cells, dtype=gates.storage(dtype, operands))
             c_all = take(batch + total, cells)
             c_all[:batch] = packing.sort(c_bh)
             # h_t as operand; it is also the output unless operands are rounded or rows are packed
-            h_all = (
-                take(batch + total, cells, dtype=operands)
-                if rounded or not packing.whole
-                else bias.new_empty(batch + total, cells)
-            )
+            h_all = take(batch + total, cells, dtype=operands)
             h_all[:batch] = packing.sort(h_bh)
-            out_nh = bias.new_empty(total, cells) if rounded else None
+            out_nh = take(total, cells) if rounded else None
 
             symbols_n = None if symbols_tb is None else packing.pack(symbols_tb).contiguous()
             rows_kg = None if rows_kg is None else rows_kg.contiguous()
             parameters = CellParameters(peepholes.contiguous(), bias.contiguous(), rows_kg, symbols_n)
             steps = Steps(packing, g_ng, c_all, parameters, clip)
             gates.fill(steps, x_ni, weight_ig)
+            del x_ni  # joined once more in the backward pass: that is quicker done than memory is had
             recur = lay_out(recurrent.to(operands), batch)
             h_steps = h_all[batch:].split(packing.rows_at)
             out_steps = [None] * len(h_steps) if out_nh is None else out_nh.split(packing.rows_at)
@@ -151,11 +154,9 @@ class FusedBPTT(torch.autograd.Function):
         if keep:
             # an output among the saved tensors: autograd then refuses a backward pass after it was changed in place
             ctx.save_for_backward(*dense, recurrent, None if own_h is not None else h_all)
-            ctx.buffers = (steps, x_ni, own_x, own_h)
+            ctx.buffers = (steps, own_h)
             ctx.gates, ctx.operands = gates, operands
             ctx.set_materialize_grads(False)
-        else:
-            WORKSPACES.give_back(g_ng, c_all, own_x, own_h)
         return out_tbh, last_h, last_c
 
     @staticmethod
@@ -167,7 +168,7 @@ class FusedBPTT(torch.autograd.Function):
                 "Run the forward pass again, or build the layer with backend='reference'"
             )
         *dense, recurrent, h_saved = ctx.saved_tensors
-        steps, x_ni, own_x, own_h = ctx.buffers
+        steps, own_h = ctx.buffers
         ctx.buffers = None
         gates, operands, packing = ctx.gates, ctx.operands, steps.packing
         xs, weights = dense[0::2], dense[1::2]
@@ -194,6 +195,7 @@ class FusedBPTT(torch.autograd.Function):
                 if t or needs_h:
                     d_before = recur(steps.g[t].to(operands))
                     d_h = torch.cat([d_before, d_h[rows:]]) if rows < batch else d_before
+            del d_out  # its memory serves what follows
             d_bias, d_peepholes, d_rows = gates.sums(steps)
 
             d_ng = steps.g_ng.to(operands)
@@ -201,13 +203,14 @@ class FusedBPTT(torch.autograd.Function):
             d_recurrent = torch.mm(d_gn, packing.before(h_all)).to(recurrent.dtype)
             d_dense = []
             if xs:
-                d_weights = torch.mm(d_gn, x_ni).to(recurrent.dtype).split([x.shape[2] for x in xs], 1)
+                d_weights = torch.mm(d_gn, join_inputs(xs, packing, operands)).to(recurrent.dtype)
+                del d_gn
+                d_weights = d_weights.split([x.shape[2] for x in xs], 1)
                 for k, (weight, d_weight) in enumerate(zip(weights, d_weights, strict=True)):
                     d_x = None
                     if ctx.needs_input_grad[12 + 2 * k]:
                         d_x = packing.unpack(torch.mm(d_ng, weight.to(operands)).to(weight.dtype))
                     d_dense += [d_x, d_weight]
-        WORKSPACES.give_back(steps.g_ng, steps.c_all, own_x, own_h)
         return (
             *[None] * 6,
             packing.unsort(d_h.to(recurrent.dtype)) if needs_h else None,

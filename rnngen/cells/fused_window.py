@@ -107,7 +107,7 @@ class WindowBPTT(torch.autograd.Function):
             c_all, kappa_all = take(batch + total, cells), take(batch + total, kappa_bk.shape[1])
             c_all[:batch], kappa_all[:batch] = packing.sort(c_bh), packing.sort(kappa_bk)
             a_n3k = take(total, len(bias_p))
-            out_nh, out_nv = bias.new_empty(total, cells), bias.new_empty(total, alphabet)
+            out_nh, out_nv = take(total, cells), take(total, alphabet)
 
             steps = Steps(
                 packing, g_ng, c_all, CellParameters(peepholes.contiguous(), bias.contiguous(), None, None), clip
@@ -132,8 +132,6 @@ class WindowBPTT(torch.autograd.Function):
             ctx.buffers = (steps, rows_all, kappa_all, a_n3k)
             ctx.gates, ctx.window, ctx.operands = gates, window, operands
             ctx.set_materialize_grads(False)
-        else:
-            WORKSPACES.give_back(rows_all, g_ng, c_all, kappa_all, a_n3k)
         return packing.unpack(out_nh), packing.unpack(out_nv), *last, *trace
 
     @staticmethod
@@ -185,7 +183,6 @@ class WindowBPTT(torch.autograd.Function):
             if ctx.needs_input_grad[6]:
                 d_x = packing.unpack(torch.mm(d_ng, weight_x.to(operands)).to(x_tbi.dtype))
             d_weight_p = torch.mm(d_hats_n3k.t(), out_nh)
-        WORKSPACES.give_back(rows_all, steps.g_ng, steps.c_all, kappa_all, a_n3k)
         d_w, d_h = d_wh.to(recurrent.dtype).split([alphabet, cells], 1)
         return (
             *[None] * 6,

@@ -3,7 +3,7 @@
 Shapes: t time, b sequence, h cells.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
@@ -19,21 +19,22 @@ def layer_stack(
     below_tbh: Tensor | None,
     states: Sequence[State | None],
     lengths_b: Tensor | None,
-) -> tuple[list[Tensor], list[State]]:
-    """Run `layers` over whole sequences; returns h_tbh of each and its (h, c) after each sequence's last step.
+) -> Iterator[tuple[Tensor, State]]:
+    """Run `layers` over whole sequences; yields h_tbh of each and its (h, c) after each sequence's last step.
 
     Every layer reads `symbols_tb` (if not None) and `dense`, and last the layer below it; the lowest reads `below_tbh`
-    there, if that is not None. A back end may advance several layers side by side (`stack_named`); otherwise one runs
-    after the other.
+    there, if that is not None. What is made of a layer's output before the next layer is asked for comes after that
+    layer in the backward pass, so that derivatives of only one layer's output need memory. A back end may advance
+    several layers side by side (`stack_named`); otherwise one runs after the other.
     """
     if not layers:
-        return [], []
+        return
     batch = (symbols_tb if symbols_tb is not None else dense[0]).shape[1]
     side_by_side = stack_named(layers[0].backend, len(layers), batch)
     if side_by_side is not None:
         first = list(dense) if below_tbh is None else [*dense, below_tbh]
         layers[0].require_fitting(symbols_tb, first, states[0], lengths_b)
-        return side_by_side(
+        hidden, after = side_by_side(
             [layer.weights() for layer in layers],
             symbols_tb,
             [first, *[list(dense)] * (len(layers) - 1)],
@@ -42,10 +43,9 @@ def layer_stack(
             layers[0].clip,
             layers[0].precision,
         )
-    hidden, after = [], []
+        yield from zip(hidden, after, strict=True)
+        return
     for layer, state in zip(layers, states, strict=True):
         inputs = dense if below_tbh is None else [*dense, below_tbh]
         below_tbh, last = layer(symbols_tb, inputs, state, lengths_b)
-        hidden.append(below_tbh)
-        after.append(last)
-    return hidden, after
+        yield below_tbh, last

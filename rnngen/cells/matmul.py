@@ -18,10 +18,20 @@ from rnngen import compiled
 
 # oneDNN keeps a program for every shape it has met: 1,024 of them, unless told otherwise before its first product.
 # torch's own layer over it keeps as many again. Sequences of all lengths make new shapes at every update, 0.5 MB each.
-# This many are enough for the shapes that come back in minibatches of 32 sequences: two products per step for each
-# number of rows still running, and the products over all steps.
-for _name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-    os.environ.setdefault(_name, "128")
+CACHES = [name for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY") if name not in os.environ]
+
+
+def keep_programs_for(batch: int) -> None:
+    """Bound oneDNN's caches, unless the environment already did; without effect after the first product.
+
+    Enough for the shapes that come back in minibatches of `batch` sequences: two products per step for each number of
+    rows still running, and the products over all steps.
+    """
+    for name in CACHES:
+        os.environ[name] = str(2 * batch + 32)
+
+
+keep_programs_for(48)
 
 
 FEW_ROWS = 4

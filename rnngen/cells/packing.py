@@ -5,11 +5,14 @@ Rows are sorted by length, so a step holds only the rows still running: padding 
 Shapes: t time, b batch, h cells, g = 4h gates, k symbols; n all steps of all sequences, step by step.
 """
 
+import math
 import threading
+import weakref
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +23,12 @@ Sums = tuple[Tensor, Tensor, Tensor | None]
 def within(lengths_b: Tensor, steps: int) -> Tensor:
     """(T, B) bool: is step t of sequence b before the sequence's end?"""
     return torch.arange(steps, device=lengths_b.device)[:, None] < lengths_b
+
+
+def select_rows(x: Tensor, rows_n: Tensor) -> Tensor:
+    """(R, ...) and n of its rows → (n, ...), in a buffer from `WORKSPACES`."""
+    out = WORKSPACES.take((len(rows_n), *x.shape[1:]), x.dtype, x.device)
+    return torch.index_select(x, 0, rows_n, out=out)
 
 
 class Packing:
@@ -51,14 +60,14 @@ class Packing:
     def pack(self, x_tb: Tensor) -> Tensor:
         """(T, B, ...) → (N, ...)."""
         flat = x_tb.reshape(-1, *x_tb.shape[2:])
-        return flat if self.whole else flat.index_select(0, self.source_n)
+        return flat if self.whole else select_rows(flat, self.source_n)
 
     def unpack(self, x_n: Tensor) -> Tensor:
         """(N, ...) → (T, B, ...), zero where a sequence has ended."""
         steps = len(self.rows_at)
         if self.whole:
             return x_n.view(steps, self.batch, *x_n.shape[1:])
-        flat = x_n.new_zeros(steps * self.batch, *x_n.shape[1:])
+        flat = WORKSPACES.take((steps * self.batch, *x_n.shape[1:]), x_n.dtype, x_n.device).zero_()
         return flat.index_copy_(0, self.source_n, x_n).view(steps, self.batch, *x_n.shape[1:])
 
     def sort(self, x_b: Tensor) -> Tensor:
@@ -69,7 +78,7 @@ class Packing:
 
     def before(self, x: Tensor) -> Tensor:
         """From (B + N, ...), initial rows first: for each packed row, the row one step earlier."""
-        return x[: self.total] if self.whole else x.index_select(0, self.before_n)
+        return x[: self.total] if self.whole else select_rows(x, self.before_n)
 
     def last(self, x_n: Tensor) -> Tensor:
         """The last row of each sequence, in the caller's order; a copy."""
@@ -113,37 +122,33 @@ class Steps:
 class Workspaces:
     """Large buffers kept between calls: the system zeroes a fresh one page by page, which costs as much as a product.
 
-    At most as many are kept as were ever in use at once. Other devices already have an allocator that keeps memory.
+    A buffer comes back by itself when no tensor uses it any more. At most as many are kept as were ever in use at once.
+    Small ones are not kept, and other devices already have an allocator that keeps memory.
     """
 
+    SMALLEST = 2**18
+    """Bytes of the smallest buffer that is kept."""
+
     def __init__(self) -> None:
-        self._free: list[Tensor] = []
+        self._free: list[np.ndarray] = []
         self._lock = threading.Lock()
 
     def take(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
         """An uninitialised tensor."""
-        if device.type != "cpu":
+        size = math.prod(shape) * dtype.itemsize
+        if device.type != "cpu" or size < self.SMALLEST:
             return torch.empty(shape, dtype=dtype, device=device)
-        size = dtype.itemsize
-        for length in shape:
-            size *= length
         with self._lock:
-            fitting = [block for block in self._free if block.numel() >= size]
+            fitting = [k for k, block in enumerate(self._free) if len(block) >= size]
             # with none large enough, a smaller one makes room for the new one
-            block = min(fitting or self._free, key=len, default=None)
-            if block is not None:
-                self._free = [other for other in self._free if other is not block]
+            place = min(fitting or range(len(self._free)), key=lambda k: len(self._free[k]), default=None)
+            block = None if place is None else self._free.pop(place)
         if block is None or len(block) < size:
-            block = torch.empty(size, dtype=torch.uint8)
-        return block[:size].view(dtype).view(shape)
-
-    def give_back(self, *buffers: Tensor | None) -> None:
-        """Return what `take` gave; the caller must hold no other reference to it."""
-        with self._lock:
-            for buffer in buffers:
-                if buffer is not None and buffer.device.type == "cpu":
-                    storage = buffer.untyped_storage()
-                    self._free.append(torch.empty(0, dtype=torch.uint8).set_(storage))
+            block = torch.empty(size, dtype=torch.uint8).numpy()
+        lent = block[:size]  # an object of its own, which lives as long as torch needs its memory
+        # without the lock: a tensor may die anywhere, and appending is atomic
+        weakref.finalize(lent, self._free.append, block).atexit = False
+        return torch.from_numpy(lent).view(dtype).view(shape)
 
 
 WORKSPACES = Workspaces()

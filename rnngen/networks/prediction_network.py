@@ -3,7 +3,7 @@
 Shapes: t time, b sequence, i input, h cells of a layer, o output.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -88,8 +88,8 @@ class PredictionNetwork(nn.Module):
             raise InputError(f"a state of {len(state)} layers for a network of {len(self.layers)}")
         symbols_tb, dense = (x, []) if self.arguments["symbols"] else (None, [x])
         states = [None] * len(self.layers) if state is None else state
-        hidden, after = layer_stack(self.layers, symbols_tb, dense, None, states, lengths_b)
-        return output_layer(hidden, self.weight_output, self.bias_output), after
+        stack = layer_stack(self.layers, symbols_tb, dense, None, states, lengths_b)
+        return output_layer(stack, self.weight_output, self.bias_output)
 
     def step(self, x: Tensor, state: list[State]) -> tuple[Tensor, list[State]]:
         """One step: ŷ (B, output_size) and the state after it; `x` is (B, input_size), or int64 (B) for symbols."""
@@ -97,7 +97,9 @@ class PredictionNetwork(nn.Module):
         after: list[State] = []
         for layer, before in zip(self.layers, state, strict=True):
             after.append(layer.step(symbols_b, [*dense, after[-1][0]] if after else dense, before))
-        y_1bo = output_layer([h_bh[None] for h_bh, _ in after], self.weight_output, self.bias_output)
+        y_1bo, _ = output_layer(
+            ((h_bh[None], (h_bh, c_bh)) for h_bh, c_bh in after), self.weight_output, self.bias_output
+        )
         return y_1bo[0], after
 
     def zero_state(self, x: Tensor) -> list[State]:
@@ -105,13 +107,18 @@ class PredictionNetwork(nn.Module):
         return [layer.zero_state(len(x)) for layer in self.layers]
 
 
-def output_layer(hidden: list[Tensor], weights: nn.ParameterList, bias_o: Tensor) -> Tensor:
-    """ŷ_t = b_y + Σ_n W_{h^n y} h^n_t (eq 3), without joining the layers' outputs in memory."""
-    steps, batch, _ = hidden[0].shape
-    y_no = bias_o
-    for h_tbh, weight_oh in zip(hidden, weights, strict=True):
+def output_layer(
+    stack: Iterable[tuple[Tensor, State]], weights: nn.ParameterList, bias_o: Tensor
+) -> tuple[Tensor, list[State]]:
+    """ŷ_t = b_y + Σ_n W_{h^n y} h^n_t (eq 3) and the states of all layers, from each layer's h_tbh and state.
+
+    Layers' outputs are not joined in memory, and each is used before the next layer is asked for (`layer_stack`).
+    """
+    y_no, after = bias_o, []
+    for (h_tbh, state), weight_oh in zip(stack, weights, strict=True):
         y_no = torch.addmm(y_no, h_tbh.flatten(0, 1), weight_oh.t())
-    return y_no.view(steps, batch, -1)
+        after.append(state)
+    return y_no.view(*h_tbh.shape[:2], -1), after
 
 
 def require_sizes(**sizes: int) -> None:

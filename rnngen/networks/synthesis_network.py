@@ -7,6 +7,7 @@ o output.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -148,9 +149,9 @@ class SynthesisNetwork(nn.Module):
             first.clip,
             first.precision,
         )
-        hidden, after = layer_stack(others, None, [x_tbi, window_tbv], h_tbh, state.layers[1:], lengths_b)
-        hidden, after = [h_tbh, *hidden], [(last.h_bh, last.c_bh), *after]
-        y_tbo = output_layer(hidden, self.weight_output, self.bias_output)
+        above = layer_stack(others, None, [x_tbi, window_tbv], h_tbh, state.layers[1:], lengths_b)
+        stack = chain([(h_tbh, (last.h_bh, last.c_bh))], above)
+        y_tbo, after = output_layer(stack, self.weight_output, self.bias_output)
         return y_tbo, SynthesisState(after, last.window_bv, last.kappa_bk), trace
 
     def step(
@@ -172,7 +173,9 @@ class SynthesisNetwork(nn.Module):
         after = [(last.h_bh, last.c_bh)]
         for layer, before in zip(others, state.layers[1:], strict=True):
             after.append(layer.step(None, [x_bi, last.window_bv, after[-1][0]], before))
-        y_1bo = output_layer([h_bh[None] for h_bh, _ in after], self.weight_output, self.bias_output)
+        y_1bo, _ = output_layer(
+            ((h_bh[None], (h_bh, c_bh)) for h_bh, c_bh in after), self.weight_output, self.bias_output
+        )
         alpha, beta, kappa = (values_1bk[0] for values_1bk in trace)
         return y_1bo[0], SynthesisState(after, last.window_bv, last.kappa_bk), (alpha, beta, kappa)
 

@@ -66,23 +66,37 @@ def test_a_bfloat16_product_of_few_rows(outputs, inputs, few, monkeypatch):
     assert not few or run(x[2:4].t().contiguous().t()).equal(whole[2:4])  # rows that do not lie together
 
 
+CPU = torch.device("cpu")
+LARGE = Workspaces.SMALLEST // 4
+"""Numbers in float32 that make a buffer large enough to be kept."""
+
+
 def test_workspaces_are_used_again_and_never_shared():
     spaces = Workspaces()
-    cpu = torch.device("cpu")
-    a, b = (spaces.take((10, 4), torch.float32, cpu) for _ in range(2))
-    assert a.data_ptr() != b.data_ptr() and a.shape == (10, 4)
-    address = a.data_ptr()
-    spaces.give_back(a, None)
-    smaller = spaces.take((3, 5), torch.float64, cpu)
+    a, b = (spaces.take((LARGE, 4), torch.float32, CPU) for _ in range(2))
+    assert a.data_ptr() != b.data_ptr() and a.shape == (LARGE, 4)
+    address, part = a.data_ptr(), a[3:, 1]
+    del a
+    c = spaces.take((LARGE, 4), torch.float32, CPU)
+    assert c.data_ptr() != address  # a part of it is still in use
+    del part
+    smaller = spaces.take((LARGE, 1), torch.float64, CPU)
     assert smaller.data_ptr() == address and smaller.dtype == torch.float64
-    assert spaces.take((10, 4), torch.float32, cpu).data_ptr() not in (address, b.data_ptr())
+    assert spaces.take((LARGE, 4), torch.float32, CPU).data_ptr() not in (address, b.data_ptr(), c.data_ptr())
 
 
 def test_no_more_workspaces_are_kept_than_were_used_at_once():
     spaces = Workspaces()
-    for size in (10, 1000, 20, 5000, 7, 100_000):
-        spaces.give_back(*[spaces.take((size,), torch.float32, torch.device("cpu")) for _ in range(2)])
-    assert sorted(len(block) for block in spaces._free) == [400_000, 400_000]
+    for size in (1, 10, 2, 50, 1, 100):
+        a, b = (spaces.take((size, LARGE), torch.float32, CPU) for _ in range(2))
+        del a, b
+    assert [len(block) for block in spaces._free] == [400 * LARGE] * 2
+
+
+def test_small_workspaces_are_not_kept():
+    spaces = Workspaces()
+    spaces.take((LARGE - 1,), torch.float32, CPU)
+    assert not spaces._free
 
 
 def test_workspaces_from_several_threads():
@@ -90,9 +104,9 @@ def test_workspaces_from_several_threads():
 
     def work(number):
         for _ in range(300):
-            space = spaces.take((64,), torch.float32, torch.device("cpu")).fill_(number)
+            space = spaces.take((LARGE,), torch.float32, CPU).fill_(number)
             seen.append(bool((space == number).all()))
-            spaces.give_back(space)
+            del space
 
     threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
     for thread in threads:
@@ -100,6 +114,7 @@ def test_workspaces_from_several_threads():
     for thread in threads:
         thread.join()
     assert len(seen) == 1200 and all(seen)
+    assert len(spaces._free) <= 4
 
 
 @pytest.mark.parametrize("name", ["ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"])
@@ -115,3 +130,14 @@ def test_programs_for_few_shapes_are_kept_unless_the_environment_says_otherwise(
     )
     run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == used
+
+
+def test_programs_kept_follow_the_minibatch_unless_the_environment_says_otherwise():
+    program = (
+        "import os; from rnngen.cells.matmul import keep_programs_for; keep_programs_for(4); "
+        "print(os.environ['LRU_CACHE_CAPACITY'], os.environ['ONEDNN_PRIMITIVE_CACHE_CAPACITY'])"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "LRU_CACHE_CAPACITY"}
+    environment["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = "7"
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["40", "7"]
