@@ -13,8 +13,8 @@ def keep_large_buffers_apart() -> None:
     """Have the C library return every large buffer to the system when it is freed.
 
     By itself it comes to take buffers of up to 32 MB from its heap, where sizes that never come back leave gaps. What
-    is as large as a layer's weights or smaller stays in the heap, and so does free memory at its end: fresh memory costs
-    page faults, a tenth of the time of an update.
+    is as small as a layer's weights stays in the heap, and so does free memory at its end: fresh memory costs page
+    faults, a tenth of the time of an update.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # not every C library has it
