@@ -167,10 +167,10 @@ def test_the_modes_that_are_right_are_kept_the_fastest_first(clock, monkeypatch,
 
 
 def test_a_check_that_hangs_leaves_what_was_right_before_it(tmp_path):
-    said = lease.run_for(["python3", "-c", "import time; time.sleep(60)"], {}, 0.5)
+    said = lease.run_for([sys.executable, "-c", "import time; time.sleep(60)"], {}, 0.5)
     assert said == "not done after 0 s"
-    assert lease.run_for(["python3", "-c", ""], {}, -1) == "no time left"
-    assert lease.run_for(["python3", "-c", "raise SystemExit('no card')"], {}, 60) == "exit status 1: no card"
+    assert lease.run_for([sys.executable, "-c", ""], {}, -1) == "no time left"
+    assert lease.run_for([sys.executable, "-c", "raise SystemExit('no card')"], {}, 60) == "exit status 1: no card"
 
 
 @pytest.mark.parametrize("mode", ["fused", "fused, recorded"])
