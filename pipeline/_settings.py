@@ -85,7 +85,7 @@ def load_config(files: Iterable[str | Path], given: Mapping[str, Any] = MappingP
             config[key] = {name: found for name, found in config[key].items() if found is not None}
     check_config(config)
     for name in config.get("sweeps", {}):
-        config["experiments"][name] = swept(config, name)
+        config["experiments"][name] = expand_sweep(config, name)
     return config
 
 
@@ -345,7 +345,7 @@ def parent_of_training(config: dict, experiment: str, training: str) -> tuple[st
     return other or experiment, f"{name}{mark}{seed}"
 
 
-def swept(config: dict, name: str) -> dict[str, Any]:
+def expand_sweep(config: dict, name: str) -> dict[str, Any]:
     """A sweep as an experiment: a row for every value, each like the row that the sweep names but for one setting."""
     sweep, where = config["sweeps"][name], f"configuration, key sweeps.{name}"
     if name in config["experiments"]:

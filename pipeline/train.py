@@ -61,7 +61,7 @@ from rnngen.models.checkpoint import (
     set_training_state_aside,
 )
 from rnngen.models.model_directory import CONFIG, LOG, OPTIMISER, WEIGHTS, check_file, read_config
-from rnngen.training.data_parallel import Ranks, joined
+from rnngen.training.data_parallel import Ranks, join_ranks
 from rnngen.training.log import write_log
 from rnngen.training.loop import Progress, Schedule
 
@@ -110,7 +110,7 @@ def main(
             "neither --settings nor --experiment given: name what to train, for example --experiment wikipedia"
         )
     state_folder = state or output / "state"
-    with joined() as ranks, ExitStack() as stack:
+    with join_ranks() as ranks, ExitStack() as stack:
         if ranks is not None and ranks.rank > 0:  # one of them speaks
             stack.enter_context(redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
         stack.enter_context(owned_by_all(state_folder, Waiting(state_folder) if wait else None, ranks))
@@ -195,7 +195,7 @@ def train_one(
             "processes": processes,
             "progress": progress.as_json(),
         }
-        whole = carried if ranks is None else ranks.gathered(carried, next(assembly.network.parameters()))
+        whole = carried if ranks is None else ranks.gather(carried, next(assembly.network.parameters()))
         if first:
             save_training_state(state_folder, assembly.tensors(whole) | {"best": best}, values)
         give_back_freed_memory()  # minibatches of all sizes leave gaps, and a validation leaves more

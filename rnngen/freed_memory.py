@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from typing import Any
 
 import pyarrow as pa
 
@@ -16,11 +17,10 @@ def keep_large_buffers_apart() -> None:
     is as small as a layer's weights stays in the heap, and so does free memory at its end: fresh memory costs page
     faults, a tenth of the time of an update.
     """
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # not every C library has it
-        if mallopt is not None:
-            mallopt(M_MMAP_THRESHOLD, 2**22)
-            mallopt(M_TRIM_THRESHOLD, 2**24)
+    mallopt = _find_in_libc("mallopt")
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 2**22)
+        mallopt(M_TRIM_THRESHOLD, 2**24)
 
 
 def give_back_freed_memory() -> None:
@@ -29,7 +29,11 @@ def give_back_freed_memory() -> None:
     What is needed again costs page faults, so once in a hundred updates is often enough.
     """
     pa.default_memory_pool().release_unused()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it
-        if trim is not None:
-            trim(0)
+    trim = _find_in_libc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _find_in_libc(name: str) -> Any:
+    """A function of glibc's; None elsewhere."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -18,6 +18,9 @@ CLAIMS = _read("claims")
 """Experiment → what the paper says of it, and what decides whether our numbers bear it out."""
 TABLES = _read("tables")
 """Table → its title, its experiments and its columns."""
+_MEASURES = TABLES.pop("measures")
+for _about in TABLES.values():
+    _about["measures"] = _MEASURES[_about["measures"]]
 FIGURES = _read("figures")
 """Number of a figure → what it shows, what draws it from what, and the lines written for it."""
 

@@ -98,7 +98,7 @@ class Ranks:
         if failed.any():
             raise InputError(f"process {self.rank} ends with process {failed.argmax()} of {self.size}, which says why")
 
-    def gathered(self, state: Carried, like: Tensor) -> Carried:
+    def gather(self, state: Carried, like: Tensor) -> Carried:
         """The recurrent state of all sequences of a minibatch, from the shares of all processes; None without any."""
         counts = torch.zeros(self.size, dtype=torch.int64)
         counts[self.rank] = 0 if state is None else len(state[0][0])
@@ -142,7 +142,7 @@ class Ranks:
 
 
 @contextmanager
-def joined() -> Iterator[Ranks | None]:
+def join_ranks() -> Iterator[Ranks | None]:
     """The processes that torchrun has started for this training; None where there is only one."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield None

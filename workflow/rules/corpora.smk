@@ -20,20 +20,20 @@ SUPPLIED = {
 }
 
 
-def stored(path):
+def locate(path):
     """What the user supplies, file or folder: on this disk, or where an address such as s3://bucket/name says."""
     scheme, mark, _ = path.partition("://")
     return getattr(storage, scheme)(path) if mark else local(path)
 
 
-def supplied(corpus):
+def require_folder(corpus):
     """The folder of a corpus that the user supplies; asked only by a rule that needs it."""
     folder = config["corpora"][corpus]["folder"]
     if "://" not in folder and not Path(folder).exists():
         sys.exit(
             f"error: corpora.{corpus}.folder: no {folder}; put {SUPPLIED[corpus]} there (docs/data.md says where from)"
         )
-    return stored(folder)
+    return locate(folder)
 
 
 def dumps(wildcards):
@@ -44,7 +44,7 @@ def dumps(wildcards):
                 f"error: corpora.wikipedia.dumps: no file {dump}; give the path of a dump, or one of {', '.join(sources())}"
             )
     return [
-        str(path_of(dump, DATA)) if dump in sources() else stored(dump)
+        str(path_of(dump, DATA)) if dump in sources() else locate(dump)
         for dump in WIKIPEDIA["dumps"]
     ]
 
@@ -177,7 +177,9 @@ if TREEBANK["folder"] is None:
 rule parse_treebank:
     input:
         lambda w: (
-            supplied("treebank") if TREEBANK["folder"] else f"{RESULTS}/raw/treebank"
+            require_folder("treebank")
+            if TREEBANK["folder"]
+            else f"{RESULTS}/raw/treebank"
         ),
     output:
         corpus=f"{RESULTS}/corpora/treebank.parquet",
@@ -258,7 +260,7 @@ else:
     rule parse_iamondb:
         input:
             lambda w: (
-                supplied("handwriting")
+                require_folder("handwriting")
                 if HANDWRITING["folder"]
                 else f"{RESULTS}/raw/handwriting"
             ),

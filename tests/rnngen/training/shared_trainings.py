@@ -15,7 +15,7 @@ from rnngen.corpora.handwriting.lines import HandwritingBatch
 from rnngen.corpora.sequences import ChunkBatches
 from rnngen.networks.prediction_network import PredictionNetwork
 from rnngen.training.adaptive_weight_noise import AdaptiveWeightNoise
-from rnngen.training.data_parallel import joined
+from rnngen.training.data_parallel import join_ranks
 from rnngen.training.loop import Progress, Schedule, train
 from rnngen.training.objectives import NextPoint, NextSymbol
 from rnngen.training.rmsprop import GravesRMSProp
@@ -96,7 +96,7 @@ def run(case: str, ranks) -> tuple[dict[str, torch.Tensor], list[float]]:
         if event == "update" and value is not None and progress.updates % 50 == 7:
             carried = value
             if ranks is not None:
-                carried = ranks.gathered(value, next(network.parameters()))
+                carried = ranks.gather(value, next(network.parameters()))
                 assert_same(ranks.own_part(carried), value)
     found = {name: p.detach().clone() for name, p in named.items()}
     if isinstance(noise, AdaptiveWeightNoise):
@@ -114,7 +114,7 @@ def assert_same(some, others) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
-    with joined() as ranks:
+    with join_ranks() as ranks:
         for case in CASES:
             tensors, losses = run(case, ranks)
             name = f"{case}.{0 if ranks is None else ranks.rank}"
