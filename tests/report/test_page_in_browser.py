@@ -351,6 +351,7 @@ def test_a_sheet_has_as_many_characters_a_line_as_stay_legible(opened, report):
 def test_styles_show_the_names_that_the_command_takes(page):
     names = page.locator("#live .style small").all_text_contents()
     page.locator("#live input[name=style]").nth(2).check()
+    wait_for_the_pen(page)
     assert names and f"--style {names[0]} " in page.locator("#live .command code").first.text_content()
 
 
