@@ -23,6 +23,8 @@ from rnngen.parquet_footer import join_footers
 MAGIC = b"PAR1"
 MARK = b"rnngen sha256 "
 SEAL = len(MARK) + 32
+HALVES, STRAY = (MARK[:7], MARK[7:]), 64
+"""A half of the mark this near its place is a damaged one, or a footer of another length has moved the place."""
 
 
 @contextmanager
@@ -127,10 +129,11 @@ def is_whole(path: Path) -> bool:
     """Whether the file matches the SHA-256 kept in it, if there is one. Raises ValueError if it is not Parquet."""
     with path.open("rb") as file:
         start = footer_start(file)
-        file.seek(max(0, start - SEAL))
-        seal = file.read(SEAL)
+        file.seek(max(0, start - SEAL - STRAY))
+        around = file.read(SEAL + STRAY)
+        seal = around[-SEAL:]
         if not seal.startswith(MARK):
-            return True
+            return not any(half in around for half in HALVES)
         digest = hashlib.sha256()
         file.seek(0)
         add_bytes(digest, file, start - SEAL)
