@@ -89,6 +89,7 @@ def _spell_options(message: str) -> str:
 
 def _leave(message: str, status: int) -> NoReturn:
     try:
-        print(message, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{message}\n")  # at once: lines of several unbuffered processes must not run together
+        sys.stderr.flush()
     finally:  # the status counts, whether or not anybody still reads
         sys.exit(status)

@@ -1,5 +1,6 @@
 """How a command ends: one line and a status, whatever went wrong."""
 
+import socket
 import subprocess
 import sys
 
@@ -72,3 +73,11 @@ def test_the_status_counts_where_nobody_reads_any_more():
         "with one_line_exits(): os.close(2); raise KeyboardInterrupt"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 130
+
+
+def test_an_unbuffered_process_writes_its_line_at_once():
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # keeps the bounds of every write
+    program = "from rnngen.errors import *\nwith one_line_exits(): raise InputError('a: wrong')"
+    with here, there:
+        assert subprocess.run([sys.executable, "-u", "-c", program], stderr=there).returncode == 1
+        assert here.recv(1000) == b"error: a: wrong\n"
