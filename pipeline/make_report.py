@@ -5,7 +5,8 @@
             "data": {"words": "enwik8", "as_in_paper": true, "generated": false}}}'
 
 The page shows what is there. If figures, samples or the handwriting network are missing, it leaves them out and says
-so. Its parts are in pipeline/report/.
+so. When and where it was made goes into report.run.json, so that equal runs give equal pages. Its parts are in
+pipeline/report/.
 """
 
 import json
@@ -17,7 +18,7 @@ import typer
 from pipeline._command import command
 from pipeline.report.content import gather
 from pipeline.report.render import render
-from rnngen.artifacts import provenance, write_whole
+from rnngen.artifacts import provenance, run_file, write_json, write_whole
 from rnngen.errors import InputError
 from rnngen.models.shipped import SHIPPED
 
@@ -40,10 +41,12 @@ def main(
     chosen = json.loads(experiments)
     if not chosen:
         raise InputError("--experiments: empty; a report needs at least one")
-    html = render(gather(results, chosen, preset, configfile or [], writer), provenance({"preset": preset}))
+    about = provenance({"preset": preset})
+    html = render(gather(results, chosen, preset, configfile or [], writer), about)
     size = len(html.encode("utf-8"))
     if size > LARGEST_PAGE:
         raise InputError(f"{output}: the page has {size:,} bytes, over {LARGEST_PAGE:,}; show fewer samples or figures")
+    write_json(run_file(output), about)
     with write_whole(output) as partial:
         partial.write_text(html, encoding="utf-8")
     print(f"{output}: {size:,} bytes")

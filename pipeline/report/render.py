@@ -25,7 +25,6 @@ def render(content: Content, about: dict[str, Any]) -> str:
         "fixed": format_number,
         "printed": format_printed,
         "signed": format_signed,
-        "seconds": seconds,
         "shaded": shade,
     }
     style = "".join(
@@ -77,15 +76,6 @@ def format_printed(value: object) -> str:
 def format_signed(value: float | None, digits: int) -> str:
     """The same with its sign."""
     return "–" if value is None else f"{value:+,.{digits}f}".replace("-", "−")
-
-
-def seconds(value: float | None) -> str:
-    """A duration as people say it."""
-    if value is None:
-        return "–"
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{value:.1f} s"
 
 
 def shade(scored: dict[str, Any]) -> Markup:

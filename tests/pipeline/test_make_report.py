@@ -4,13 +4,15 @@ import base64
 import hashlib
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline import make_report
 from pipeline.report import content, embedding
-from pipeline.report.render import format_number, format_signed, seconds, shade
+from pipeline.report.render import format_number, format_signed, shade
+from rnngen.artifacts import provenance
 from rnngen.errors import InputError
 from rnngen.models.shipped import SHIPPED
 from rnngen.web.one_file import embed_json
@@ -107,6 +109,22 @@ def test_the_larger_network_of_the_package_writes_and_is_named(results):
     assert "The network that comes with rnngen" not in own_html and data_in(own_html)["writer"] is None
 
 
+def test_equal_runs_at_other_times_on_other_machines_give_equal_pages(tmp_path, monkeypatch):
+    pages, runs = [], []
+    for when in ("2026-01-01T00:00:00+00:00", "2027-02-02T00:00:00+00:00"):
+        (tmp_path / when).mkdir()
+        monkeypatch.chdir(tmp_path / when)
+        results = write_results(Path("results"))
+        differs = {"finished": when, "machine": f"machine of {when}", "wall_seconds": float(when[:4])}
+        for path in (*results.rglob("run.json"), *results.rglob("*.run.json")):
+            path.write_text(json.dumps(json.loads(path.read_text()) | differs))
+        monkeypatch.setattr(make_report, "provenance", lambda settings, d=differs: provenance(settings) | d)
+        pages.append(made(results, EXPERIMENTS))
+        runs.append(json.loads((results / "report.run.json").read_text()))
+    assert pages[0] == pages[1]
+    assert [run["finished"][:4] for run in runs] == ["2026", "2027"]
+
+
 def test_without_handwriting(tmp_path):
     html = made(write_results(tmp_path / "results", TEXT_ONLY), TEXT_ONLY)
     assert "no handwriting synthesis experiment" in html and data_in(html)["network"] is None
@@ -144,7 +162,6 @@ def test_matrices_survive_half_precision():
 
 def test_numbers_as_they_are_printed():
     assert (format_number(-1025.7, 1), format_number(None, 2), format_signed(0.5, 2)) == ("−1,025.7", "–", "+0.50")
-    assert (seconds(None), seconds(3.14), seconds(61.5), seconds(7300)) == ("–", "3.1 s", "1 min 2 s", "2 h 1 min")
     assert "<" not in embed_json({"text": "</script>"})
 
 

@@ -108,9 +108,10 @@ rule make_report:
             "rnngen/web",
         ),
     output:
-        report(
+        page=report(
             f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"
         ),
+        run=f"{RESULTS}/report.run.json",
     log:
         f"{RESULTS}/logs/make_report.log",
     benchmark:
@@ -129,4 +130,4 @@ rule make_report:
         "the report"
     shell:
         "python -m pipeline.make_report --results {params.results:q} --experiments {params.experiments:q}"
-        " --preset {params.preset:q} {params.configfiles:q} --output {output:q} > {log:q} 2>&1"
+        " --preset {params.preset:q} {params.configfiles:q} --output {output.page:q} > {log:q} 2>&1"
