@@ -129,8 +129,8 @@ def is_whole(path: Path) -> bool:
     """Whether the file matches the SHA-256 kept in it, if there is one. Raises ValueError if it is not Parquet."""
     with path.open("rb") as file:
         start = footer_start(file)
-        file.seek(max(0, start - SEAL - STRAY))
-        around = file.read(SEAL + STRAY)
+        begin = file.seek(max(0, start - SEAL - STRAY))
+        around = file.read(start - begin)
         seal = around[-SEAL:]
         if not seal.startswith(MARK):
             return not any(half in around for half in HALVES)

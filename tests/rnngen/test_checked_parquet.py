@@ -40,6 +40,20 @@ def test_it_is_parquet_for_every_reader(table):
     assert table.read_bytes().count(MARK) == 1
 
 
+@pytest.mark.parametrize("rows", [0, 1, 2])
+@pytest.mark.parametrize("columns", [["a"], ["a", "b"]])
+def test_a_file_hardly_longer_than_its_footer_is_whole(rows, columns, tmp_path):
+    small = TABLE.slice(0, rows).select(columns)
+    with parquet_writer(tmp_path / "s.parquet", small.schema) as writer:
+        writer.write_table(small)
+    assert read_parquet(tmp_path / "s.parquet", {}, "table").num_rows == rows
+    whole = (tmp_path / "s.parquet").read_bytes()
+    for at in range(len(whole)):
+        (tmp_path / "s.parquet").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(InputError):
+            read_parquet(tmp_path / "s.parquet", {}, "table")
+
+
 def test_equal_tables_give_equal_bytes(table, tmp_path):
     with parquet_writer(tmp_path / "again.parquet", TABLE.schema, compression="zstd") as writer:
         writer.write_table(TABLE)

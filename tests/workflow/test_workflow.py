@@ -16,6 +16,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from rnngen.checked_parquet import is_whole
+
 ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 SMOKE = ("--configfile", "workflow/presets/smoke.yaml")
@@ -115,6 +117,10 @@ def test_every_table_figure_and_the_report_are_there(results):
     for number in (9, 10, 11, 13, 14, 15, 16, 17, 18, 19, 20, 21):
         assert (results / "figures" / f"fig{number:02}.svg").stat().st_size > 1000
         assert (results / "figures" / f"fig{number:02}.png").stat().st_size > 1000
+
+
+def test_every_parquet_file_is_whole(results):
+    assert all([is_whole(path) for path in results.rglob("*.parquet")])
 
 
 def test_table_1_has_every_row_static_and_dynamic(results):
