@@ -17,7 +17,7 @@ from torch import nn
 
 from pipeline._command import command
 from pipeline._settings import Settings, check_settings
-from pipeline._setup import EVALUATION_BATCH, PenData, TextData, device_of, pen_objective, take_leading
+from pipeline._setup import PenData, TextData, device_of, pen_objective, take_leading
 from rnngen.artifacts import provenance, write_result
 from rnngen.checked_parquet import parquet_writer
 from rnngen.errors import InputError
@@ -64,7 +64,7 @@ def main(
         pen = data = PenData(settings, corpus)
         require_same(pen.describe(), description, corpus)
         chosen, scored = split or "validation", []
-        batches = pen.batches(chosen, EVALUATION_BATCH, device=device)
+        batches = pen.batches(chosen, pen.EVALUATED_AT_ONCE, device=device)
         measures = pen_objective(network, settings).evaluate(batches.epoch(0))
     for name, value in measures.items():
         if not math.isfinite(value):
@@ -115,7 +115,7 @@ def text_measures(
     in_order = data.batches(split, 1, device=device)
     one_by_one = list(take_leading(in_order, extract))
     if adaptation is None:
-        measures = NextSymbol(network).evaluate(data.batches(split, EVALUATION_BATCH, device=device).epoch(0))
+        measures = NextSymbol(network).evaluate(data.batches(split, data.EVALUATED_AT_ONCE, device=device).epoch(0))
         objective, state = NextSymbol(network), None
         with torch.inference_mode():
             for batch in one_by_one:

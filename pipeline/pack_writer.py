@@ -15,7 +15,7 @@ import typer
 
 from pipeline._command import command
 from pipeline._settings import Settings, check_settings
-from pipeline._setup import EVALUATION_BATCH, PenData, pen_objective
+from pipeline._setup import PenData, pen_objective
 from pipeline.evaluate import require_same
 from rnngen.artifacts import read_json_object, sha256, write_result
 from rnngen.errors import InputError
@@ -49,7 +49,7 @@ def main(
     require_same(data.describe(), about, corpus)
 
     def nats_per_point() -> float:
-        batches = data.batches("validation", EVALUATION_BATCH)
+        batches = data.batches("validation", data.EVALUATED_AT_ONCE)
         return pen_objective(network, settings).evaluate(batches.epoch(0))["nats_per_point"]
 
     trained = nats_per_point()
