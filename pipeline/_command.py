@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import typer
 
-from rnngen.errors import one_line_exits
+from rnngen.errors import leave_quietly_if_interrupted, make_interruptible, one_line_exits
 
 
 def command(function: Callable[..., None]) -> None:
@@ -16,8 +16,9 @@ def command(function: Callable[..., None]) -> None:
     Exit status: 0 done, 1 bad input (one line on stderr), 2 bad usage, 130 interrupted.
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command(help=_help(function))(function)
+    app.command(help=_help(function))(make_interruptible(function))
     with one_line_exits():
+        leave_quietly_if_interrupted()
         app(standalone_mode=True)
 
 

@@ -1,8 +1,8 @@
 """Parquet files that notice damage: every page has its checksum, and the whole file has one too.
 
 Parquet's own checksums leave out the page headers and the footer, which holds types, sizes and places of all columns.
-So the SHA-256 of the file (of all bytes but the checksum itself) is kept in the gap before the footer, which readers
-skip.
+So the SHA-256 of the file (of all bytes but the checksum itself) is kept in a gap before the footer, which readers
+skip. If anything else is in that gap, the checksum has been damaged or moved.
 """
 
 import hashlib
@@ -23,8 +23,6 @@ from rnngen.parquet_footer import join_footers
 MAGIC = b"PAR1"
 MARK = b"rnngen sha256 "
 SEAL = len(MARK) + 32
-HALVES, STRAY = (MARK[:7], MARK[7:]), 64
-"""A half of the mark this near its place is a damaged one, or a footer of another length has moved the place."""
 
 
 @contextmanager
@@ -129,17 +127,45 @@ def is_whole(path: Path) -> bool:
     """Whether the file matches the SHA-256 kept in it, if there is one. Raises ValueError if it is not Parquet."""
     with path.open("rb") as file:
         start = footer_start(file)
-        begin = file.seek(max(0, start - SEAL - STRAY))
-        around = file.read(start - begin)
-        seal = around[-SEAL:]
+        file.seek(max(0, start - SEAL))
+        seal, footer = file.read(min(start, SEAL)), file.read()
         if not seal.startswith(MARK):
-            return not any(half in around for half in HALVES)
+            metadata = pq.read_metadata(path)
+            end = min(end_of_pages(metadata), start)
+            file.seek(end)
+            gap = file.read(start - end)
+            return not ((gap and is_of_arrow(metadata)) or MARK[:7] in gap or MARK[7:] in gap)
         digest = hashlib.sha256()
         file.seek(0)
         add_bytes(digest, file, start - SEAL)
-        file.seek(start)
-        digest.update(file.read())
+        digest.update(footer)
         return digest.digest() == seal[len(MARK) :]
+
+
+def column_chunks(metadata: pq.FileMetaData) -> Iterator[pq.ColumnChunkMetaData]:
+    """The pages of each column in each row group."""
+    for group in range(metadata.num_row_groups):
+        for column in range(metadata.num_columns):
+            yield metadata.row_group(group).column(column)
+
+
+def end_of_pages(metadata: pq.FileMetaData) -> int:
+    """Where the last page ends. Without rows there may be a dictionary alone; the other offset is then 0."""
+    ends = [
+        min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)), default=0)
+        + chunk.total_compressed_size
+        for chunk in column_chunks(metadata)
+    ]
+    return max([len(MAGIC), *ends])
+
+
+def is_of_arrow(metadata: pq.FileMetaData) -> bool:
+    """Whether a file is of Arrow and has no index and no filter, so that its footer follows its last page."""
+    more = any(
+        chunk.has_offset_index or getattr(chunk, "bloom_filter_offset", None)  # Arrow 26 has filters, Arrow 18 none
+        for chunk in column_chunks(metadata)
+    )
+    return not more and str(metadata.created_by).startswith("parquet-cpp-arrow")
 
 
 def footer_start(file: BinaryIO) -> int:

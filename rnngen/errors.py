@@ -1,16 +1,18 @@
 """Errors a user can act on."""
 
+import functools
 import io
 import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, ParamSpec
 
 LONGEST_MESSAGE = 300
+P = ParamSpec("P")
 
 
 class InputError(Exception):
@@ -42,7 +44,7 @@ def _shorten(text: str) -> str:
 
 
 def leave_quietly_if_interrupted() -> None:
-    """Until `one_line_exits`: Ctrl-C and SIGTERM end the process with status 130 and no message.
+    """Until `clean_up_if_interrupted`: Ctrl-C and SIGTERM end the process with status 130 and no message.
 
     For the seconds in which a command imports its libraries. They could swallow a KeyboardInterrupt or turn it into
     an ImportError, and there is nothing to clean up yet.
@@ -56,6 +58,27 @@ def leave_quietly_if_interrupted() -> None:
             signal.signal(number, leave)
 
 
+def clean_up_if_interrupted() -> None:
+    """From now on Ctrl-C and SIGTERM raise KeyboardInterrupt, and what is half done is undone on the way out."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
+def make_interruptible(function: Callable[P, None]) -> Callable[P, None]:
+    """A command that undoes what is half done when it is interrupted; while its arguments are read, nothing is.
+
+    The parser of the command line imports libraries too, which an exception must not disturb.
+    """
+
+    @functools.wraps(function)
+    def run(*arguments: P.args, **options: P.kwargs) -> None:
+        clean_up_if_interrupted()
+        function(*arguments, **options)
+
+    return run
+
+
 @contextmanager
 def one_line_exits() -> Iterator[None]:
     """Around a command: bad input ends it with one line on stderr and status 1, an interruption with status 130.
@@ -65,9 +88,7 @@ def one_line_exits() -> Iterator[None]:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
+    clean_up_if_interrupted()
     try:
         yield
     except InputError as error:

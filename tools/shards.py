@@ -6,6 +6,7 @@ the SHA-256 of each and the names of all members. `join` checks them and puts th
 
 import hashlib
 import io
+import re
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,7 +67,7 @@ def join(folder: Path, root: Path) -> list[str]:
     if not (
         isinstance(parts, list)
         and all(isinstance(part, dict) and {"name", "sha256"} <= part.keys() for part in parts)
-        and all(isinstance(part["name"], str) and Path(part["name"]).name == part["name"] for part in parts)
+        and all(isinstance(part["name"], str) and re.fullmatch(r"shard-\d+\.tar", part["name"]) for part in parts)
         and isinstance(members, list)
         and all(isinstance(member, str) for member in members)
     ):

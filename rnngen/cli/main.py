@@ -20,7 +20,7 @@ from rnngen.cli.typed_text import read_typed
 from rnngen.cli.watch import watch
 from rnngen.corpora.alphabet import name_symbols
 from rnngen.corpora.handwriting.parquet import CorpusLines
-from rnngen.errors import InputError, one_line, one_line_exits
+from rnngen.errors import InputError, leave_quietly_if_interrupted, make_interruptible, one_line, one_line_exits
 from rnngen.ink.drawing import FORMATS, Pen, check_colour, check_format, write_drawings
 from rnngen.ink.layout import CHARACTER_WIDTH, LINE_CHARACTERS, MARGIN, SIZES, Align, Layout, Sheet
 from rnngen.ink.read_strokes import read_ink
@@ -60,6 +60,7 @@ def _finite(value: float | None) -> float | None:
 
 
 @app.command()
+@make_interruptible
 def write(
     text: Annotated[str, typer.Argument(help="What to write; - reads it from standard input.")],
     output: Annotated[
@@ -280,12 +281,13 @@ def _prime(
 
 
 for command in (text, writer_page, list_lines, inspect, compare, watch):
-    app.command(command.__name__)(command)
+    app.command(command.__name__)(make_interruptible(command))
 
 
 def main() -> None:
     """Run the command line. Exit status: 0 done, 1 bad input (one line on stderr), 2 bad usage, 130 interrupted."""
     with one_line_exits():
+        leave_quietly_if_interrupted()
         app()
 
 

@@ -9,6 +9,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: forks of a process with threads hang
 
 import importlib
+import re
 import tempfile
 import time
 from collections import Counter
@@ -77,7 +78,8 @@ def main(
 
 def on_the_way_to_table2(name: Path) -> bool:
     """Whether a result is one of those that the killed workflows make."""
-    return str(name).endswith((TABLE2, "table2.csv", "corpora/wikipedia.parquet")) or "/wikipedia/none." in str(name)
+    ending = r"/(tables/table2\.\w+|corpora/wikipedia\.parquet|models/wikipedia/none/.*|evaluations/wikipedia/none\..*)"
+    return re.search(f"{ending}$", str(name)) is not None
 
 
 def is_fault(outcome: str) -> bool:

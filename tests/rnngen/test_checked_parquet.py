@@ -79,6 +79,36 @@ def test_a_byte_too_many_or_too_few_is_noticed(table):
                 read_parquet(table, COLUMNS, "table")
 
 
+@pytest.mark.parametrize("size", [47, 100, 400])
+def test_a_checksum_moved_from_its_place_is_noticed(table, size):
+    whole = table.read_bytes()
+    seal = whole.index(MARK)
+    for at in range(seal - size, len(whole) - size):
+        table.write_bytes(whole[: at + size] + whole[at:])
+        with pytest.raises(InputError, match=r"t\.parquet: .*damaged"):
+            read_parquet(table, COLUMNS, "table")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"write_page_index": True},
+        pytest.param(
+            {"bloom_filter_options": {"b": True}},
+            marks=pytest.mark.skipif(int(pa.__version__.split(".")[0]) < 26, reason="this Arrow writes no filters"),
+        ),
+        {"compression": "none", "use_dictionary": False, "data_page_version": "2.0"},
+        {"row_group_size": 7},
+    ],
+)
+def test_files_of_other_programs_need_no_checksum(table, tmp_path, options):
+    path = tmp_path / "other.parquet"
+    for copied in (TABLE, pq.read_table(table), TABLE.slice(0, 0), TABLE.select([])):
+        pq.write_table(copied, path, **options)
+        assert read_parquet(path, {}, "table").num_rows == (copied.num_rows if copied.num_columns else 0)
+
+
 def test_a_page_is_checked_in_files_of_other_programs(table, tmp_path):
     """They have no SHA-256, but may have checksums of pages."""
     path = tmp_path / "other.parquet"

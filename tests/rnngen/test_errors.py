@@ -51,17 +51,27 @@ def test_what_a_terminal_does_not_show_is_escaped():
     assert len(str(InputError("\x00" * 1000))) == LONGEST_MESSAGE
 
 
-@pytest.mark.parametrize("module", ["pipeline.train", "rnngen"])
-def test_an_interruption_while_the_libraries_are_imported_is_quiet(module):
-    """The import of torch, which takes the longest, interrupts itself."""
+@pytest.mark.parametrize(
+    ("arguments", "library"),
+    [
+        (["pipeline.train"], "torch"),
+        (["rnngen"], "torch"),
+        (["pipeline.sample_handwriting", "--model=m", "--text=a", "--output=o"], "pydantic"),
+        (["rnngen", "write", "a"], "pydantic"),
+    ],
+)
+def test_an_interruption_while_the_libraries_are_imported_is_quiet(arguments, library):
+    """The import of torch, which takes the longest, interrupts itself; or what the command line's parser needs."""
     program = (
         "import builtins, os, signal, sys, runpy\n"
         "imported = builtins.__import__\n"
+        "class Interrupting:\n"
+        "    def __del__(self): os.kill(os.getpid(), signal.SIGINT)\n"  # Python says and ignores what is raised here
         "def interrupting(name, *rest, **options):\n"
-        "    if name == 'torch': os.kill(os.getpid(), signal.SIGINT)\n"
+        f"    if name == {library!r}: Interrupting()\n"
         "    return imported(name, *rest, **options)\n"
         "builtins.__import__ = interrupting\n"
-        f"sys.argv = ['-m']; runpy.run_module({module!r}, run_name='__main__')"
+        f"sys.argv = {['-m', *arguments[1:]]!r}; runpy.run_module({arguments[0]!r}, run_name='__main__')"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (result.returncode, result.stdout, result.stderr) == (130, "", "")

@@ -76,6 +76,8 @@ def test_damage_is_named_and_nothing_written(tmp_path, damage):
 @pytest.mark.parametrize(
     "manifest",
     ["[]", "{", '{"shards": 3, "members": []}', '{"shards": [{"name": "../x", "sha256": ""}], "members": []}',
+     '{"shards": [{"name": "", "sha256": ""}], "members": []}',
+     f'{{"shards": [{{"name": "{"9" * 400}", "sha256": ""}}], "members": []}}',
      '{"shards": [], "members": [1]}', '{"shards": [], "members": []}'],
 )  # fmt: skip
 def test_a_list_that_is_none_is_named(tmp_path, manifest):

@@ -67,6 +67,9 @@ def test_folders_that_are_no_models(tmp_path, folder):
         {"deviation": [-1, 1]},
         {"mean": [math.nan, 1]},
         {"mean": [1, 2, 3]},
+        {"mean": [10**400, 1]},
+        {"mean": [0, -(10**400)]},
+        {"deviation": [10**400, 1]},
     ],
 )
 def test_units_that_draw_nothing_are_refused(tmp_path, normaliser):
