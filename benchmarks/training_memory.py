@@ -48,18 +48,21 @@ def main(
     print("| update | resident, MB | highest, MB | points/s |\n|---|---|---|---|")
     print("| 0 | {:.0f} | {:.0f} | |".format(*resident_megabytes()), flush=True)
     progress = Progress()
-    points, started = 0, time.process_time()
+    points, counted, started = 0, 0, time.process_time()
     for kind, _ in assembly.training(progress):
         if kind != "update":
             continue
+        # the loop counts anew after a validation
+        points += progress.predictions - (counted if counted <= progress.predictions else 0)
+        counted = progress.predictions
         if progress.updates % look_every == 0:
             seconds = time.process_time() - started
-            rate = (progress.predictions - points) / seconds
+            rate = points / seconds
             print(
                 "| {} | {:.0f} | {:.0f} | {:,.0f} |".format(progress.updates, *resident_megabytes(), rate), flush=True
             )
             give_back_freed_memory()  # as a training does when it saves its state
-            points, started = progress.predictions, time.process_time()
+            points, started = 0, time.process_time()
         if progress.updates == updates:
             return
 

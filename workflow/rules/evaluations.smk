@@ -19,7 +19,7 @@ rule evaluate:
     threads: config["threads"]
     resources:
         gpu=GPUS,
-        mem_mb=4000,
+        mem_mb=2500,
     params:
         folder=lambda w, input: str(Path(input.weights).parent),
         dynamic=lambda w: json.dumps(

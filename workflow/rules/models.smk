@@ -24,7 +24,7 @@ rule train:
     threads: config["threads"] * PROCESSES
     resources:
         gpu=GPUS,
-        mem_mb=4000 * PROCESSES,
+        mem_mb=2500 * PROCESSES,
     params:
         settings=lambda w: json.dumps(
             {
