@@ -4,6 +4,7 @@ import fcntl
 import functools
 import hashlib
 import json
+import math
 import os
 import platform
 import subprocess
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rnngen.errors import InputError
 
@@ -120,9 +121,14 @@ def write_result(path: str | Path, value: dict[str, Any], about: dict[str, Any])
 
 
 def read_json_object(path: str | Path, what: str) -> dict[str, Any]:
-    """The JSON object in a file; InputError for anything else, which says `what` it should be."""
+    """The JSON object in a file; InputError for anything else, which says `what` it should be.
+
+    JSON's numbers have no bounds. Here each must be one that a float can hold.
+    """
     try:
-        found = json.loads(Path(path).read_bytes(), parse_constant=_refuse)
+        found = json.loads(
+            Path(path).read_bytes(), parse_constant=_refuse, parse_int=_read_integer, parse_float=_read_float
+        )
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}; make it again") from error
     if not isinstance(found, dict):
@@ -130,8 +136,18 @@ def read_json_object(path: str | Path, what: str) -> dict[str, Any]:
     return found
 
 
-def _refuse(constant: str) -> None:
+def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a number")
+
+
+def _read_integer(digits: str) -> int:
+    _read_float(digits)
+    return int(digits)
+
+
+def _read_float(digits: str) -> float:
+    value = float(digits)
+    return value if math.isfinite(value) else _refuse(digits)
 
 
 def run_file(path: str | Path) -> Path:

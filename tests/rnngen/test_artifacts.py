@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rnngen.artifacts import provenance, run_file, take_lock, write_json, write_result, write_whole
+from rnngen.artifacts import provenance, read_json_object, run_file, take_lock, write_json, write_result, write_whole
 from rnngen.errors import InputError
 
 
@@ -92,6 +93,18 @@ def test_equal_runs_give_equal_results_and_their_times_beside_them(tmp_path):
     run = json.loads((tmp_path / "b.run.json").read_text())
     assert run["wall_seconds"] == 2.0 and {"machine", "commit", "finished", "command", "packages"} <= run.keys()
     assert run_file(tmp_path / "config.json") == tmp_path / "run.json"
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "-1" + "0" * 400, "1e999", "-1e999", "NaN", "Infinity"])
+def test_numbers_that_no_float_holds_are_refused(tmp_path, number):
+    path = tmp_path / "a.json"
+    path.write_text(f'{{"a": [{number}]}}', encoding="utf-8")
+    with pytest.raises(
+        InputError, match=rf"a\.json: not JSON: {re.escape(number[:9])}.* is not a number; make it again"
+    ):
+        read_json_object(path, "a thing")
+    path.write_text('{"a": [1e308, 9007199254740993, 1.5]}', encoding="utf-8")
+    assert read_json_object(path, "a thing") == {"a": [1e308, 9007199254740993, 1.5]}
 
 
 WRITERS = {

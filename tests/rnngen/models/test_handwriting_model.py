@@ -78,7 +78,8 @@ def test_units_that_draw_nothing_are_refused(tmp_path, normaliser):
     about["normaliser"] |= normaliser
     config.write_text(json.dumps(about))
     with pytest.raises(
-        InputError, match=r"config\.json: (key normaliser\.(mean|deviation)|not JSON: (NaN|Infinity) is not a number)"
+        InputError,
+        match=r"config\.json: (key normaliser\.(mean|deviation)|not JSON: (NaN|Infinity|-?10+ … 0+) is not a number)",
     ):
         HandwritingModel.load(config.parent)
 
