@@ -121,19 +121,19 @@ def write_result(path: str | Path, value: dict[str, Any], about: dict[str, Any])
 
 
 def read_json_object(path: str | Path, what: str) -> dict[str, Any]:
-    """The JSON object in a file; InputError for anything else, which says `what` it should be.
-
-    JSON's numbers have no bounds. Here each must be one that a float can hold.
-    """
+    """The JSON object in a file, as by `read_json`; InputError for anything else, which says `what` it should be."""
     try:
-        found = json.loads(
-            Path(path).read_bytes(), parse_constant=_refuse, parse_int=_read_integer, parse_float=_read_float
-        )
+        found = read_json(Path(path).read_bytes())
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}; make it again") from error
     if not isinstance(found, dict):
         raise InputError(f"{path}: not {what}; make it again")
     return found
+
+
+def read_json(text: str | bytes) -> Any:
+    """The value of a JSON text. ValueError for what is none, and for numbers that no float holds."""
+    return json.loads(text, parse_constant=_refuse, parse_int=_read_integer, parse_float=_read_float)
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -147,7 +147,9 @@ def _read_integer(digits: str) -> int:
 
 def _read_float(digits: str) -> float:
     value = float(digits)
-    return value if math.isfinite(value) else _refuse(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits[:20]}… is too large for a float")
+    return value
 
 
 def run_file(path: str | Path) -> Path:

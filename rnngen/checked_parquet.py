@@ -2,7 +2,7 @@
 
 Parquet's own checksums leave out the page headers and the footer, which holds types, sizes and places of all columns.
 So the SHA-256 of the file (of all bytes but the checksum itself) is kept in a gap before the footer, which readers
-skip. If anything else is in that gap, the checksum has been damaged or moved.
+skip. A file like ours that has something else there has been damaged.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from rnngen.artifacts import write_whole
 from rnngen.errors import InputError
-from rnngen.parquet_footer import join_footers
+from rnngen.parquet_footer import end_of_pages, join_footers
 
 MAGIC = b"PAR1"
 MARK = b"rnngen sha256 "
@@ -130,42 +130,13 @@ def is_whole(path: Path) -> bool:
         file.seek(max(0, start - SEAL))
         seal, footer = file.read(min(start, SEAL)), file.read()
         if not seal.startswith(MARK):
-            metadata = pq.read_metadata(path)
-            end = min(end_of_pages(metadata), start)
-            file.seek(end)
-            gap = file.read(start - end)
-            return not ((gap and is_of_arrow(metadata)) or MARK[:7] in gap or MARK[7:] in gap)
+            end = end_of_pages(footer)
+            return end is None or end >= start  # beyond it: a footer alone, of pages in other files
         digest = hashlib.sha256()
         file.seek(0)
         add_bytes(digest, file, start - SEAL)
         digest.update(footer)
         return digest.digest() == seal[len(MARK) :]
-
-
-def column_chunks(metadata: pq.FileMetaData) -> Iterator[pq.ColumnChunkMetaData]:
-    """The pages of each column in each row group."""
-    for group in range(metadata.num_row_groups):
-        for column in range(metadata.num_columns):
-            yield metadata.row_group(group).column(column)
-
-
-def end_of_pages(metadata: pq.FileMetaData) -> int:
-    """Where the last page ends. Without rows there may be a dictionary alone; the other offset is then 0."""
-    ends = [
-        min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)), default=0)
-        + chunk.total_compressed_size
-        for chunk in column_chunks(metadata)
-    ]
-    return max([len(MAGIC), *ends])
-
-
-def is_of_arrow(metadata: pq.FileMetaData) -> bool:
-    """Whether a file is of Arrow and has no index and no filter, so that its footer follows its last page."""
-    more = any(
-        chunk.has_offset_index or getattr(chunk, "bloom_filter_offset", None)  # Arrow 26 has filters, Arrow 18 none
-        for chunk in column_chunks(metadata)
-    )
-    return not more and str(metadata.created_by).startswith("parquet-cpp-arrow")
 
 
 def footer_start(file: BinaryIO) -> int:

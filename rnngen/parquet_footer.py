@@ -22,8 +22,10 @@ COLUMNS, GROUP_PLACE, ORDINAL = 1, 5, 7
 CHUNK_PLACE, CHUNK = 2, 3
 CHUNK_INDEXES = (4, 6)
 # of ColumnMetaData: its pages, and a filter that stands elsewhere
-PAGES = (9, 10, 11)
+SIZE, PAGES = 7, (9, 10, 11)
 FILTER = 14
+FIRST = 4
+"""Where the first page of a file begins: behind Parquet's magic number."""
 
 
 def join_footers(footers: list[tuple[bytes, int]], about: dict[str, str]) -> bytes:
@@ -54,6 +56,29 @@ def join_footers(footers: list[tuple[bytes, int]], about: dict[str, str]) -> byt
     out = bytearray()
     write_struct(out, dict(sorted(first.items())))
     return bytes(out)
+
+
+def end_of_pages(footer: bytes) -> int | None:
+    """Where the last page of a file ends, if the footer follows it: in files of Arrow 18 and later without indexes.
+
+    Other programs, and Arrow before 18, keep something between the two; None for them and for what cannot be read.
+    """
+    try:
+        found = read_struct(BytesIO(footer))
+        columns = [column for group in found[ROW_GROUPS][1][1] for column in group[COLUMNS][1][1]]
+        if any(map(_has_more_than_pages, columns)):
+            return None
+        chunks = [column[CHUNK][1] for column in columns]
+        begins = [
+            min((chunk[page][1] for page in PAGES if page in chunk and chunk[page][1]), default=0) for chunk in chunks
+        ]
+        return max([FIRST, *(begin + chunk[SIZE][1] for begin, chunk in zip(begins, chunks, strict=True))])
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError, InputError):
+        return None
+
+
+def _has_more_than_pages(column: Struct) -> bool:
+    return column[CHUNK_PLACE][1] != 0 or any(field in column for field in CHUNK_INDEXES) or FILTER in column[CHUNK][1]
 
 
 def move(group: Struct, shift: int, number: int) -> Struct:

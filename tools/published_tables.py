@@ -13,11 +13,12 @@ from pipeline._command import command
 from pipeline._settings import ROOT
 from pipeline.paper import CLAIMS, NUMBERS, TABLES
 from rnngen.artifacts import write_whole
+from rnngen.errors import InputError
 
 PAGE = ROOT / "docs" / "reproduction.md"
 PUBLISHED = ROOT / "results" / "published"
 BEGIN, END = "<!-- {}: by tools.published_tables -->\n", "<!-- end -->\n"
-HEADER = "| network | row | evaluation | paper | ours | difference | verdict | epochs, paper | ours | hours |\n"
+HEADER = "| network | row | evaluation | paper | ours | difference | verdict | epochs, paper | epochs, ours | hours |\n"
 RULE = "|---" * (HEADER.count("|") - 1) + "|\n"
 NOT_CONVERGED = "Not converged"
 """What the note of a result says of a training that was ended before it stopped by itself."""
@@ -32,10 +33,13 @@ def main() -> None:
 def with_tables(page: str, published: Path = PUBLISHED) -> str:
     """The page with every table as it follows from the published results."""
     for table in TABLES:
-        before, _, rest = page.partition(BEGIN.format(table))
-        _, _, after = rest.partition(END)
+        begin = BEGIN.format(table)
+        before, _, rest = page.partition(begin)
+        old, _, after = rest.partition(END)
+        if page.count(begin) != 1 or page.count(END) != len(TABLES) or "\n#" in old:
+            raise InputError(f"{PAGE}: not one {begin!r} with its {END!r}; put them back")
         rows = "".join(f"| {' | '.join(row)} |\n" for row in rows_of(table, published))
-        page = f"{before}{BEGIN.format(table)}{HEADER}{RULE}{rows}{END}{after}"
+        page = f"{before}{begin}{HEADER}{RULE}{rows}{END}{after}"
     return page
 
 
@@ -66,7 +70,7 @@ def cells(experiment: str, kind: str, numbers: dict[str, Any], found: dict[str, 
     ours = measured["measures"][headline["measure"]]
     yield _signed(f"{ours:.{digits}f}")
     difference = None if paper is None else ours - float(paper)
-    yield "–" if difference is None else _signed(f"{difference:+.{digits}f}")
+    yield "–" if difference is None else _signed(f"{round(difference, digits) + 0.0:+.{digits}f}")
     if NOT_CONVERGED in found["note"]:
         yield "not converged"
     elif difference is None:

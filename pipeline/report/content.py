@@ -3,7 +3,6 @@
 import base64
 import csv
 import io
-import json
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from pipeline._settings import by_row
 from pipeline.paper import CLAIMS, FIGURES, TABLES, holds, name_of_figure
 from pipeline.paper.verdict import Evaluations, comparisons, orderings
 from pipeline.report.embedding import LARGEST_NETWORK, line_json
+from rnngen.artifacts import read_json_object
 from rnngen.checked_parquet import read_parquet
 from rnngen.corpora.handwriting.parquet import CorpusLines
 from rnngen.errors import InputError
@@ -138,7 +138,7 @@ def legibility(path: Path, generated: bool) -> list[dict[str, Any]]:
         "generator": "the samples' texts by the generator",
         "samples": "samples",
     }
-    rows = json.loads(path.read_text(encoding="utf-8"))["measured"]
+    rows = read_json_object(path, "a measurement of legibility")["measured"]
     return [
         {
             "what": names.get(row["what"], row["what"]) + (", primed" if row.get("primed") else ""),
@@ -249,7 +249,9 @@ def texts(results: Path, name: str, row: str, evaluations: dict[str, dict[str, A
         "unit": evaluations.get(f"{row}.static", {}).get("rule", ""),
         "sample": sample.read_text(encoding="utf-8")[:SAMPLE_CHARACTERS] if sample.exists() else None,
         "scored": scored,
-        "baselines": json.loads(baselines.read_text(encoding="utf-8"))["measures"] if baselines.exists() else {},
+        "baselines": read_json_object(baselines, "a measurement of compressors")["measures"]
+        if baselines.exists()
+        else {},
     }
 
 

