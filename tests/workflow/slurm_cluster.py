@@ -3,6 +3,7 @@
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -115,12 +116,23 @@ def two_nodes(folder: Path) -> Iterator[dict[str, str]]:
         finally:
             ask(environment, "scancel", "--full", "--user", getpass.getuser())
             wait_for(lambda: not ask(environment, "squeue", "-h").strip(), "the end of all jobs")
+    kill_leftovers(f"SLURM_CONF={folder}/slurm.conf")
 
 
 def ask_nodes(environment: dict[str, str]) -> list[str]:
     """States of the nodes; none while the controller starts."""
     said = subprocess.run(["sinfo", "-h", "-N", "-o", "%T"], env=environment, capture_output=True, text=True)
     return said.stdout.split()
+
+
+def kill_leftovers(variable: str) -> None:
+    """End what is left of jobs whose node was set down: on a real cluster the machine would be gone with them."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if variable.encode() in (process / "environ").read_bytes().split(b"\0"):
+                os.kill(int(process.name), signal.SIGKILL)
+        except (PermissionError, FileNotFoundError, ProcessLookupError):  # of another user, or gone meanwhile
+            continue
 
 
 @contextmanager
