@@ -121,9 +121,9 @@ def write_result(path: str | Path, value: dict[str, Any], about: dict[str, Any])
 
 
 def read_json_object(path: str | Path, what: str) -> dict[str, Any]:
-    """The JSON object in a file, as by `read_json`; InputError for anything else, which says `what` it should be."""
+    """The JSON object in a file, as by `parse_json`; InputError for anything else, which says `what` it should be."""
     try:
-        found = read_json(Path(path).read_bytes())
+        found = parse_json(Path(path).read_bytes())
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}; make it again") from error
     if not isinstance(found, dict):
@@ -131,7 +131,7 @@ def read_json_object(path: str | Path, what: str) -> dict[str, Any]:
     return found
 
 
-def read_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes) -> Any:
     """The value of a JSON text. ValueError for what is none, and for numbers that no float holds."""
     return json.loads(text, parse_constant=_refuse, parse_int=_read_integer, parse_float=_read_float)
 

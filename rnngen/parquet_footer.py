@@ -66,7 +66,7 @@ def end_of_pages(footer: bytes) -> int | None:
     try:
         found = read_struct(BytesIO(footer))
         columns = [column for group in found[ROW_GROUPS][1][1] for column in group[COLUMNS][1][1]]
-        if any(map(_has_more_than_pages, columns)):
+        if any(_has_index(column) or column[CHUNK_PLACE][1] != 0 for column in columns):
             return None
         chunks = [column[CHUNK][1] for column in columns]
         begins = [
@@ -77,8 +77,9 @@ def end_of_pages(footer: bytes) -> int | None:
         return None
 
 
-def _has_more_than_pages(column: Struct) -> bool:
-    return column[CHUNK_PLACE][1] != 0 or any(field in column for field in CHUNK_INDEXES) or FILTER in column[CHUNK][1]
+def _has_index(column: Struct) -> bool:
+    """Whether a column has page indexes or a Bloom filter, which stand behind the pages."""
+    return FILTER in column[CHUNK][1] or any(field in column for field in CHUNK_INDEXES)
 
 
 def move(group: Struct, shift: int, number: int) -> Struct:
@@ -94,7 +95,7 @@ def move(group: Struct, shift: int, number: int) -> Struct:
         group[ORDINAL] = (I16, number)
     for column in group[COLUMNS][1][1]:
         chunk = column[CHUNK][1]
-        if FILTER in chunk or any(field in column for field in CHUNK_INDEXES):
+        if _has_index(column):
             raise InputError("a Parquet file with page indexes or Bloom filters; write it without")
         further(column, CHUNK_PLACE)
         further(chunk, *PAGES)

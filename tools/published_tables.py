@@ -3,16 +3,16 @@
 python -m tools.published_tables
 """
 
-import json
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from pipeline._command import command
 from pipeline._settings import ROOT
 from pipeline.paper import CLAIMS, NUMBERS, TABLES
-from rnngen.artifacts import write_whole
+from pipeline.paper.verdict import verdict
+from pipeline.report.render import format_printed, format_signed
+from rnngen.artifacts import read_json_object, write_whole
 from rnngen.errors import InputError
 
 PAGE = ROOT / "docs" / "reproduction.md"
@@ -50,7 +50,7 @@ def rows_of(table: str, published: Path) -> Iterator[list[str]]:
             own = sorted(path.stem for path in (published / name).glob("*.json"))
             for row in dict.fromkeys((*rows, *own)):
                 path = published / name / f"{row}.json"
-                found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+                found = read_json_object(path, "a published result") if path.exists() else None
                 numbers = printed.get(row, {})
                 kinds = [kind for kind, measures in numbers.items() if isinstance(measures, dict)]
                 for kind in dict.fromkeys((*kinds, *(found["evaluations"] if found else ()))):
@@ -61,29 +61,23 @@ def cells(experiment: str, kind: str, numbers: dict[str, Any], found: dict[str, 
     """Paper, ours, difference, verdict, epochs and hours of one evaluation."""
     headline = CLAIMS[experiment]["headline"]
     digits, tolerance = headline["digits"], headline["tolerance"]
-    paper: Decimal | None = numbers.get(kind, {}).get(headline["paper"])
-    yield "–" if paper is None else _signed(str(paper))
+    paper = numbers.get(kind, {}).get(headline["paper"])
+    yield format_printed(paper)
     measured = found and found["evaluations"].get(kind)
     if not found or not measured:
         yield from ("–", "–", "not trained yet", str(numbers.get("epochs", "–")), "–", "–")
         return
     ours = measured["measures"][headline["measure"]]
-    yield _signed(f"{ours:.{digits}f}")
-    difference = None if paper is None else ours - float(paper)
-    yield "–" if difference is None else _signed(f"{round(difference, digits) + 0.0:+.{digits}f}")
+    yield format_printed(f"{ours:.{digits}f}")
+    yield format_signed(None if paper is None else round(ours - float(paper), digits) + 0.0, digits)
+    word, _ = verdict(ours, paper, tolerance, comparable=True, complete=True)
     if NOT_CONVERGED in found["note"]:
         yield "not converged"
-    elif difference is None:
-        yield "–"
     else:
-        yield f"{'within' if abs(difference) <= tolerance else 'outside'} ±{tolerance:g}"
+        yield "–" if word == "unprinted" else f"{word} ±{tolerance:g}"
     yield str(numbers.get("epochs", "–"))
     yield f"{found['model']['epochs']:.3g}"
     yield f"{found['training']['wall_seconds'] / 3600:.1f}"
-
-
-def _signed(number: str) -> str:
-    return number.replace("-", "−")
 
 
 if __name__ == "__main__":

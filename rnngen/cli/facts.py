@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rnngen.artifacts import read_json, run_file
+from rnngen.artifacts import parse_json, run_file
 from rnngen.checked_parquet import open_parquet, refuse_damage
 from rnngen.errors import InputError
 from rnngen.models.model_directory import CONFIG, check_file, read_config
@@ -87,7 +87,7 @@ def parquet_facts(path: Path) -> Facts:
     try:
         with refuse_damage(path):
             kind, counts = _counts(file)
-        provenance = {} if about is None else read_json(about)
+        provenance = {} if about is None else parse_json(about)
     except (ValueError, RecursionError) as error:  # text that is not UTF-8, a description that is not JSON
         raise InputError(f"{path}: damaged: {error}; restore it from a copy, or make it again") from error
     result: Facts = {
@@ -181,7 +181,7 @@ def json_facts(path: Path) -> Facts:
 def read_object(path: Path) -> dict[str, Any]:
     """A JSON object of this program; InputError for any other, or a part of an evaluation that is malformed."""
     try:
-        value = read_json(path.read_bytes())
+        value = parse_json(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}; restore it from a copy, or make it again") from error
     if not isinstance(value, dict):

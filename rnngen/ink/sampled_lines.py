@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rnngen.artifacts import read_json
+from rnngen.artifacts import parse_json
 from rnngen.checked_parquet import parquet_writer, read_parquet
 from rnngen.errors import InputError
 from rnngen.ink.strokes import Stroke, strokes_from_columns
@@ -94,7 +94,7 @@ def read_sampled_lines(path: str | Path) -> tuple[list[WrittenLine], dict[str, A
     if b"rnngen" not in (table.schema.metadata or {}):
         raise InputError(f"{path}: a Parquet file, but not of handwriting samples")
     try:
-        return [_line(row) for row in table.to_pylist()], read_json(table.schema.metadata[b"rnngen"])
+        return [_line(row) for row in table.to_pylist()], parse_json(table.schema.metadata[b"rnngen"])
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: points, strokes or weights of a line do not fit together ({error})") from error
 

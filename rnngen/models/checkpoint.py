@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from rnngen.artifacts import read_json, sha256, take_lock, write_json, write_whole
+from rnngen.artifacts import parse_json, sha256, take_lock, write_json, write_whole
 from rnngen.errors import InputError
 from rnngen.networks import Network, PredictionNetwork, SynthesisNetwork
 
@@ -281,7 +281,7 @@ def _read_network(path: str | Path, device: str | torch.device = "cpu") -> tuple
     """What a checkpoint says of its network, and its tensors."""
     metadata, tensors = _read_tensors(path, device)
     try:
-        about = read_json(metadata["rnngen"])
+        about = parse_json(metadata["rnngen"])
         known = about["network"] in NETWORKS and isinstance(about["arguments"], dict)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: a safetensors file, but not of a network that rnngen wrote") from error

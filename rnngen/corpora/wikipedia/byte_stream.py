@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from rnngen.artifacts import read_json, write_whole
+from rnngen.artifacts import parse_json, write_whole
 from rnngen.checked_parquet import open_parquet, refuse_damage
 from rnngen.corpora.alphabet import Alphabet
 from rnngen.corpora.wikipedia.dump import REVISIONS
@@ -118,7 +118,7 @@ def open_corpus(corpus: Path, columns: Sequence[str]) -> pq.ParquetFile:
     what = "corpus of pages (parse_wikipedia makes one, unless `no_raw`)"
     file = open_parquet(corpus, {name: REVISIONS.field(name).type for name in columns}, what)
     try:
-        about = read_json((file.schema_arrow.metadata or {}).get(b"rnngen", b"{}"))
+        about = parse_json((file.schema_arrow.metadata or {}).get(b"rnngen", b"{}"))
         rows, size = sum(about["rows"].values()), int(about["bytes"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{corpus}: a Parquet file without the provenance of a corpus; make it again") from error

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rnngen.artifacts import read_json, write_json, write_whole
+from rnngen.artifacts import parse_json, write_json, write_whole
 from rnngen.checked_parquet import join_files, open_parquet, parquet_writer, refuse_damage
 from rnngen.corpora.wikipedia.dump import LISTED, REVISIONS, Findings, Options, SeenRevisions, read_dumps
 from rnngen.corpora.wikipedia.raw import RAW_COLUMNS
@@ -86,7 +86,7 @@ def check_part(part: Path, number: int, seen: dict[str, SeenRevisions]) -> dict[
     what = "corpus of one dump (parse_wikipedia makes one, with `part`)"
     with open_parquet(part, {name: REVISIONS.field(name).type for name in columns}, what) as file, refuse_damage(part):
         try:
-            report = read_json((file.schema_arrow.metadata or {})[REPORT.encode()])
+            report = parse_json((file.schema_arrow.metadata or {})[REPORT.encode()])
             of_wiki = seen.setdefault(report["parts"][0]["wiki"], SeenRevisions())
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise InputError(f"{part}: not written with `part`; expected: {what}") from error
